@@ -1,0 +1,69 @@
+"""Pure geometry: coded tiles (part of the format) and work pieces (the program's affair).
+
+Coded tiles form a fixed grid of 1024x1024 pixels; entropy coding sees nothing beyond its tile. Work pieces cut the
+latent field of the whole picture, across tile edges, with a halo of the networks' receptive field, so that any
+cutting gives the same integers as one pass. A latent position covers 8x8 pixels, a hyper-latent position 32x32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+STRIDE = 8
+HYPER_STRIDE = 32
+TILE = 1024
+
+
+@dataclass(frozen=True)
+class Box:
+    """Half-open rows `top..bottom` and columns `left..right`, in latent positions."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+
+def latent_shape(width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of the latent field: sides padded to a multiple of 32 pixels, a multiple of 4 positions."""
+    rows, columns = -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
+    return 4 * rows, 4 * columns
+
+
+def tile_count(width: int, height: int) -> int:
+    """Number of coded tiles; comes from geometry, never from a file."""
+    return -(-width // TILE) * -(-height // TILE)
+
+
+def _cut(rows: int, columns: int, side: int) -> Iterator[Box]:
+    for top in range(0, rows, side):
+        for left in range(0, columns, side):
+            yield Box(top, left, min(top + side, rows), min(left + side, columns))
+
+
+def tiles(width: int, height: int) -> list[Box]:
+    """The coded tiles of a picture in raster order, in latent positions."""
+    return list(_cut(*latent_shape(width, height), TILE // STRIDE))
+
+
+def pieces(rows: int, columns: int, side: int, halo: int) -> Iterator[tuple[Box, Box]]:
+    """Work pieces as (core, core with halo), both clipped to the field; the cores partition it.
+
+    At the field's border the halo ends with the field, so that zero padding there is the field's own.
+    """
+    for core in _cut(rows, columns, side):
+        yield core, Box(
+            max(core.top - halo, 0),
+            max(core.left - halo, 0),
+            min(core.bottom + halo, rows),
+            min(core.right + halo, columns),
+        )
