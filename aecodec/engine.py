@@ -1,0 +1,273 @@
+"""The integer engine: runs a network exactly, on any machine, in any order of summation.
+
+Every value is an integer carried in a float product. A product sums integers below 2^24 in float32 (2^52 in float64),
+where each partial sum is exact whatever the library's order, blocking or fused multiply-add; the bound is computed
+from the weights when a network is loaded, and a layer that does not fit runs in float64. The carrier is no part of
+the definition. Source of the idea: Balle, Johnston, Minnen, "Integer networks for data compression with latent-variable
+models", ICLR 2019.
+
+A convolution with weights w (int8), bias b, shift s and bounds [low, high], all per output channel, is
+
+    r = clip(floor((sum(w x) + b) 2^-s), low, high)        then, if active,        max(r, floor(r / 8 + 1/2))
+
+and the rounding constant 2^(s-1) is part of b. A residual sum is clipped to the bounds of its body's last layer.
+Outside the field every input is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+
+from aecodec.networks import Conv
+from aecodec.networks import Depthwise
+from aecodec.networks import Layer
+from aecodec.networks import Layers
+from aecodec.networks import Repeat
+from aecodec.networks import Residual
+from aecodec.networks import Shuffle
+from aecodec.networks import Side
+
+FLOAT32_LIMIT = 2.0**24
+FLOAT64_LIMIT = 2.0**52
+
+
+@dataclass(frozen=True)
+class Integers:
+    """One layer's numbers. `weight` int8 [kernel*kernel*inputs, outputs] (depthwise [9, channels]), the rest [outputs].
+
+    Rows of `weight` are in the order kernel row, kernel column, input channel.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray  # int64, in units of the sum
+    shift: np.ndarray  # int64, -30..30
+    low: np.ndarray  # int64
+    high: np.ndarray  # int64
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers with their integers by path, and the bound of the inputs: |x| <= input_bound, per channel or for all.
+
+    `exponent` says what the output integers mean: real = integer * 2^-exponent.
+    """
+
+    layers: Layers
+    integers: Mapping[str, Integers]
+    input_bound: np.ndarray
+    side_bound: np.ndarray
+    exponent: int
+    bounds: Mapping[str, float] = dataclass_field(init=False)
+
+    def __post_init__(self) -> None:
+        bounds: dict[str, float] = {}
+        _propagate(self.layers, "", self.integers, self.input_bound, self.side_bound, bounds)
+        object.__setattr__(self, "bounds", bounds)
+
+
+class Runtime(Protocol):
+    """Runs networks. Arrays [batch, rows, columns, channels] of integers in any numeric dtype; the result likewise."""
+
+    def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray: ...
+
+
+def path_of(prefix: str, position: int) -> str:
+    return f"{prefix}.{position}" if prefix else str(position)
+
+
+def _magnitude(integers: Integers) -> np.ndarray:
+    return np.maximum(np.abs(integers.low), np.abs(integers.high)).astype(np.float64)
+
+
+def _propagate(
+    layers: Layers,
+    prefix: str,
+    numbers: Mapping[str, Integers],
+    bound: np.ndarray,
+    side: np.ndarray,
+    found: dict[str, float],
+) -> np.ndarray:
+    """Bounds of |x| through the layers; notes in `found` the largest partial sum each product can reach.
+
+    Raises ValueError where a sum could leave float64's exact range.
+    """
+    for position, layer in enumerate(layers):
+        path = path_of(prefix, position)
+        match layer:
+            case Conv() | Depthwise():
+                own = numbers[path]
+                weight = np.abs(own.weight.astype(np.float64))
+                if isinstance(layer, Conv):
+                    per_row = np.tile(np.broadcast_to(bound, (layer.inputs,)), layer.kernel**2)
+                    sums = per_row @ weight
+                else:
+                    sums = weight.sum(0) * bound
+                found[path] = float((sums + np.abs(own.bias)).max())
+                if found[path] >= FLOAT64_LIMIT:
+                    message = f"layer {path}: sums can reach 2^{np.log2(found[path]):.1f}, more than 2^52"
+                    raise ValueError(message)
+                bound = _magnitude(own)
+            case Residual():
+                bound = _propagate(layer.body, path, numbers, bound, side, found)
+            case Side():
+                bound = _propagate(layer.body, path, numbers, side, side, found)
+            case Shuffle():
+                bound = bound.reshape(layer.factor**2, -1).max(0)
+            case Repeat():
+                pass
+    return bound
+
+
+def float32_is_exact() -> bool:
+    """Whether this library's float32 product keeps all 24 bits (a reduced-precision mode would not)."""
+    x = np.array([[4097.0, 1.0]], np.float32)
+    w = np.array([[4095.0], [-2.0]], np.float32)
+    return bool((x @ w)[0, 0] == 16_777_213.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """One layer in its carrier, the shift folded in: a power of two leaves every product and sum exact."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    low: Any  # a float where all channels agree: clipping by a scalar is quicker
+    high: Any
+
+
+class NumpyRuntime:
+    """The engine on NumPy. `carrier` forces one float type for every layer (float64 for tests)."""
+
+    def __init__(self, carrier: type[np.floating[Any]] | None = None) -> None:
+        self._carrier = carrier or (None if float32_is_exact() else np.float64)
+        self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
+
+    def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
+        """Output integers of `network` for input `x` [B, H, W, C] and second input `side`, in float32 or float64."""
+        known = self._prepared.get(id(network))
+        if known is None:
+            prepared = {path: self._prepare(network, path) for path in network.integers}
+            self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
+        second = None if side is None else np.asarray(side, np.float32)
+        return _run(network.layers, "", known[1], np.asarray(x, np.float32), second)
+
+    def _prepare(self, network: Network, path: str) -> _Prepared:
+        own = network.integers[path]
+        fits = network.bounds[path] < FLOAT32_LIMIT
+        carrier = self._carrier or (np.float32 if fits else np.float64)
+        scale = np.ldexp(1.0, -own.shift)
+        return _Prepared(
+            weight=(own.weight * scale).astype(carrier),
+            bias=(own.bias * scale).astype(carrier),
+            low=_one_or_all(own.low, carrier),
+            high=_one_or_all(own.high, carrier),
+        )
+
+
+def _one_or_all(values: np.ndarray, carrier: Any) -> Any:
+    return carrier(values[0]) if (values == values[0]).all() else values.astype(carrier)
+
+
+def _run(
+    layers: Layers, prefix: str, prepared: Mapping[str, _Prepared], x: np.ndarray, side: np.ndarray | None
+) -> np.ndarray:
+    for position, layer in enumerate(layers):
+        x = _apply(layer, path_of(prefix, position), prepared, x, side)
+    return x
+
+
+def _apply(
+    layer: Layer, path: str, prepared: Mapping[str, _Prepared], x: np.ndarray, side: np.ndarray | None
+) -> np.ndarray:
+    match layer:
+        case Conv():
+            return _activate(_requantise(_product(layer, prepared[path], x), prepared[path]), layer.active)
+        case Depthwise():
+            return _requantise(_depthwise(prepared[path], x), prepared[path])
+        case Residual():
+            body = _run(layer.body, path, prepared, x, side)
+            return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
+        case Side():
+            assert side is not None, "this network has a second input"
+            body = _run(layer.body, path, prepared, side, side)
+            return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
+        case Shuffle():
+            return shuffle(x, layer.factor, layer.crop)
+        case Repeat():
+            return x.repeat(layer.factor, axis=1).repeat(layer.factor, axis=2)
+
+
+def _pad(x: np.ndarray, padding: int) -> np.ndarray:
+    if not padding:
+        return x
+    batch, rows, columns, channels = x.shape
+    padded = np.zeros((batch, rows + 2 * padding, columns + 2 * padding, channels), x.dtype)
+    padded[:, padding : padding + rows, padding : padding + columns] = x
+    return padded
+
+
+def unfold(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:
+    """Windows of `x` [B, H, W, C] as rows [B, H', W', kernel*kernel*C]: kernel row, kernel column, channel."""
+    batch, rows, columns, channels = x.shape
+    shape = (batch, (rows - kernel) // stride + 1, (columns - kernel) // stride + 1)
+    b, r, c, k = x.strides
+    windows = np.lib.stride_tricks.as_strided(
+        x, (*shape, kernel, kernel, channels), (b, r * stride, c * stride, r, c, k), writeable=False
+    )
+    return windows.reshape(*shape, kernel * kernel * channels)
+
+
+def _product(layer: Conv, prepared: _Prepared, x: np.ndarray) -> np.ndarray:
+    if layer.kernel > 1 or layer.stride > 1:
+        x = unfold(_pad(x, layer.padding), layer.kernel, layer.stride)
+    batch, rows, columns, inputs = x.shape
+    flat = x.reshape(-1, inputs).astype(prepared.weight.dtype, copy=False)
+    return (flat @ prepared.weight).reshape(batch, rows, columns, -1)
+
+
+def _depthwise(prepared: _Prepared, x: np.ndarray) -> np.ndarray:
+    rows, columns = x.shape[1:3]
+    padded = _pad(x.astype(prepared.weight.dtype, copy=False), 1)
+    total = padded[:, 1 : 1 + rows, 1 : 1 + columns] * prepared.weight[4]
+    term = np.empty_like(total)
+    for tap in (0, 1, 2, 3, 5, 6, 7, 8):
+        row, column = divmod(tap, 3)
+        np.multiply(padded[:, row : row + rows, column : column + columns], prepared.weight[tap], out=term)
+        total += term
+    return total
+
+
+def _requantise(total: np.ndarray, prepared: _Prepared) -> np.ndarray:
+    total += prepared.bias
+    np.floor(total, out=total)
+    np.clip(total, prepared.low, prepared.high, out=total)
+    return total.astype(np.float32, copy=False)
+
+
+def _activate(x: np.ndarray, active: bool) -> np.ndarray:
+    if not active:
+        return x
+    leak = x * np.float32(0.125)
+    leak += np.float32(0.5)
+    np.floor(leak, out=leak)
+    return np.maximum(x, leak, out=leak)
+
+
+def _sum(x: np.ndarray, body: np.ndarray, last: _Prepared) -> np.ndarray:
+    both = min(x.shape[-1], body.shape[-1])
+    body[..., :both] += x[..., :both]
+    return np.clip(body, last.low, last.high, out=body)
+
+
+def shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
+    """Channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] moved to positions, `crop` samples cut all round."""
+    batch, rows, columns, channels = x.shape
+    split = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
+    full = split.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, -1)
+    return full[:, crop : rows * factor - crop, crop : columns * factor - crop]

@@ -1,0 +1,294 @@
+"""Entropy coding of one latent: hyper-latent, then four context steps, into one range-coded stream.
+
+Everything is an integer from a table or an integer network, so both ends compute the same probabilities.
+
+Units. Latents and means are integers in 1/64 of a symbol, 16 bits wide. A symbol is floor((latent - mean + 32) / 64),
+clipped to -1024..1024; its decoded latent is 64 symbol + mean, clipped to 16 bits.
+
+Order of the stream. First the hyper-latent: all its symbols, in raster order with the channel running fastest, mean and
+scale index per channel from tables over the quality. Then steps 0..3: in raster order over the latent field, each
+position codes the four channels of one group: channel group g (channels 4g..4g+3) is coded in step s where the position
+in its 2x2 tile is P[s xor g], P = (0,0), (1,1), (0,1), (1,0) as (row, column). The networks of step s see the hyper
+features and the decoded latents of earlier steps, zero where none is decoded yet.
+
+Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index, smallest index
+first, in their order above within a group. Table i has 2K+2 entries for a support K: symbols -K..K, then the escape.
+After the symbols of a group follow the values of its escaped symbols, in order: symbol + 1024 in a table of 2049
+equal entries (the last one takes the remainder of 2^24). A value within the support is never escaped.
+
+Minnen, Balle, Toderici (2018) for hyper-prior and context; He et al. (2021) for the checkerboard in parallel steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+
+from aecodec.engine import Network
+from aecodec.engine import Runtime
+from aecodec.errors import CorruptFile
+from aecodec.limits import MAX_SYMBOL
+from aecodec.networks import FEATURES
+from aecodec.networks import LATENT_CHANNELS
+from aecodec.networks import STEPS
+from aecodec.rangecoder import Decoder
+from aecodec.rangecoder import Encoder
+from aecodec.rangecoder import Tables
+
+UNIT = 64
+SCALE_COUNT = 64
+SCALE_RANGE = (0.08, 64.0)  # standard deviations, in symbols, of the first and the last table
+CONTEXT_BITS = 12  # width of latents as context and hyper networks see them
+FEATURE_BITS = 11
+TOTAL = 1 << 24
+
+
+def scale_of_index(index: Any, exp: Callable[[Any], Any] = np.exp) -> Any:
+    """Standard deviation, in symbols, that scale index 0..63 stands for: log-spaced. For training and export only."""
+    low, high = (math.log(scale) for scale in SCALE_RANGE)
+    return exp(low + (high - low) / (SCALE_COUNT - 1) * index)
+
+
+def _step_channels() -> np.ndarray:
+    place = np.array([[0, 2], [3, 1]])  # the inverse of P: which of its entries a position of the 2x2 tile is
+    group = np.arange(STEPS)[:, None, None] ^ place
+    return 4 * group[..., None] + np.arange(4)
+
+
+STEP_CHANNELS = _step_channels()  # [step, row % 2, column % 2, 4]: the channels coded there
+
+
+def clip_bits(x: np.ndarray, bits: int) -> np.ndarray:
+    """`x` clipped to two's complement of a width."""
+    return np.clip(x, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+def narrow(x: np.ndarray, shift: int, bits: int) -> np.ndarray:
+    """floor(x 2^-shift + 1/2) clipped to `bits`: integers in 1/64 as a network takes them in."""
+    half = (1 << shift) >> 1
+    return clip_bits((x + half) >> shift, bits)
+
+
+def to_symbols(latent: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Symbols -1024..1024 of latents, both in 1/64."""
+    return np.clip((latent - mean + UNIT // 2) // UNIT, -MAX_SYMBOL, MAX_SYMBOL)
+
+
+def from_symbols(symbols: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Decoded latents in 1/64, 16 bits wide."""
+    return clip_bits(UNIT * symbols + mean, 16)
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolTables:
+    """The probability tables: for scale index i, `frequencies[i]` of length 2 support[i] + 2, summing to 2^24."""
+
+    frequencies: tuple[np.ndarray, ...]
+
+    @cached_property
+    def supports(self) -> np.ndarray:
+        return np.array([len(table) // 2 - 1 for table in self.frequencies])
+
+    @cached_property
+    def coder(self) -> Tables:
+        size = 2 * MAX_SYMBOL + 1
+        escape = np.full(size, TOTAL // size, np.int64)
+        escape[-1] += TOTAL - int(escape.sum())
+        return Tables([*self.frequencies, escape])
+
+
+@dataclass(frozen=True, eq=False)
+class EntropyModel:
+    """What both ends share. Tables over the quality byte are [256, channels]."""
+
+    tables: SymbolTables
+    hyper_synthesis: Network
+    context: tuple[Network, ...]
+    hyper_mean: np.ndarray  # in 1/64
+    hyper_index: np.ndarray  # 0..63
+    feature_bias: np.ndarray  # in the features' own unit
+    latent_shift: int  # from 1/64 to the unit of latents as context and of the features
+    hyper_shift: int  # from 1/64 to the unit of hyper-latents as the hyper-synthesis takes them
+
+
+@dataclass(frozen=True, eq=False)
+class HyperAnalysis:
+    """What the encoder has besides: the network that makes the hyper-latent (in 1/64)."""
+
+    network: Network
+    shift: int  # from 1/64 to the unit of its input
+
+
+class Sink(Protocol):
+    """Takes symbols with their scale indexes, one-dimensional, in coding order."""
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None: ...
+
+
+def _groups(index: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """(scale index, positions of its symbols in order) for every index that occurs, smallest first."""
+    order = np.argsort(index, kind="stable")
+    counts = np.bincount(index, minlength=1)
+    ends = np.cumsum(counts)
+    return [(int(i), order[ends[i] - counts[i] : ends[i]]) for i in np.flatnonzero(counts)]
+
+
+class SymbolWriter:
+    """Range-codes symbols."""
+
+    def __init__(self, tables: SymbolTables) -> None:
+        self._tables = tables
+        self._encoder = Encoder(tables.coder)
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        for table, positions in _groups(index):
+            values, support = symbols[positions], int(self._tables.supports[table])
+            escaped = np.abs(values) > support
+            self._encoder.encode(table, np.where(escaped, 2 * support + 1, values + support))
+            if escaped.any():
+                self._encoder.encode(SCALE_COUNT, values[escaped] + MAX_SYMBOL)
+
+    def finish(self) -> bytes:
+        return self._encoder.finish()
+
+
+class SymbolMeter:
+    """Adds up the ideal code length of symbols, in bits, from the integer tables."""
+
+    def __init__(self, tables: SymbolTables) -> None:
+        self._tables = tables
+        self.bits = 0.0
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        for table, positions in _groups(index):
+            values, support = symbols[positions], int(self._tables.supports[table])
+            escaped = np.abs(values) > support
+            frequencies = self._tables.frequencies[table][np.where(escaped, 2 * support + 1, values + support)]
+            self.bits += float(np.log2(TOTAL / frequencies).sum())
+            self.bits += math.log2(2 * MAX_SYMBOL + 1) * int(escaped.sum())
+
+
+class SymbolReader:
+    """Reads back what `SymbolWriter` wrote. Raises CorruptFile on anything that it cannot have written."""
+
+    def __init__(self, tables: SymbolTables, data: bytes) -> None:
+        self._tables = tables
+        self._decoder = Decoder(tables.coder, data)
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        symbols = np.empty(len(index), np.int32)
+        for table, positions in _groups(index):
+            support = int(self._tables.supports[table])
+            values = self._decoder.decode(table, len(positions)) - support
+            escaped = values > support
+            if escaped.any():
+                values[escaped] = self._decoder.decode(SCALE_COUNT, int(escaped.sum())) - MAX_SYMBOL
+                if (np.abs(values[escaped]) <= support).any():
+                    raise CorruptFile("the stream escapes a symbol that its table holds")
+            symbols[positions] = values
+        return symbols
+
+    def finish(self) -> None:
+        self._decoder.finish()
+
+
+def encode_latent(
+    model: EntropyModel,
+    hyper_analysis: HyperAnalysis,
+    runtime: Runtime,
+    latent: np.ndarray,
+    quality: np.ndarray,
+    sinks: Sequence[Sink],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes a batch of latents, each picture into its own sink.
+
+    `latent` int32 [B, h, w, 16] in 1/64, h and w multiples of 4; `quality` [B] of 0..255. Returns what the decoder will
+    have: decoded latents [B, h, w, 16] and features [B, h, w, 32].
+    """
+    seen = narrow(latent, hyper_analysis.shift, CONTEXT_BITS)
+    hyper = runtime.run(hyper_analysis.network, seen).astype(np.int32)
+    mean, index = _hyper_parameters(model, quality, hyper.shape)
+    hyper_symbols = to_symbols(hyper, mean)
+    _write(sinks, index, hyper_symbols)
+    features = _features(model, runtime, hyper_symbols, quality)
+
+    def choose(channels: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
+        symbols = to_symbols(np.take_along_axis(latent, channels, -1), mean)
+        _write(sinks, index, symbols)
+        return symbols
+
+    return _steps(model, runtime, features, choose), features
+
+
+def decode_latent(
+    model: EntropyModel, runtime: Runtime, readers: Sequence[SymbolReader], shape: tuple[int, int], quality: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decoded latents int32 [B, h, w, 16] in 1/64 and features int32 [B, h, w, 32] of a batch; `shape` is (h, w).
+
+    Raises CorruptFile for a stream that no encoder wrote.
+    """
+    hyper_shape = (len(readers), shape[0] // 4, shape[1] // 4, LATENT_CHANNELS)
+    mean, index = _hyper_parameters(model, quality, hyper_shape)
+    hyper_symbols = _read(readers, index)
+    features = _features(model, runtime, hyper_symbols, quality)
+
+    def choose(channels: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return _read(readers, index)
+
+    decoded = _steps(model, runtime, features, choose)
+    for reader in readers:
+        reader.finish()
+    return decoded, features
+
+
+def _write(sinks: Sequence[Sink], index: np.ndarray, symbols: np.ndarray) -> None:
+    for sink, own_index, own_symbols in zip(sinks, index, symbols, strict=True):
+        sink.write(own_index.ravel(), own_symbols.ravel())
+
+
+def _read(readers: Sequence[SymbolReader], index: np.ndarray) -> np.ndarray:
+    return np.stack([reader.read(own.ravel()).reshape(own.shape) for reader, own in zip(readers, index, strict=True)])
+
+
+def _hyper_parameters(
+    model: EntropyModel, quality: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    mean, index = model.hyper_mean[quality][:, None, None], model.hyper_index[quality][:, None, None]
+    return np.broadcast_to(mean, shape), np.broadcast_to(index, shape)
+
+
+def _features(model: EntropyModel, runtime: Runtime, hyper_symbols: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    hyper = from_symbols(hyper_symbols, model.hyper_mean[quality][:, None, None])
+    seen = narrow(hyper, model.hyper_shift, CONTEXT_BITS)
+    features = runtime.run(model.hyper_synthesis, seen).astype(np.int32)
+    return clip_bits(features + model.feature_bias[quality][:, None, None], FEATURE_BITS)
+
+
+def _steps(
+    model: EntropyModel,
+    runtime: Runtime,
+    features: np.ndarray,
+    choose: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Walks the four steps; `choose` gives the symbols for (channels, mean, scale index), each [B, h, w, 4]."""
+    batch, rows, columns = features.shape[:3]
+    decoded = np.zeros((batch, rows, columns, LATENT_CHANNELS), np.int32)
+    seen = np.zeros((batch, rows, columns, FEATURES + LATENT_CHANNELS), np.int32)
+    seen[..., :FEATURES] = features
+    for step in range(STEPS):
+        if step:
+            seen[..., FEATURES:] = narrow(decoded, model.latent_shift, CONTEXT_BITS)
+        parameters = runtime.run(model.context[step], seen if step else features).astype(np.int32)
+        channels = np.tile(STEP_CHANNELS[step], (rows // 2, columns // 2, 1))[None]
+        mean = np.take_along_axis(parameters, channels, -1)
+        index = np.take_along_axis(parameters, channels + LATENT_CHANNELS, -1)
+        symbols = choose(channels, mean, index)
+        np.put_along_axis(decoded, channels, from_symbols(symbols, mean), -1)
+    return decoded
