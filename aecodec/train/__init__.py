@@ -1,0 +1,1 @@
+"""Makes weights: float networks, data, the training loop, export to integers. Needs torch; nothing else imports it."""

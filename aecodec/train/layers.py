@@ -1,0 +1,255 @@
+"""The layers of `aecodec.networks` as trainable torch modules, with the engine's rounding available in the loop.
+
+With rounding off these are plain float layers. With rounding on, every value lies on the grid that the integer engine
+uses (power-of-two scales, so float32 holds it exactly) and gradients pass straight through: what is trained is what
+is shipped. Parameters are named by the paths of `networks.walk`.
+
+Tensors are [B, C, H, W] in channels_last memory format.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch import nn
+from torch.nn import functional
+
+from aecodec.networks import Conv
+from aecodec.networks import Depthwise
+from aecodec.networks import Layer
+from aecodec.networks import Layers
+from aecodec.networks import Repeat
+from aecodec.networks import Residual
+from aecodec.networks import Shuffle
+from aecodec.networks import Side
+
+SLOPE = 0.125
+WEIGHT_MAXIMUM = 127
+
+
+class Mode:
+    """What a model's layers do at this moment; one object shared by all of them."""
+
+    def __init__(self) -> None:
+        self.rounding = False
+        self.observing = False
+
+
+def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
+    """`rounded` going forward, the gradient of `x` going back."""
+    return x + (rounded - x).detach()
+
+
+class Scale(nn.Module):
+    """The grid of one activation tensor: integers of a given width times 2^-exponent.
+
+    `value` is 2^exponent (a scalar, or one per channel where it is fixed), calibrated to the least squared error over
+    the tensors observed, at most `largest`.
+    """
+
+    value: Tensor
+
+    def __init__(self, mode: Mode, fixed: float | Tensor | None = None, largest: float = 2.0**14) -> None:
+        super().__init__()
+        self.mode, self.fixed, self.largest = mode, fixed is not None, largest
+        self.register_buffer("value", torch.as_tensor(1.0 if fixed is None else fixed, dtype=torch.float32))
+        self.errors: dict[int, float] = {}
+
+    def forward(self, x: Tensor, low: float, high: float) -> Tensor:
+        """`x` on the grid, clipped to integers low..high; `x` itself where rounding is off."""
+        if self.mode.observing and not self.fixed:
+            self._observe(x.detach(), low, high)
+        if not self.mode.rounding:
+            return x
+        return straight_through(x, torch.floor(x * self.value + 0.5).clamp(low, high) / self.value)
+
+    def _observe(self, x: Tensor, low: float, high: float) -> None:
+        sample = x.flatten()[:: max(1, x.numel() // 200_000)].double()
+        for exponent in range(-4, 15):
+            if 2.0**exponent <= self.largest:
+                rounded = torch.floor(sample * 2.0**exponent + 0.5).clamp(low, high) * 2.0**-exponent
+                error = float((rounded - sample).square().mean())
+                self.errors[exponent] = self.errors.get(exponent, 0.0) + error
+
+    def settle(self) -> None:
+        """Takes the exponent with the least error observed."""
+        if self.errors:
+            self.value.fill_(2.0 ** min(self.errors, key=lambda exponent: (self.errors[exponent], exponent)))
+            self.errors = {}
+
+
+def limits(bits: int) -> tuple[float, float]:
+    """Smallest and largest integer of a width, two's complement."""
+    return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+
+
+def weight_scale(weight: Tensor) -> Tensor:
+    """The power of two per output channel that brings the largest weight just under 127. Shape [outputs, 1, 1, 1]."""
+    largest = weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(2.0**-20)
+    return torch.exp2(torch.floor(torch.log2((WEIGHT_MAXIMUM + 0.5) / largest)))
+
+
+def round_weight(weight: Tensor) -> Tensor:
+    """The weights on their int8 grid, in real units."""
+    scale = weight_scale(weight)
+    return torch.round(weight * scale).clamp(-WEIGHT_MAXIMUM, WEIGHT_MAXIMUM) / scale
+
+
+class _Product(nn.Module):
+    """A layer with weights. `outside` is the scale of its input; its output's scale is its own unless one is given."""
+
+    def __init__(
+        self, shape: tuple[int, int, int, int], bits: int, mode: Mode, outside: Scale, given: Scale | None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-1, 1) / (shape[1] * shape[2] * shape[3]) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(shape[0]))
+        self.low, self.high = limits(bits)
+        self.mode = mode
+        if given is None:
+            self.scale = Scale(mode)
+        self.between = (outside, given or self.scale)  # in a tuple: held, not owned, so that a scale is saved once
+
+    @property
+    def input_scale(self) -> Scale:
+        return self.between[0]
+
+    @property
+    def output_scale(self) -> Scale:
+        return self.between[1]
+
+    def rounded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias as the forward pass uses them."""
+        if not self.mode.rounding:
+            return self.weight, self.bias
+        unit = weight_scale(self.weight).flatten() * self.input_scale.value
+        bias = torch.round(self.bias * unit) / unit
+        return straight_through(self.weight, round_weight(self.weight)), straight_through(self.bias, bias)
+
+    def finish(self, x: Tensor, active: bool) -> Tensor:
+        x = self.output_scale(x, self.low, self.high)
+        if not active:
+            return x
+        x = functional.leaky_relu(x, SLOPE)
+        if not self.mode.rounding:
+            return x
+        value = self.output_scale.value
+        return straight_through(x, torch.floor(x * value + 0.5) / value)
+
+
+class ConvLayer(_Product):
+    """`networks.Conv`; a 1x1 convolution runs as a matrix product on the channels-last view."""
+
+    def __init__(self, layer: Conv, mode: Mode, outside: Scale, given: Scale | None) -> None:
+        super().__init__((layer.outputs, layer.inputs, layer.kernel, layer.kernel), layer.bits, mode, outside, given)
+        self.layer = layer
+
+    def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
+        weight, bias = self.rounded()
+        layer = self.layer
+        if layer.kernel == 1 and layer.stride == 1:
+            x = functional.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
+        else:
+            x = functional.conv2d(x, weight, bias, layer.stride, layer.padding)
+        return self.finish(x, layer.active)
+
+
+class DepthwiseLayer(_Product):
+    """`networks.Depthwise`."""
+
+    def __init__(self, layer: Depthwise, mode: Mode, outside: Scale, given: Scale | None) -> None:
+        super().__init__((layer.channels, 1, 3, 3), layer.bits, mode, outside, given)
+
+    def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
+        weight, bias = self.rounded()
+        x = functional.conv2d(x, weight, bias, padding=1, groups=x.shape[1])
+        return self.finish(x, False)
+
+
+class ShuffleLayer(nn.Module):
+    """`networks.Shuffle`."""
+
+    def __init__(self, layer: Shuffle) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
+        factor, crop = self.layer.factor, self.layer.crop
+        batch, channels, rows, columns = x.shape
+        split = x.permute(0, 2, 3, 1).reshape(batch, rows, columns, factor, factor, channels // factor**2)
+        full = split.transpose(2, 3).reshape(batch, rows * factor, columns * factor, -1)
+        return full[:, crop : rows * factor - crop, crop : columns * factor - crop].permute(0, 3, 1, 2)
+
+
+class RepeatLayer(nn.Module):
+    """`networks.Repeat`."""
+
+    def __init__(self, layer: Repeat) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
+        return functional.interpolate(x, scale_factor=self.layer.factor, mode="nearest")
+
+
+class Stack(nn.Module):
+    """Layers one after another. `output_scale` is the grid of the last output."""
+
+    def __init__(self, layers: Layers, mode: Mode, outside: Scale, beside: Scale, last: Scale | None = None) -> None:
+        """`outside`, `beside`: scales of the two inputs. `last`: the scale that the final layer has to meet."""
+        super().__init__()
+        for position, layer in enumerate(layers):
+            given = last if position == len(layers) - 1 else None
+            module, outside = _make(layer, mode, outside, beside, given)
+            self.add_module(str(position), module)
+        self.size = len(layers)
+        self.held = (outside,)
+
+    @property
+    def output_scale(self) -> Scale:
+        return self.held[0]
+
+    def forward(self, x: Tensor, side: Tensor | None = None) -> Tensor:
+        for position in range(self.size):
+            x = self._modules[str(position)](x, side)
+        return x
+
+
+class SumLayer(Stack):
+    """`networks.Residual` and `networks.Side`: the body ends on the scale of the sum, so both inputs share it."""
+
+    def __init__(self, layer: Residual | Side, mode: Mode, outside: Scale, beside: Scale) -> None:
+        start = beside if isinstance(layer, Side) else outside
+        super().__init__(layer.body, mode, start, beside, last=outside)
+        self.from_side = isinstance(layer, Side)
+        final = layer.body[-1]
+        assert isinstance(final, Conv), "a body ends in a convolution"
+        self.low, self.high = limits(final.bits)
+
+    def forward(self, x: Tensor, side: Tensor | None = None) -> Tensor:
+        start = side if self.from_side else x
+        assert start is not None, "this network has a second input"
+        return self.output_scale(_add(x, super().forward(start, side)), self.low, self.high)
+
+
+def _add(x: Tensor, body: Tensor) -> Tensor:
+    missing = body.shape[1] - x.shape[1]
+    if missing > 0:
+        x = functional.pad(x, (0, 0, 0, 0, 0, missing))
+    return body + x[:, : body.shape[1]]
+
+
+def _make(layer: Layer, mode: Mode, outside: Scale, beside: Scale, given: Scale | None) -> tuple[nn.Module, Scale]:
+    match layer:
+        case Conv():
+            product = ConvLayer(layer, mode, outside, given)
+            return product, product.output_scale
+        case Depthwise():
+            depthwise = DepthwiseLayer(layer, mode, outside, given)
+            return depthwise, depthwise.output_scale
+        case Residual() | Side():
+            return SumLayer(layer, mode, outside, beside), outside
+        case Shuffle():
+            return ShuffleLayer(layer), outside
+        case Repeat():
+            return RepeatLayer(layer), outside
