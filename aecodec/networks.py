@@ -117,20 +117,23 @@ def _mixing_block(channels: int) -> Layers:
 
 
 def _entropy_networks(width: int = 64) -> dict[str, Any]:
-    """Hyper-latent at stride 32 and the four context steps; the same shapes for every architecture."""
+    """Hyper-latent at stride 32 and the four context steps; the same shapes for every architecture.
+
+    Ten bits where a product has many inputs keep its sums under 2^24.
+    """
     latent, features = LATENT_CHANNELS, FEATURES
     first = Conv(features, width, active=True)
     later = Conv(features + latent, width, kernel=3, padding=1, active=True)
     tail = (Conv(width, width, active=True), Conv(width, 2 * latent, bits=16))
     return {
         "hyper_analysis": (
-            Conv(latent, width, kernel=3, padding=1, active=True),
-            Conv(width, width, kernel=4, stride=2, padding=1, active=True),
+            Conv(latent, width, kernel=3, padding=1, active=True, bits=10),
+            Conv(width, width, kernel=4, stride=2, padding=1, active=True, bits=10),
             Conv(width, latent, kernel=4, stride=2, padding=1, bits=16),
         ),
         "hyper_synthesis": (
-            *expansion(latent, width, 2, active=True),
-            *expansion(width, width, 2, active=True),
+            *expansion(latent, width, 2, active=True, bits=10),
+            *expansion(width, width, 2, active=True, bits=10),
             Conv(width, features, kernel=3, padding=1),
         ),
         "context": tuple((later if step else first, *tail) for step in range(STEPS)),

@@ -25,12 +25,22 @@ class Box:
     right: int
 
     @property
-    def slices(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    @property
     def shape(self) -> tuple[int, int]:
         return self.bottom - self.top, self.right - self.left
+
+    @property
+    def index(self) -> tuple[slice, slice, slice]:
+        """Picks this box out of an array [batch, rows, columns, ...]."""
+        return slice(None), slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def within(self, whole: Box) -> Box:
+        """This box as seen from the corner of `whole`."""
+        top, left = whole.top, whole.left
+        return Box(self.top - top, self.left - left, self.bottom - top, self.right - left)
+
+    def times(self, factor: int) -> Box:
+        """The same area where a position is `factor` samples wide: latent positions to pixels."""
+        return Box(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
 
 
 def latent_shape(width: int, height: int) -> tuple[int, int]:

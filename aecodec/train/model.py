@@ -20,24 +20,24 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch import nn
 
+from aecodec.entropy import CONTEXT_BITS
+from aecodec.entropy import FEATURE_BITS
 from aecodec.entropy import SCALE_COUNT
 from aecodec.entropy import STEP_CHANNELS
+from aecodec.entropy import UNIT
 from aecodec.entropy import scale_of_index
 from aecodec.networks import ARCHITECTURES
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import STEPS
-from aecodec.networks import Conv
 from aecodec.train.layers import Mode
 from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
 from aecodec.train.layers import limits
 from aecodec.train.layers import straight_through
+from aecodec.weights import SYNTHESIS_BITS
 
 KNOTS = 5  # quality functions are linear between this many knots
-LATENT_UNIT = 64.0  # latents and means are integers in 1/64
-CONTEXT_BITS = 12  # width of latents as context and hyper networks see them
-SYNTHESIS_BITS = 13  # width of latents as the synthesis sees them
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def gaussian_bits(value: Tensor, index: Tensor) -> Tensor:
 
 
 def _on_latent_grid(x: Tensor) -> Tensor:
-    return straight_through(x, torch.floor(x * LATENT_UNIT + 0.5) / LATENT_UNIT)
+    return straight_through(x, torch.floor(x * UNIT + 0.5) / UNIT)
 
 
 class AutoEncoder(nn.Module):
@@ -97,13 +97,12 @@ class AutoEncoder(nn.Module):
         self.architecture = ARCHITECTURES[config.name]()
         self.mode = mode = Mode()
         shape = self.architecture
-        coarse = LATENT_UNIT
-        self.latent_scale = Scale(mode, largest=coarse)  # latents and features as the context steps see them
-        self.hyper_input_scale = Scale(mode, largest=coarse)  # latents as the hyper-analysis sees them
-        self.hyper_scale = Scale(mode, largest=coarse)  # hyper-latents as the hyper-synthesis sees them
+        self.latent_scale = Scale(mode, largest=UNIT)  # latents and features as the context steps see them
+        self.hyper_input_scale = Scale(mode, largest=UNIT)  # latents as the hyper-analysis sees them
+        self.hyper_scale = Scale(mode, largest=UNIT)  # hyper-latents as the hyper-synthesis sees them
         self.synthesis_scale = Scale(mode)
-        image, unit = Scale(mode, fixed=256.0), Scale(mode, fixed=LATENT_UNIT)
-        means_then_indexes = torch.cat([torch.full((16, 1, 1), LATENT_UNIT), torch.ones(16, 1, 1)])
+        image, unit = Scale(mode, fixed=256.0), Scale(mode, fixed=float(UNIT))
+        means_then_indexes = torch.cat([torch.full((16, 1, 1), float(UNIT)), torch.ones(16, 1, 1)])
         parameters = Scale(mode, fixed=means_then_indexes)
         features = self.latent_scale
         self.analysis = Stack(shape.analysis, mode, image, image)
@@ -181,7 +180,7 @@ class AutoEncoder(nn.Module):
         scale = self.latent_scale.value
         if self.mode.rounding:
             bias = straight_through(bias, torch.floor(bias * scale + 0.5) / scale)
-        return self.latent_scale(self.hyper_synthesis(hyper) + bias, *limits(11))
+        return self.latent_scale(self.hyper_synthesis(hyper) + bias, *limits(FEATURE_BITS))
 
     def context(self, step: int, features: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and scale index of every latent as `step` predicts them."""

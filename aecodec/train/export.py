@@ -1,0 +1,250 @@
+"""From a float model to weights: integer networks, tables over the quality byte, probability tables.
+
+The exporter reads the grids that rounding in the loop trained on, so the engine computes what the model computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+from torch import Tensor
+
+from aecodec.codec import QUALITY_STEPS
+from aecodec.engine import FLOAT32_LIMIT
+from aecodec.engine import NumpyRuntime
+from aecodec.entropy import SCALE_COUNT
+from aecodec.entropy import TOTAL
+from aecodec.entropy import UNIT
+from aecodec.entropy import encode_latent
+from aecodec.entropy import scale_of_index
+from aecodec.networks import LATENT_CHANNELS
+from aecodec.networks import STEPS
+from aecodec.networks import to_json
+from aecodec.train.layers import ConvLayer
+from aecodec.train.layers import DepthwiseLayer
+from aecodec.train.layers import Stack
+from aecodec.train.layers import SumLayer
+from aecodec.train.layers import weight_scale
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import at_quality
+from aecodec.transforms import analyse
+from aecodec.transforms import apply_gain
+from aecodec.transforms import pad_to_grid
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+from aecodec.weights import parse_decoder
+from aecodec.weights import parse_encoder
+
+PRIOR_WEIGHT = 2000.0  # a table's Gaussian start counts as this many observed symbols
+SUPPORT_DEVIATIONS = 6.0
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The two weights files of a model."""
+
+    decoder: bytes
+    encoder: bytes
+
+    @property
+    def weights_id(self) -> bytes:
+        return hashlib.sha256(self.decoder).digest()[:4]
+
+    def parsed(self) -> tuple[EncoderHalf, DecoderHalf]:
+        return parse_encoder(self.encoder, "export"), parse_decoder(self.decoder, self.weights_id, "export")
+
+
+def export(model: AutoEncoder, pictures: Iterable[np.ndarray], *, default_quality: int = 128) -> Halves:
+    """The weights of a calibrated model. `pictures`: training pictures uint8 [H, W, 3], for the probability tables."""
+    gaussian = _tables(np.zeros((SCALE_COUNT, 2 * _supports().max() + 2)))
+    halves = _halves(model, gaussian, default_quality)
+    encoder, decoder = halves.parsed()
+    return _halves(model, _tables(_count_symbols(encoder, decoder, pictures)), default_quality)
+
+
+def with_default_quality(model: AutoEncoder, halves: Halves, quality: int) -> Halves:
+    """The same weights with another default quality (which is the encoder's alone: the id stays)."""
+    _, decoder = halves.parsed()
+    return _halves(model, list(decoder.entropy.tables.frequencies), quality)
+
+
+def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: int) -> Halves:
+    decoder_networks = ["synthesis", "hyper_synthesis", *(f"context{step}" for step in range(STEPS))]
+    tables = _quality_tables(model)
+    decoder: dict[str, np.ndarray] = {
+        "tables.frequencies": np.concatenate(frequencies).astype(np.uint32),
+        "tables.supports": _supports().astype(np.int16),
+    }
+    decoder |= {name: tables[name] for name in ("inverse_gain", "hyper_mean", "hyper_index", "feature_bias")}
+    encoder = {"gain": tables["gain"]}
+    description = {
+        "name": model.config.name,
+        "latent_shift": _shift_of(model.latent_scale.value),
+        "hyper_shift": _shift_of(model.hyper_scale.value),
+        "inverse_shift": int(tables["inverse_shift"]),
+    }
+    return Halves(
+        decoder=_file(model, decoder_networks, decoder, description),
+        encoder=_file(
+            model,
+            ["analysis", "hyper_analysis"],
+            encoder,
+            {
+                "name": model.config.name,
+                "gain_shift": int(tables["gain_shift"]),
+                "hyper_input_shift": _shift_of(model.hyper_input_scale.value),
+                "default_quality": default_quality,
+            },
+        ),
+    )
+
+
+def _shift_of(scale: Tensor) -> int:
+    """From 1/64 to the grid of `scale`."""
+    return round(np.log2(UNIT / float(scale)))
+
+
+def _file(model: AutoEncoder, names: list[str], tensors: dict[str, np.ndarray], description: dict[str, Any]) -> bytes:
+    networks = {}
+    for name in names:
+        stack = model.get_submodule(name)
+        exponent = stack.output_scale.value.log2().max()
+        networks[name] = {"layers": to_json(model.architecture.networks()[name]), "exponent": round(float(exponent))}
+        for path, module in stack.named_modules(prefix=name):
+            if isinstance(module, (ConvLayer, DepthwiseLayer)):
+                tensors |= {f"{path}.{part}": values for part, values in _integers(module).items()}
+    text = json.dumps(description | {"networks": networks}, sort_keys=True)
+    return save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, {"description": text})
+
+
+@torch.no_grad()
+def _integers(module: ConvLayer | DepthwiseLayer) -> dict[str, np.ndarray]:
+    """A layer's integers: what `layers` computes with rounding on, in the engine's units."""
+    own = weight_scale(module.weight)  # [outputs, 1, 1, 1]
+    weight = torch.round(module.weight * own).clamp(-127, 127)
+    outputs = weight.shape[0]
+    unit = own.flatten().double() * module.input_scale.value.double()
+    scale = module.output_scale.value.double().flatten().expand(outputs)
+    shift = torch.round(torch.log2(unit / scale)).long()
+    half = torch.where(shift > 0, 2.0 ** (shift.clamp_min(1) - 1), 0.0)
+    bias = torch.round(module.bias * unit.float()).double() + half
+    low, high = torch.full((outputs,), module.low), torch.full((outputs,), module.high)
+    if scale.min() != scale.max():  # the parameters of a context step: means, then scale indexes
+        low[LATENT_CHANNELS:], high[LATENT_CHANNELS:] = 0, SCALE_COUNT - 1
+    return {
+        "weight": weight.permute(2, 3, 1, 0).reshape(-1, outputs).to(torch.int8).numpy(),
+        "bias": _smallest(bias.numpy()),
+        "shift": shift.numpy().astype(np.int8),
+        "low": low.numpy().astype(np.int32),
+        "high": high.numpy().astype(np.int32),
+    }
+
+
+def _smallest(bias: np.ndarray) -> np.ndarray:
+    """int32 where it fits: the sums of a layer that runs in float32 do."""
+    fits = np.abs(bias).max(initial=0) < 2**31
+    return bias.astype(np.int32 if fits else np.int64)
+
+
+@torch.no_grad()
+def _quality_tables(model: AutoEncoder) -> dict[str, np.ndarray]:
+    """Everything that depends on quality, as integers for each of the 256 steps."""
+    quality = torch.arange(QUALITY_STEPS) / (QUALITY_STEPS - 1)
+
+    def at(knots: Tensor) -> Tensor:
+        return at_quality(knots, quality)[:, :, 0, 0].double()
+
+    log_gain, log_inverse = at(model.log_gain), at(model.log_inverse_gain)
+    analysis, synthesis = model.analysis.output_scale.value, model.synthesis_scale.value
+    gain = log_gain.exp() * UNIT / float(analysis)
+    inverse = (log_inverse - log_gain).exp() * float(synthesis) / UNIT
+    gain, gain_shift = _fixed_point(gain)
+    inverse, inverse_shift = _fixed_point(inverse)
+    features = float(model.latent_scale.value)
+    return {
+        "gain": gain,
+        "gain_shift": gain_shift,
+        "inverse_gain": inverse,
+        "inverse_shift": inverse_shift,
+        "hyper_mean": torch.floor(at(model.hyper_mean) * UNIT + 0.5).numpy().astype(np.int16),
+        "hyper_index": at(model.hyper_index).round().clamp(0, SCALE_COUNT - 1).numpy().astype(np.uint8),
+        "feature_bias": torch.floor(at(model.feature_bias) * features + 0.5).numpy().astype(np.int16),
+    }
+
+
+def _fixed_point(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Positive factors as integers below 2^20 and the shift that takes their unit back."""
+    shift = 20 - int(np.ceil(np.log2(float(values.max()))))
+    return torch.round(values * 2.0**shift).numpy().astype(np.int32), np.int64(shift)
+
+
+def wide_layers(encoder: EncoderHalf, decoder: DecoderHalf) -> list[str]:
+    """Layers whose sums can reach 2^24, with their bound: the engine runs them in float64. None is the goal."""
+    networks = {
+        "analysis": encoder.analysis,
+        "hyper_analysis": encoder.hyper_analysis.network,
+        "synthesis": decoder.synthesis,
+        "hyper_synthesis": decoder.entropy.hyper_synthesis,
+    } | {f"context{step}": network for step, network in enumerate(decoder.entropy.context)}
+    return [
+        f"{name}.{path} (2^{np.log2(bound):.2f})"
+        for name, network in networks.items()
+        for path, bound in network.bounds.items()
+        if bound >= FLOAT32_LIMIT
+    ]
+
+
+def _supports() -> np.ndarray:
+    """Largest symbol of each table: about six standard deviations."""
+    return np.ceil(SUPPORT_DEVIATIONS * scale_of_index(np.arange(SCALE_COUNT))).astype(np.int64) + 1
+
+
+class _Counter:
+    """A sink that counts symbols by table; the last column is the escape."""
+
+    def __init__(self, counts: np.ndarray) -> None:
+        self.counts = counts
+        self._supports = _supports()
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        support = self._supports[index]
+        entry = np.where(np.abs(symbols) > support, 2 * support + 1, symbols + support)
+        np.add.at(self.counts, (index, entry), 1)
+
+
+def _count_symbols(encoder: EncoderHalf, decoder: DecoderHalf, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """How often each table codes each of its entries over the pictures, at qualities spread over the scale."""
+    runtime = NumpyRuntime()
+    counter = _Counter(np.zeros((SCALE_COUNT, 2 * _supports().max() + 2)))
+    for number, picture in enumerate(pictures):
+        raw = analyse(encoder.analysis, runtime, pad_to_grid(picture[None]))
+        for share in (0.15, 0.5, 0.85):
+            quality = np.array([(int(share * QUALITY_STEPS) + 37 * number) % QUALITY_STEPS])
+            latent = apply_gain(encoder, raw, quality)
+            encode_latent(decoder.entropy, encoder.hyper_analysis, runtime, latent, quality, [counter])
+    return counter.counts
+
+
+def _tables(counts: np.ndarray) -> list[np.ndarray]:
+    """Frequencies per scale index: the Gaussian it started from, moved by what was counted, even in sign."""
+    return [_table(counts[index], float(scale_of_index(index)), int(k)) for index, k in enumerate(_supports())]
+
+
+def _table(counts: np.ndarray, scale: float, support: int) -> np.ndarray:
+    size = 2 * support + 2
+    edges = torch.arange(-support, support + 2, dtype=torch.float64) - 0.5
+    gaussian = torch.special.ndtr(edges / scale).diff().numpy()
+    prior = np.append(gaussian, max(1 - gaussian.sum(), 1e-6))
+    seen = counts[:size].copy()
+    seen[:-1] = (seen[:-1] + seen[:-1][::-1]) / 2
+    probability = seen + PRIOR_WEIGHT * prior / prior.sum()
+    frequencies = np.floor(probability / probability.sum() * (TOTAL - size)).astype(np.int64) + 1
+    frequencies[support] += TOTAL - frequencies.sum()
+    return frequencies

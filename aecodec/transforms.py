@@ -1,0 +1,74 @@
+"""Analysis and synthesis of pixels on the engine, in work pieces that keep memory small.
+
+Any cutting into pieces gives the same integers as one pass: a piece carries a halo of the network's reach, and where
+the halo meets the field's border it ends there, so that the zeros beyond are the field's own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aecodec.engine import Network
+from aecodec.engine import Runtime
+from aecodec.entropy import clip_bits
+from aecodec.networks import LATENT_CHANNELS
+from aecodec.networks import reach
+from aecodec.tiling import HYPER_STRIDE
+from aecodec.tiling import STRIDE
+from aecodec.tiling import pieces
+from aecodec.weights import SYNTHESIS_BITS
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+
+PIECE = 64  # side of a work piece in latent positions: 512 pixels
+PIXEL_EXPONENT = 7  # a pixel value v is the real (v - 127.5) / 128
+
+
+def pad_to_grid(pixels: np.ndarray) -> np.ndarray:
+    """Pixels uint8 [B, H, W, 3] with their last row and column repeated up to multiples of 32."""
+    rows, columns = -pixels.shape[1] % HYPER_STRIDE, -pixels.shape[2] % HYPER_STRIDE
+    return np.pad(pixels, ((0, 0), (0, rows), (0, columns), (0, 0)), mode="edge") if rows or columns else pixels
+
+
+def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, piece: int = PIECE) -> np.ndarray:
+    """The latent before its gain: int32 [B, H/8, W/8, 16], 16 bits wide. `pixels` uint8 [B, H, W, 3] on the grid."""
+    batch, height, width = pixels.shape[:3]
+    latent = np.empty((batch, height // STRIDE, width // STRIDE, LATENT_CHANNELS), np.int32)
+    for core, whole in pieces(*latent.shape[1:3], piece, reach(analysis.layers)):
+        x = pixels[whole.times(STRIDE).index].astype(np.float32)
+        x *= 2
+        x -= 255
+        latent[core.index] = runtime.run(analysis, x)[core.within(whole).index]
+    return latent
+
+
+def apply_gain(encoder: EncoderHalf, raw: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """The latent in 1/64 of a symbol, int32, from `analyse`'s output; `quality` [B] of 0..255."""
+    product = raw.astype(np.int64) * encoder.gain[quality][:, None, None]
+    return clip_bits(_shift(product, encoder.gain_shift), 16).astype(np.int32)
+
+
+def synthesise(
+    decoder: DecoderHalf,
+    runtime: Runtime,
+    latent: np.ndarray,
+    features: np.ndarray,
+    quality: np.ndarray,
+    piece: int = PIECE,
+) -> np.ndarray:
+    """Pixels uint8 [B, 8h, 8w, 3] from decoded latents [B, h, w, 16] and features [B, h, w, 32]."""
+    batch, height, width = latent.shape[:3]
+    pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
+    gain = decoder.inverse_gain[quality][:, None, None]
+    down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
+    for core, whole in pieces(height, width, piece, reach(decoder.synthesis.layers)):
+        product = latent[whole.index].astype(np.int64) * gain
+        seen = clip_bits(_shift(product, decoder.inverse_shift), SYNTHESIS_BITS)
+        real = runtime.run(decoder.synthesis, seen, features[whole.index])[core.within(whole).times(STRIDE).index]
+        pixels[core.times(STRIDE).index] = np.clip(np.floor(real * down) + 128, 0, 255)
+    return pixels
+
+
+def _shift(product: np.ndarray, shift: int) -> np.ndarray:
+    """floor(product 2^-shift + 1/2), for shift >= 1."""
+    return (product + (1 << (shift - 1))) >> shift

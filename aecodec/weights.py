@@ -1,0 +1,283 @@
+"""Finds and reads weights: folders with a `manifest.json` and two safetensors files per model.
+
+The decoding half (`NAME.decoder.safetensors`) holds everything that a decoder reads; the first four bytes of its
+SHA-256 are the weights id in every `.aec` file. The encoding half (`NAME.encoder.safetensors`) belongs to one
+decoding half. Search path: the bundled folder, then the folders in the environment variable AECODEC_WEIGHTS.
+
+A half is a set of integer tensors plus, under the metadata key "description", JSON with its networks as layer lists
+(`networks.to_json`), the exponents of their outputs, and shifts. No pickles, nothing is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aecodec.engine import Integers
+from aecodec.engine import Network
+from aecodec.entropy import CONTEXT_BITS
+from aecodec.entropy import FEATURE_BITS
+from aecodec.entropy import SCALE_COUNT
+from aecodec.entropy import EntropyModel
+from aecodec.entropy import HyperAnalysis
+from aecodec.entropy import SymbolTables
+from aecodec.errors import UnknownWeights
+from aecodec.networks import FEATURES
+from aecodec.networks import LATENT_CHANNELS
+from aecodec.networks import STEPS
+from aecodec.networks import Conv
+from aecodec.networks import Depthwise
+from aecodec.networks import from_json
+from aecodec.networks import walk
+
+MANIFEST = "manifest.json"
+SEARCH_PATH = "AECODEC_WEIGHTS"
+SYNTHESIS_BITS = 12  # width of latents as the synthesis sees them
+
+# Bounds of |input| per network, from the widths that the format gives its inputs.
+_CONTEXT = 2.0 ** (CONTEXT_BITS - 1)
+_FEATURES = np.full(FEATURES, 2.0 ** (FEATURE_BITS - 1))
+INPUT_BOUNDS: dict[str, np.ndarray] = {
+    "analysis": np.full(3, 255.0),
+    "hyper_analysis": np.full(LATENT_CHANNELS, _CONTEXT),
+    "hyper_synthesis": np.full(LATENT_CHANNELS, _CONTEXT),
+    "synthesis": np.full(LATENT_CHANNELS, 2.0 ** (SYNTHESIS_BITS - 1)),
+    "context0": _FEATURES,
+} | {f"context{step}": np.append(_FEATURES, np.full(LATENT_CHANNELS, _CONTEXT)) for step in range(1, STEPS)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model in a manifest. Hashes are SHA-256 in hex; `weights_id` is the decoding half's first four bytes."""
+
+    folder: Path
+    name: str
+    weights_id: bytes
+    decoder_file: str
+    encoder_file: str
+    encoder_hash: str
+    details: Mapping[str, Any]  # the whole manifest entry: recipe, pixels seen, scores
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderHalf:
+    """Everything that turns a file into pixels. `inverse_gain` [256, 16]."""
+
+    name: str
+    weights_id: bytes
+    entropy: EntropyModel
+    synthesis: Network
+    inverse_gain: np.ndarray
+    inverse_shift: int
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderHalf:
+    """What only an encoder needs. `gain` [256, 16]; `default_quality` 0..255."""
+
+    analysis: Network
+    gain: np.ndarray
+    gain_shift: int
+    hyper_analysis: HyperAnalysis
+    default_quality: int
+
+
+def folders() -> list[Path]:
+    """The search path: bundled weights (installed, or of a checkout), then AECODEC_WEIGHTS."""
+    package = Path(__file__).parent
+    bundled = [folder for folder in (package / "weights", package.parent / "weights") if (folder / MANIFEST).is_file()]
+    added = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if part]
+    return bundled[:1] + added
+
+
+def entries_of(folder: Path) -> list[Entry]:
+    """The manifest's entries; none where the folder has no manifest. Raises UnknownWeights where it is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return []
+    try:
+        return [_entry(folder, fields) for fields in json.loads(path.read_text("utf-8"))["models"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{path}: not a weights manifest ({error})"
+        raise UnknownWeights(message) from error
+
+
+def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
+    return Entry(
+        folder=folder,
+        name=str(fields["name"]),
+        weights_id=bytes.fromhex(fields["id"]),
+        decoder_file=str(fields["decoder"]["file"]),
+        encoder_file=str(fields["encoder"]["file"]),
+        encoder_hash=str(fields["encoder"]["sha256"]),
+        details=fields,
+    )
+
+
+def known() -> Iterator[Entry]:
+    """Every model on the search path, in its order."""
+    for folder in folders():
+        yield from entries_of(folder)
+
+
+def find_by_name(name: str) -> Entry:
+    """The first model of that name. Raises UnknownWeights naming those there are."""
+    entries = list(known())
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    names = ", ".join(sorted({entry.name for entry in entries})) or "none"
+    message = f"no model named {name!r} on the search path (known: {names})"
+    raise UnknownWeights(message)
+
+
+def find_by_file(path: Path) -> Entry:
+    """The model that a weights file (either half) belongs to, by the manifest beside it."""
+    for entry in entries_of(path.parent):
+        if path.name in (entry.decoder_file, entry.encoder_file):
+            return entry
+    message = f"{path}: not listed in a {MANIFEST} beside it"
+    raise UnknownWeights(message)
+
+
+def find_by_id(weights_id: bytes) -> Entry:
+    """The model that a file names. Raises UnknownWeights naming the id and those that are known."""
+    entries = list(known())
+    for entry in entries:
+        if entry.weights_id == weights_id:
+            return entry
+    have = ", ".join(f"{entry.weights_id.hex()} ({entry.name})" for entry in entries) or "none"
+    message = f"needs weights {weights_id.hex()}, which are not on the search path (known: {have}); see {SEARCH_PATH}"
+    raise UnknownWeights(message)
+
+
+@lru_cache(maxsize=8)
+def _load_decoder(path: Path, weights_id: bytes) -> DecoderHalf:
+    data = _read(path)
+    if hashlib.sha256(data).digest()[:4] != weights_id:
+        message = f"{path}: damaged, its hash does not begin with {weights_id.hex()}"
+        raise UnknownWeights(message)
+    return parse_decoder(data, weights_id, str(path))
+
+
+def load_decoder(entry: Entry) -> DecoderHalf:
+    """The decoding half, its hash checked. Raises UnknownWeights where it is missing or damaged."""
+    return _load_decoder(entry.folder / entry.decoder_file, entry.weights_id)
+
+
+@lru_cache(maxsize=8)
+def _load_encoder(path: Path, sha256: str) -> EncoderHalf:
+    data = _read(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        message = f"{path}: damaged, its hash is not the manifest's"
+        raise UnknownWeights(message)
+    return parse_encoder(data, str(path))
+
+
+def load_encoder(entry: Entry) -> EncoderHalf:
+    """The encoding half, its hash checked. Raises UnknownWeights where it is missing or damaged."""
+    return _load_encoder(entry.folder / entry.encoder_file, entry.encoder_hash)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UnknownWeights(message) from error
+
+
+class _File:
+    """Tensors and description of one half, with checks that answer in one line."""
+
+    def __init__(self, data: bytes) -> None:
+        from safetensors.numpy import load
+
+        self.tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        self.description = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["description"])
+
+    def integers(self, name: str, *shape: int) -> np.ndarray:
+        values = self.tensors[name].astype(np.int64)
+        if values.shape != shape:
+            message = f"tensor {name} has shape {values.shape}, not {shape}"
+            raise ValueError(message)
+        return values
+
+    def network(self, name: str) -> Network:
+        described = self.description["networks"][name]
+        layers = from_json(described["layers"])
+        numbers = {}
+        for path, layer in walk(layers, name):
+            if isinstance(layer, (Conv, Depthwise)):
+                numbers[path.removeprefix(f"{name}.")] = self._layer(path, layer)
+        return Network(layers, numbers, INPUT_BOUNDS[name], _FEATURES, int(described["exponent"]))
+
+    def _layer(self, path: str, layer: Conv | Depthwise) -> Integers:
+        if isinstance(layer, Conv):
+            rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
+        else:
+            rows, outputs = 9, layer.channels
+        weight = self.tensors[f"{path}.weight"]
+        if weight.dtype != np.int8 or weight.shape != (rows, outputs):
+            message = f"tensor {path}.weight is {weight.dtype} {weight.shape}, not int8 {(rows, outputs)}"
+            raise ValueError(message)
+        columns = [self.integers(f"{path}.{part}", outputs) for part in ("bias", "shift", "low", "high")]
+        return Integers(weight, *columns)
+
+
+def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
+    """Reads a decoding half from the bytes of its file. Raises UnknownWeights where they are none."""
+    try:
+        file = _File(data)
+        supports = file.integers("tables.supports", SCALE_COUNT)
+        flat = file.tensors["tables.frequencies"].astype(np.int64)
+        tables = np.split(flat, np.cumsum(2 * supports + 2)[:-1])
+        entropy = EntropyModel(
+            tables=SymbolTables(tuple(tables)),
+            hyper_synthesis=file.network("hyper_synthesis"),
+            context=tuple(file.network(f"context{step}") for step in range(STEPS)),
+            hyper_mean=file.integers("hyper_mean", 256, LATENT_CHANNELS),
+            hyper_index=file.integers("hyper_index", 256, LATENT_CHANNELS),
+            feature_bias=file.integers("feature_bias", 256, FEATURES),
+            latent_shift=int(file.description["latent_shift"]),
+            hyper_shift=int(file.description["hyper_shift"]),
+        )
+        return DecoderHalf(
+            name=str(file.description["name"]),
+            weights_id=weights_id,
+            entropy=entropy,
+            synthesis=file.network("synthesis"),
+            inverse_gain=file.integers("inverse_gain", 256, LATENT_CHANNELS),
+            inverse_shift=int(file.description["inverse_shift"]),
+        )
+    except Exception as error:
+        raise _not_weights(where, error) from error
+
+
+def parse_encoder(data: bytes, where: str) -> EncoderHalf:
+    """Reads an encoding half from the bytes of its file. Raises UnknownWeights where they are none."""
+    try:
+        file = _File(data)
+        return EncoderHalf(
+            analysis=file.network("analysis"),
+            gain=file.integers("gain", 256, LATENT_CHANNELS),
+            gain_shift=int(file.description["gain_shift"]),
+            hyper_analysis=HyperAnalysis(file.network("hyper_analysis"), int(file.description["hyper_input_shift"])),
+            default_quality=int(file.description["default_quality"]),
+        )
+    except Exception as error:
+        raise _not_weights(where, error) from error
+
+
+def _not_weights(where: str, error: Exception) -> UnknownWeights:
+    return UnknownWeights(f"{where}: not weights of this version ({error!r})")
