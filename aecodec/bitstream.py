@@ -1,0 +1,284 @@
+r"""The `.aec` file format, version 0: this page and the modules it names are its definition.
+
+Layout
+------
+    bytes  field       contents
+    4      magic       ae 43 0d 0a: a byte above 127 and a line end, so that damage by text-mode transfers shows at once
+    1      version     high four bits: format version, 0; low four bits: flags
+                       (bit 0: grey, one channel; bit 1: a directory follows the checksum; bits 2 and 3: always 0)
+    4      weights     id of the weights that decode the picture
+    1-3    width       varint, 1..65535 pixels
+    1-3    height      varint, 1..65535 pixels
+    1      quality     0..255: index into the quality tables of the weights
+    4      checksum    CRC-32, big-endian
+    ...    body        to the end of the file
+
+*Varint* (LEB128): seven bits a byte, least significant first; the top bit is set in every byte but the last. At most
+five bytes, shortest form only: the last byte is not 0 unless it is the only one.
+*CRC-32*: that of zlib, PNG and gzip (`zlib.crc32`), stored big-endian.
+
+The picture is cut into coded tiles of 1024x1024 pixels, those at the right and bottom edge being what is left; their
+number n = ceil(width / 1024) ceil(height / 1024) follows from the sides and is stored nowhere.
+
+- n = 1: no directory (flag bit 1 is 0). The body is the tile's one stream; it may be empty. The checksum covers all
+  other bytes of the file, those before it and the body.
+- n > 1: flag bit 1 is 1. The body starts with the directory: for each tile in raster order the length of its stream
+  (varint) and the CRC-32 of its stream. The streams follow in the same order, without gaps, and the file ends with the
+  last one. The checksum covers the bytes before it and the directory.
+
+Order of checks
+---------------
+A reader makes them in this order and refuses the file at the first that fails, before any memory is allocated for the
+picture and before anything is decoded:
+
+1. magic; 2. version (a newer one needs a newer reader); 3. no side is 0; 4. no side is above 65535, and width times
+height is within the reader's own limit (178,956,970 pixels unless told otherwise), tested as height > limit // width;
+5. reserved bits are 0, and flag bit 1 is 1 exactly where n > 1; 6. directory and streams fill the file exactly;
+7. checksum, then those of the streams; 8. the weights are known.
+
+A file cut short, a varint in another than its shortest form and bytes after the end are damage.
+
+Body
+----
+*Coded grid and padding*: a latent position stands for 8x8 pixels, a hyper-latent position for 32x32. Both sides of the
+picture are padded at the right and bottom to a multiple of 32 pixels, so that a tile of the grid holds up to 128x128
+latent and 32x32 hyper-latent positions, and only those of the right and bottom edge hold fewer (`tiling.py`).
+
+*Order of a stream*: hyper-latent, then the latent in four steps; within each, symbols grouped by table. Described in
+`entropy.py`, with the tables' choice.
+
+*Symbols*: magnitude up to 1024, by table and escape. Described in `entropy.py`.
+
+*Quality*: what follows from the index, by tables of the weights. Described in `entropy.py`.
+
+*Grey*: one channel from the three decoded ones. Described in `codec.py`.
+
+*Range coder*: the stream's arithmetic, its tail and when it is damaged are described in `rangecoder.py`.
+
+Worked examples
+---------------
+A picture of one tile with a stream of three bytes:
+
+    ae 43 0d 0a    magic
+    00             version 0, flags 0
+    12 34 56 78    weights 12345678
+    80 02          width 256
+    80 02          height 256
+    80             quality 128
+    ba 3e 07 a4    checksum of all other bytes
+    c0 ff ee       stream
+
+A grey picture of two tiles; the stream of the second is empty:
+
+    ae 43 0d 0a    magic
+    03             version 0, flags 3
+    12 34 56 78    weights 12345678
+    81 08          width 1025
+    01             height 1
+    00             quality 0
+    ec e3 e0 a1    checksum of the bytes above and the directory
+    03             length 3
+    ba 78 7d 5f    checksum of the first stream
+    00             length 0
+    00 00 00 00    checksum of the second stream
+    c0 ff ee       stream
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aecodec.errors import CorruptFile
+from aecodec.errors import HeaderLimitExceeded
+from aecodec.errors import UnsupportedVersion
+from aecodec.limits import MAX_PIXELS
+from aecodec.limits import MAX_SIDE
+from aecodec.tiling import tile_count
+
+MAGIC = b"\xaeC\r\n"
+VERSION = 0
+
+# No header is longer, its checksum included, not even a refused one: `read_header` needs no more than this of a file.
+MAX_HEADER_BYTES = 24
+
+_GREY = 1
+_DIRECTORY = 2
+_RESERVED = 12
+
+_WEIGHTS_ID_BYTES = 4
+_CRC_BYTES = 4
+_VARINT_BYTES = 5
+
+_CUT_SHORT = "damaged file: it is cut short"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture. ValueError where a field is out of range."""
+
+    width: int  # pixels, 1..65535
+    height: int  # pixels, 1..65535
+    quality: int  # index, 0..255
+    weights_id: bytes  # 4 bytes
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
+            raise ValueError(f"{self.width}x{self.height} pixels: sides must be in 1..{MAX_SIDE}")
+        if not 0 <= self.quality <= 255:
+            raise ValueError(f"quality index {self.quality} is not in 0..255")
+        if len(self.weights_id) != _WEIGHTS_ID_BYTES:
+            raise ValueError(f"a weights id has {_WEIGHTS_ID_BYTES} bytes, not {len(self.weights_id)}")
+
+    @property
+    def tiles(self) -> int:
+        """Number of coded tiles, and of streams in the file."""
+        return tile_count(self.width, self.height)
+
+
+def header_size(header: Header) -> int:
+    """Bytes before the body, checksum included: the fixed cost of a picture of one tile (18 at 256x256)."""
+    return len(_pack_fields(header)) + _CRC_BYTES
+
+
+def pack(header: Header, parts: Sequence[bytes]) -> bytes:
+    """The file of a picture; `parts` holds one range-coded stream per coded tile in raster order, else ValueError."""
+    if len(parts) != header.tiles:
+        raise ValueError(f"{len(parts)} streams for {header.tiles} tiles")
+    fields = _pack_fields(header)
+    if header.tiles == 1:
+        (stream,) = parts
+        return fields + _crc(fields, stream) + stream
+    directory = b"".join(_pack_varint(len(part)) + _crc(part) for part in parts)
+    return b"".join([fields, _crc(fields, directory), directory, *parts])
+
+
+def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, list[bytes]]:
+    """Header and streams, one per coded tile in raster order, of a whole file; every check but that of the weights.
+
+    Raises CorruptFile, HeaderLimitExceeded (a side above 65535 or more than `max_pixels`) or UnsupportedVersion.
+    """
+    header, crc_at = _parse_fields(data, max_pixels)
+    fields, body_at = data[:crc_at], crc_at + _CRC_BYTES
+    crc = data[crc_at:body_at]
+    if header.tiles == 1:
+        stream = data[body_at:]
+        _check_crc(crc, fields, stream)
+        return header, [stream]
+    entries, parts_at = _parse_directory(data, body_at, header.tiles)
+    _check_length(len(data) - parts_at, sum(length for length, _ in entries))
+    _check_crc(crc, fields, data[body_at:parts_at])
+    parts = []
+    for length, part_crc in entries:
+        part = data[parts_at : parts_at + length]
+        _check_crc(part_crc, part)
+        parts.append(part)
+        parts_at += length
+    return header, parts
+
+
+def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Header from a file's first bytes (MAX_HEADER_BYTES of them suffice); no checksum is compared.
+
+    Raises what `unpack` raises.
+    """
+    header, _ = _parse_fields(data, max_pixels)
+    return header
+
+
+def _pack_fields(header: Header) -> bytes:
+    flags = (_GREY if header.grey else 0) | (_DIRECTORY if header.tiles > 1 else 0)
+    sides = _pack_varint(header.width) + _pack_varint(header.height)
+    return MAGIC + bytes([VERSION << 4 | flags]) + header.weights_id + sides + bytes([header.quality])
+
+
+def _parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
+    """Checks 1 to 5: the header, and the position of its checksum, which is known to be there."""
+    at = len(MAGIC)
+    if data[:at] != MAGIC:
+        raise CorruptFile("not an .aec file")
+    versions, at = _take(data, at, 1)
+    version, flags = versions[0] >> 4, versions[0] & 15
+    if version > VERSION:
+        raise UnsupportedVersion(f"format version {version}: this reader knows versions up to {VERSION}")
+    weights_id, at = _take(data, at, _WEIGHTS_ID_BYTES)
+    width, at = _parse_varint(data, at)
+    height, at = _parse_varint(data, at)
+    _check_sides(width, height, max_pixels)
+    if flags & _RESERVED:
+        raise CorruptFile("damaged file: reserved bits are set")
+    if bool(flags & _DIRECTORY) != (tile_count(width, height) > 1):
+        raise CorruptFile("damaged file: directory flag and size of the picture disagree")
+    qualities, at = _take(data, at, 1)
+    _take(data, at, _CRC_BYTES)
+    return Header(width, height, qualities[0], weights_id, bool(flags & _GREY)), at
+
+
+def _parse_directory(data: bytes, at: int, count: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Length and stored CRC of each of `count` streams, and where the first one starts."""
+    entries = []
+    for _ in range(count):
+        length, at = _parse_varint(data, at)
+        crc, at = _take(data, at, _CRC_BYTES)
+        entries.append((length, crc))
+    return entries, at
+
+
+def _check_sides(width: int, height: int, max_pixels: int) -> None:
+    if not (width and height):
+        raise CorruptFile(f"damaged file: a picture of {width}x{height} pixels")
+    if max(width, height) > MAX_SIDE:
+        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: sides are limited to {MAX_SIDE}")
+    if height > max_pixels // width:
+        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: the limit is {max_pixels} in all")
+
+
+def _check_length(found: int, expected: int) -> None:
+    if found < expected:
+        raise CorruptFile(_CUT_SHORT)
+    if found > expected:
+        raise CorruptFile(f"damaged file: {found - expected} bytes after its end")
+
+
+def _crc(*pieces: bytes) -> bytes:
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return crc.to_bytes(_CRC_BYTES, "big")
+
+
+def _check_crc(stored: bytes, *pieces: bytes) -> None:
+    if _crc(*pieces) != stored:
+        raise CorruptFile("damaged file: a checksum does not match")
+
+
+def _take(data: bytes, at: int, count: int) -> tuple[bytes, int]:
+    """`count` bytes at a position, and the position after them."""
+    end = at + count
+    if end > len(data):
+        raise CorruptFile(_CUT_SHORT)
+    return data[at:end], end
+
+
+def _pack_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _parse_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at a position, and the position after it."""
+    value = 0
+    for index in range(_VARINT_BYTES):
+        (byte,), at = _take(data, at, 1)
+        value |= (byte & 127) << 7 * index
+        if byte < 128:
+            if byte == 0 and index > 0:
+                break
+            return value, at
+    raise CorruptFile("damaged file: a number is not in its shortest form")

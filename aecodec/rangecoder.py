@@ -1,0 +1,284 @@
+"""Range coder over integer tables: `constriction` where it is installed, else a pure-Python twin of the same bytes.
+
+The stream (G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", 1979, in
+the form of `constriction.stream.queue` 0.5 with 32-bit words, 64 bits of state and 24-bit probabilities):
+
+- A table holds frequencies of at least 1 that sum to 2^24; left[s] is the sum of those before symbol s.
+- The encoder narrows an interval of fractions. It starts at the 32-bit words output so far, the first the most
+  significant, followed by the 64 bits of `low`; it is `width` long in units of low's last bit. At first there are no
+  words, low is 0 and width is 2^64 - 1.
+- To encode symbol s: scale = floor(width / 2^24); low += scale left[s]; width = scale frequency[s]. A carry out of low
+  goes into the words. If width is now under 2^32, the upper half of low is output and both move up by 32 bits.
+- To decode: with `value` the 64 bits of the stream at low's place, q = floor((value - low) / scale) tells the symbol,
+  left[s] <= q < left[s] + frequency[s], then as above. In a damaged stream q may be 2^24 or more: no symbol.
+- *Tail*: the stream is the shortest byte string which, padded with zero bytes for ever, lies in the final interval,
+  and of those the smallest. Words are written big-endian, so that what is dropped is least significant. A stream
+  never ends in a zero byte; that of no symbols, or of a few likely ones, is empty.
+- A decoder reads zeros beyond the end and knows from elsewhere how many symbols there are. A stream other than the one
+  that the encoder makes from the same symbols is damaged.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecodec.errors import CorruptFile
+
+try:
+    import constriction
+except ImportError:  # no wheel for this platform (Linux on Arm, musl): the twin serves
+    constriction = None
+
+Backend = Literal["constriction", "python"]
+
+PRECISION = 24  # bits of a probability
+MAX_ALPHABET = 4096
+
+_TOTAL = 1 << PRECISION
+_WORD_BITS = 32
+_WORD = 1 << _WORD_BITS
+_WORD_MASK = _WORD - 1
+_STATE_BYTES = 8
+_STATE = 1 << 8 * _STATE_BYTES
+
+_IMPOSSIBLE = "damaged data: the coded stream holds no symbol of its table"
+
+
+class Tables:
+    """Frequency tables, validated once and shared by any number of coders."""
+
+    frequencies: tuple[NDArray[np.int64], ...]
+
+    def __init__(self, frequencies: Sequence[NDArray[np.integer[Any]]]) -> None:
+        """`frequencies[t]` is 1-D, of integers >= 1 that sum to 2^24, for 2..4096 symbols; else ValueError."""
+        self.frequencies = tuple(_validated(index, table) for index, table in enumerate(frequencies))
+        self._cumulatives: list[list[int] | None] = [None] * len(self.frequencies)
+        self._models: list[Any] = [None] * len(self.frequencies)
+
+    def __len__(self) -> int:
+        return len(self.frequencies)
+
+    def alphabet(self, table: int) -> int:
+        """Number of symbols of a table; ValueError where there is no such table."""
+        if not 0 <= table < len(self.frequencies):
+            raise ValueError(f"table {table} is not in 0..{len(self.frequencies) - 1}")
+        return len(self.frequencies[table])
+
+    def cumulative(self, table: int) -> list[int]:
+        """Left sums of a table and the total: A + 1 ascending integers from 0 to 2^24. Made at first use."""
+        cumulative = self._cumulatives[table]
+        if cumulative is None:
+            cumulative = self._cumulatives[table] = list(accumulate(self.frequencies[table].tolist(), initial=0))
+        return cumulative
+
+    def model(self, table: int) -> Any:
+        """The same table as a model of `constriction`. Made at first use."""
+        model = self._models[table]
+        if model is None:
+            # constriction gives symbol s the left sum floor(scale * (p[0] + ... + p[s-1])) + s with
+            # scale = (2^24 - A) / sum(p). With p = frequency - 1, scale is exactly 1 and every sum an exact integer.
+            probabilities = (self.frequencies[table] - 1).astype(np.float64)
+            model = self._models[table] = constriction.stream.model.Categorical(probabilities, perfect=False)
+        return model
+
+
+def _validated(index: int, table: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    values = np.asarray(table)
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(f"table {index}: frequencies must be a 1-D array of integers")
+    if not 2 <= len(values) <= MAX_ALPHABET:
+        raise ValueError(f"table {index}: {len(values)} symbols, not 2..{MAX_ALPHABET}")
+    # Each value is bounded before they are summed: the sum cannot overflow.
+    if values.min() < 1 or values.max() > _TOTAL or values.sum(dtype=np.int64) != _TOTAL:
+        raise ValueError(f"table {index}: frequencies must be at least 1 and sum to 2^{PRECISION}")
+    frozen = values.astype(np.int64)
+    frozen.setflags(write=False)
+    return frozen
+
+
+class Encoder:
+    """Encodes arrays of symbols, each with one table, into one stream."""
+
+    def __init__(self, tables: Tables, *, backend: Backend | None = None) -> None:
+        """`backend` is for tests: both write the same bytes."""
+        self._tables = tables
+        self._coder: _NativeEncoder | _PythonEncoder
+        self._coder = _NativeEncoder(tables) if _is_native(backend) else _PythonEncoder(tables)
+
+    def encode(self, table: int, symbols: NDArray[np.integer[Any]]) -> None:
+        """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1; else ValueError and nothing is coded."""
+        alphabet = self._tables.alphabet(table)
+        values = np.asarray(symbols)
+        if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+            raise ValueError("symbols must be a 1-D array of integers")
+        if not values.size:
+            return
+        if values.min() < 0 or values.max() >= alphabet:
+            raise ValueError(f"a symbol is not in 0..{alphabet - 1}, the alphabet of table {table}")
+        self._coder.encode(table, values.astype(np.int32))
+
+    def finish(self) -> bytes:
+        """The stream of all symbols so far, its tail trimmed."""
+        return _shortest(*self._coder.interval())
+
+
+class Decoder:
+    """Decodes what an Encoder wrote; the caller knows tables and counts, and bounds the counts."""
+
+    def __init__(self, tables: Tables, data: bytes, *, backend: Backend | None = None) -> None:
+        """`data` is one whole stream. `backend` is for tests: both read the same symbols."""
+        self._tables = tables
+        self._data = data
+        words = np.frombuffer(data + bytes(-len(data) % 4), dtype=">u4").astype(np.uint32)
+        self._coder: _NativeDecoder | _PythonDecoder
+        self._coder = _NativeDecoder(tables, words) if _is_native(backend) else _PythonDecoder(tables, words)
+        self._echo = Encoder(tables, backend=backend)
+
+    def decode(self, table: int, count: int) -> NDArray[np.int32]:
+        """The next `count` symbols as int32 [count]. CorruptFile where the stream cannot be one of these tables.
+
+        Memory is allocated for `count` symbols: take it from geometry, never from a file. ValueError where there is
+        no such table or the count is negative.
+        """
+        self._tables.alphabet(table)
+        if count < 0:
+            raise ValueError(f"count {count} is negative")
+        symbols = self._coder.decode(table, count)
+        self._echo.encode(table, symbols)
+        return symbols
+
+    def finish(self) -> None:
+        """CorruptFile unless the stream is, to its last byte, what the Encoder makes of the symbols decoded."""
+        # Encoding them again costs a third of decoding and leaves one definition of the tail.
+        if self._echo.finish() != self._data:
+            raise CorruptFile("damaged data: the coded stream does not end where its symbols end")
+
+
+def _is_native(backend: Backend | None) -> bool:
+    if backend not in (None, "constriction", "python"):
+        raise ValueError(f"unknown backend {backend!r}")
+    if backend == "constriction" and constriction is None:
+        raise ValueError("constriction is not installed")
+    return constriction is not None and backend != "python"
+
+
+def _shortest(low: int, width: int, size: int) -> bytes:
+    """The shortest, then smallest, byte string whose value, padded to `size` bytes, lies in [low, low + width)."""
+    # Rounding low up to a multiple of 256^k drops k bytes where that stays inside. width < 256^8: at most one multiple
+    # of 256^8 is inside, so that more than 8 bytes can be dropped only where that one ends in more zero bytes.
+    dropped = _STATE_BYTES
+    while (head := -(-low >> 8 * dropped)) << 8 * dropped >= low + width:
+        dropped -= 1
+    return head.to_bytes(size - dropped, "big").rstrip(b"\0")
+
+
+class _PythonEncoder:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        # The interval starts at the words followed by low: sum(words[i] << 32 * (n - 1 - i)) * 2^64 + low.
+        # Its end is at most 1, so that a carry always stops at some word below 2^32 - 1.
+        self._words: list[int] = []
+        # 0 <= low < 2^65: under 2^64 after a word was output, then a carry may be pending until the next one.
+        self._low = 0
+        # 2^32 <= width < 2^64, so that scale = width >> 24 is at least 2^8 and every symbol keeps a width of its own.
+        self._width = _STATE - 1
+
+    def encode(self, table: int, symbols: NDArray[np.int32]) -> None:
+        cumulative = self._tables.cumulative(table)
+        low, width = self._low, self._width
+        for symbol in symbols.tolist():
+            left = cumulative[symbol]
+            scale = width >> PRECISION
+            low += scale * left
+            width = scale * (cumulative[symbol + 1] - left)
+            if width < _WORD:
+                self._output(low >> _WORD_BITS)
+                low = (low & _WORD_MASK) << _WORD_BITS
+                width <<= _WORD_BITS  # width was at least 2^8: one word always suffices
+        self._low, self._width = low, width
+
+    def _output(self, word: int) -> None:
+        """Append a word; bit 32 of it, where set, is the pending carry."""
+        words = self._words
+        if word >= _WORD:
+            last = len(words) - 1
+            while words[last] == _WORD_MASK:
+                words[last] = 0
+                last -= 1
+            words[last] += 1
+        words.append(word & _WORD_MASK)
+
+    def interval(self) -> tuple[int, int, int]:
+        """Start and width of the interval as integers of so many bytes."""
+        head = int.from_bytes(np.array(self._words, dtype=">u4").tobytes(), "big")
+        return (head << 8 * _STATE_BYTES) + self._low, self._width, 4 * len(self._words) + _STATE_BYTES
+
+
+class _PythonDecoder:
+    def __init__(self, tables: Tables, words: NDArray[np.uint32]) -> None:
+        self._tables = tables
+        self._words: Iterator[int] = iter(words.tolist())
+        # The value of the stream less the encoder's low. offset < width in every stream that the encoder can write.
+        self._offset = next(self._words, 0) << _WORD_BITS | next(self._words, 0)
+        # As in the encoder: 2^32 <= width < 2^64.
+        self._width = _STATE - 1
+
+    def decode(self, table: int, count: int) -> NDArray[np.int32]:
+        cumulative = self._tables.cumulative(table)
+        words, offset, width = self._words, self._offset, self._width
+        symbols = []
+        for _ in range(count):
+            scale = width >> PRECISION
+            quantile = offset // scale
+            if quantile >= _TOTAL:  # in what division left over at the interval's end, where no symbol lies
+                raise CorruptFile(_IMPOSSIBLE)
+            symbol = bisect_right(cumulative, quantile) - 1
+            left = cumulative[symbol]
+            offset -= scale * left
+            width = scale * (cumulative[symbol + 1] - left)
+            if width < _WORD:
+                offset = offset << _WORD_BITS | next(words, 0)
+                width <<= _WORD_BITS
+            symbols.append(symbol)
+        self._offset, self._width = offset, width
+        return np.array(symbols, dtype=np.int32)
+
+
+class _NativeEncoder:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def encode(self, table: int, symbols: NDArray[np.int32]) -> None:
+        self._coder.encode(symbols, self._tables.model(table))
+
+    def interval(self) -> tuple[int, int, int]:
+        """Start and width of the interval as integers of so many bytes."""
+        position, (low, width) = self._coder.pos()
+        sealed = self._coder.get_compressed()
+        size = 4 * position + _STATE_BYTES
+        point = int.from_bytes(sealed.astype(">u4").tobytes().ljust(size, b"\0"), "big")
+        # low is known modulo 2^64, and words held back for a carry are not written yet. The sealed words are a point
+        # of the interval, whose width is under 2^64: the start is the nearest number at or below it that ends in low.
+        return point - (point - low) % _STATE, width, size
+
+
+class _NativeDecoder:
+    def __init__(self, tables: Tables, words: NDArray[np.uint32]) -> None:
+        self._tables = tables
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def decode(self, table: int, count: int) -> NDArray[np.int32]:
+        try:
+            symbols: NDArray[np.int32] = self._coder.decode(self._tables.model(table), count)
+        except AssertionError as error:  # constriction's only sign of an impossible stream
+            raise CorruptFile(_IMPOSSIBLE) from error
+        return symbols

@@ -1,0 +1,351 @@
+"""Range coder: both back ends make and read the same bytes, near the ideal size, and nothing damaged passes unseen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from aecodec import rangecoder
+from aecodec.errors import CorruptFile
+from aecodec.rangecoder import Backend
+from aecodec.rangecoder import Decoder
+from aecodec.rangecoder import Encoder
+from aecodec.rangecoder import Tables
+
+TOTAL = 1 << 24
+BACKENDS: tuple[Backend, ...] = ("python",) if rangecoder.constriction is None else ("python", "constriction")
+EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+
+Runs = list[tuple[int, np.ndarray]]  # (table, symbols) in coding order
+
+
+def flat(alphabet: int) -> np.ndarray:
+    frequencies = np.full(alphabet, TOTAL // alphabet)
+    frequencies[0] += TOTAL - frequencies.sum()
+    return frequencies
+
+
+def peaked(alphabet: int, likely: int) -> np.ndarray:
+    """Every symbol as rare as can be, but one."""
+    frequencies = np.ones(alphabet, dtype=np.int64)
+    frequencies[likely] += TOTAL - alphabet
+    return frequencies
+
+
+def uneven(alphabet: int, rng: np.random.Generator, concentration: float = 0.3) -> np.ndarray:
+    weights = rng.gamma(concentration, size=alphabet) + 1e-9
+    frequencies = np.floor(weights / weights.sum() * (TOTAL - alphabet)).astype(np.int64) + 1
+    frequencies[frequencies.argmax()] += TOTAL - frequencies.sum()
+    return frequencies
+
+
+def drawn(frequencies: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    return np.searchsorted(frequencies.cumsum(), rng.integers(0, TOTAL, count), side="right")
+
+
+def encoded(tables: Tables, runs: Runs, backend: Backend) -> bytes:
+    encoder = Encoder(tables, backend=backend)
+    for table, symbols in runs:
+        encoder.encode(table, symbols)
+    return encoder.finish()
+
+
+def decoded(tables: Tables, data: bytes, runs: Runs, backend: Backend) -> list[np.ndarray]:
+    """As many symbols as in `runs`; CorruptFile where the stream is not the encoder's."""
+    decoder = Decoder(tables, data, backend=backend)
+    symbols = [decoder.decode(table, len(run)) for table, run in runs]
+    decoder.finish()
+    return symbols
+
+
+def checked(tables: Tables, runs: Runs) -> bytes:
+    """The stream of `runs`, after every back end made it and read it."""
+    streams = {encoded(tables, runs, backend) for backend in BACKENDS}
+    assert len(streams) == 1
+    (data,) = streams
+    for backend in BACKENDS:
+        for (_, symbols), found in zip(runs, decoded(tables, data, runs, backend), strict=True):
+            assert found.dtype == np.int32
+            np.testing.assert_array_equal(found, symbols)
+    return data
+
+
+def ideal_size(tables: Tables, runs: Runs) -> float:
+    """Bytes by the tables' own probabilities."""
+    return sum(float((24 - np.log2(tables.frequencies[table][symbols])).sum()) for table, symbols in runs) / 8
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[Tables, Runs]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    frequencies = []
+    for alphabet in draw(st.lists(st.sampled_from([2, 3, 17, 65, 2049, 4096]), min_size=1, max_size=3)):
+        make = draw(st.sampled_from([flat, lambda a: peaked(a, int(rng.integers(a))), lambda a: uneven(a, rng)]))
+        frequencies.append(make(alphabet))
+    runs: Runs = []
+    for _ in range(draw(st.integers(0, 4))):
+        table = draw(st.integers(0, len(frequencies) - 1))
+        count = draw(st.integers(0, 60))
+        runs.append((table, draw(st.sampled_from(CHOICES))(frequencies[table], count, rng)))
+    return Tables(frequencies), runs
+
+
+CHOICES = [
+    drawn,
+    lambda frequencies, count, rng: rng.integers(0, len(frequencies), count),
+    lambda frequencies, count, rng: np.full(count, frequencies.argmin()),
+    lambda frequencies, count, rng: np.full(count, frequencies.argmax()),
+    lambda frequencies, count, rng: np.full(count, len(frequencies) - 1),
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(streams())
+def test_back_ends_agree_round_trip_and_size(stream: tuple[Tables, Runs]):
+    assert len(checked(*stream)) <= ideal_size(*stream) + 4
+
+
+def test_the_mean_overhead_of_a_stream_is_under_six_tenths_of_a_byte():
+    rng = np.random.default_rng(0)
+    tables = Tables([uneven(65, rng, concentration) for concentration in (0.03, 0.3, 3.0)])
+    overheads = []
+    for _ in range(300):
+        runs = [(table, drawn(tables.frequencies[table], int(rng.integers(1, 200)), rng)) for table in range(3)]
+        overheads.append(len(encoded(tables, runs, "python")) - ideal_size(tables, runs))
+    assert np.mean(overheads) < 0.6
+    assert max(overheads) < 4
+
+
+def test_a_long_stream_stays_near_the_ideal_size():
+    rng = np.random.default_rng(1)
+    tables = Tables([uneven(65, rng) for _ in range(64)])
+    runs = [(table, drawn(tables.frequencies[table], 256, rng)) for table in range(64)]
+    assert len(checked(tables, runs)) <= 1.001 * ideal_size(tables, runs) + 1
+
+
+# Symbols by formula, so that no generator's version matters. The bytes may never change: files depend on them.
+GOLDEN = [
+    ("one symbol", [flat(2)], [(0, [1])], "80"),
+    ("all-same likely", [peaked(2, 0)], [(0, [0] * 1000)], ""),
+    ("one rare symbol", [peaked(4096, 0)], [(0, [4095])], "ffffff"),
+    ("rare symbols", [peaked(3, 1)], [(0, [0, 2, 0])], "000000fffeff0001"),
+    ("flat 256", [flat(256)], [(0, [index * index % 256 for index in range(16)])], "00010409100b14181c2024282c303438"),
+    (
+        "three tables",
+        [flat(3), flat(4096), peaked(17, 9)],
+        [(0, [0, 1, 2] * 5), (1, [4095, 0, 77]), (2, [9] * 9 + [16])],
+        "313b153697ef2f5a26a5d8",
+    ),
+]
+
+
+@EACH_BACKEND
+@pytest.mark.parametrize(
+    ("frequencies", "runs", "expected"), [row[1:] for row in GOLDEN], ids=[row[0] for row in GOLDEN]
+)
+def test_golden_bytes(
+    frequencies: list[np.ndarray], runs: list[tuple[int, list[int]]], expected: str, backend: Backend
+):
+    arrays = [(table, np.array(symbols)) for table, symbols in runs]
+    assert encoded(Tables(frequencies), arrays, backend).hex() == expected
+
+
+@EACH_BACKEND
+def test_no_symbols_are_no_bytes(backend: Backend):
+    tables = Tables([flat(2)])
+    runs = [(0, np.zeros(0, dtype=np.int32))]
+    assert encoded(tables, [], backend) == encoded(tables, runs, backend) == b""
+    assert decoded(tables, b"", [], backend) == []
+    assert decoded(tables, b"", runs, backend)[0].shape == (0,)
+
+
+def held_carry(tables: Tables, count: int) -> np.ndarray:
+    """Symbols whose interval keeps the fraction 0x12 strictly inside: the carry into 0x12 stays open to the end."""
+    return Decoder(tables, b"\x12", backend="python").decode(0, count)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 40, 1000])
+def test_a_carry_that_stays_open_for_many_words(count: int):
+    tables = Tables([uneven(257, np.random.default_rng(2)), flat(2)])
+    open_carry = held_carry(tables, count)
+    if count >= 8:
+        assert checked(tables, [(0, open_carry)]) == b"\x12"
+    below = checked(tables, [(0, open_carry), (1, np.zeros(200, dtype=np.int32))])
+    above = checked(tables, [(0, open_carry), (1, np.ones(200, dtype=np.int32))])
+    if count >= 40:
+        assert below[:16] == b"\x11" + 15 * b"\xff"
+        assert above[:16] == b"\x12" + 15 * b"\x00"
+
+
+def test_the_tail_is_the_shortest_then_smallest():
+    """By trial of every shorter string and every smaller one of the same length."""
+    tables = Tables([uneven(5, np.random.default_rng(3), 3.0)])
+    for symbols in np.ndindex(5, 5, 5):
+        runs = [(0, np.array(symbols))]
+        data = checked(tables, runs)
+        assert len(data) <= 2
+        rivals = [b"", *(bytes([first]) for first in range(256))]
+        if len(data) == 2:
+            rivals += [data[:1] + bytes([second]) for second in range(data[1])]
+        for rival in rivals:
+            if len(rival) < len(data) or rival < data:
+                found = Decoder(tables, rival, backend="python").decode(0, 3)
+                assert found.tolist() != list(symbols)
+
+
+@EACH_BACKEND
+def test_finish_refuses_every_other_ending(backend: Backend):
+    rng = np.random.default_rng(4)
+    tables = Tables([uneven(65, rng)])
+    runs = [(0, drawn(tables.frequencies[0], 100, rng))]
+    data = encoded(tables, runs, backend)
+    # Zeros, and whatever comes after enough of them, decode to the right symbols: only finish() can tell.
+    for tail in (b"\0", bytes(4), bytes(5), bytes(12) + b"any", bytes(12) + bytes(1000)):
+        decoder = Decoder(tables, data + tail, backend=backend)
+        np.testing.assert_array_equal(decoder.decode(0, 100), runs[0][1])
+        with pytest.raises(CorruptFile, match="does not end"):
+            decoder.finish()
+    with pytest.raises(CorruptFile):
+        decoded(tables, data, [(0, runs[0][1][:-20])], backend)  # symbols left over
+    for empty in (b"\0", b"\x01"):
+        with pytest.raises(CorruptFile):
+            Decoder(tables, empty, backend=backend).finish()
+
+
+def outcome(tables: Tables, data: bytes, runs: Runs, backend: Backend) -> list[list[int]] | None:
+    try:
+        return [symbols.tolist() for symbols in decoded(tables, data, runs, backend)]
+    except CorruptFile:
+        return None
+
+
+def test_damage_is_refused_or_decodes_to_other_symbols_alike_in_both_back_ends():
+    rng = np.random.default_rng(5)
+    tables = Tables([uneven(65, rng), uneven(2049, rng, 0.05), peaked(3, 0)])
+    runs = [(table, drawn(tables.frequencies[table], 12, rng)) for table in range(3)]
+    right = [symbols.tolist() for _, symbols in runs]
+    data = encoded(tables, runs, "python")
+    flips = [data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :] for at in range(len(data)) for bit in range(8)]
+    for damaged in [data[:length] for length in range(len(data))] + flips:
+        outcomes = [outcome(tables, damaged, runs, backend) for backend in BACKENDS]
+        assert all(found == outcomes[0] for found in outcomes)
+        assert outcomes[0] != right
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80), streams())
+def test_any_bytes_decode_alike_in_both_back_ends(data: bytes, stream: tuple[Tables, Runs]):
+    tables, runs = stream
+    outcomes = [outcome(tables, data, runs, backend) for backend in BACKENDS]
+    assert all(found == outcomes[0] for found in outcomes)
+
+
+@EACH_BACKEND
+def test_a_value_beyond_every_symbol_is_corrupt(backend: Backend):
+    decoder = Decoder(Tables([flat(2)]), b"\xff" * 8, backend=backend)
+    with pytest.raises(CorruptFile, match="no symbol"):
+        decoder.decode(0, 1)
+
+
+@EACH_BACKEND
+def test_symbols_of_any_integer_type_and_layout(backend: Backend):
+    tables = Tables([flat(65)])
+    symbols = np.arange(0, 130).astype(np.uint8)[::2] % 65
+    expected = encoded(tables, [(0, symbols.astype(np.int32))], backend)
+    for dtype in (np.uint8, np.int16, np.int64, np.uint64):
+        assert encoded(tables, [(0, symbols.astype(dtype))], backend) == expected
+    assert encoded(tables, [(0, symbols)], backend) == expected
+
+
+@EACH_BACKEND
+@pytest.mark.parametrize(
+    ("table", "symbols"),
+    [
+        (0, np.array([0, 65])),
+        (0, np.array([-1])),
+        (0, np.array([2**63], dtype=np.uint64)),
+        (0, np.array([0.0])),
+        (0, np.zeros((2, 2), dtype=np.int32)),
+        (1, np.array([0])),
+        (-1, np.array([0])),
+    ],
+    ids=["too large", "negative", "wraps", "float", "2-D", "no such table", "negative table"],
+)
+def test_what_cannot_be_encoded_is_a_value_error_and_leaves_the_stream_alone(
+    table: int, symbols: np.ndarray, backend: Backend
+):
+    encoder = Encoder(Tables([flat(65)]), backend=backend)
+    encoder.encode(0, np.array([64, 64, 64]))
+    before = encoder.finish()
+    with pytest.raises(ValueError, match=r"symbol|table"):
+        encoder.encode(table, symbols)
+    assert encoder.finish() == before
+
+
+@EACH_BACKEND
+@pytest.mark.parametrize(("table", "count"), [(1, 1), (-1, 1), (0, -1)])
+def test_what_cannot_be_decoded_is_a_value_error(table: int, count: int, backend: Backend):
+    with pytest.raises(ValueError, match=r"table|count"):
+        Decoder(Tables([flat(65)]), b"abc", backend=backend).decode(table, count)
+
+
+@pytest.mark.parametrize(
+    "frequencies",
+    [
+        np.array([TOTAL]),
+        np.ones(4097, dtype=np.int64),
+        np.array([TOTAL, 0]),
+        np.array([TOTAL + 1, -1]),
+        np.array([TOTAL // 2, TOTAL // 2 - 1]),
+        np.array([2**63, 2**63, TOTAL - 1, 1], dtype=np.uint64),
+        np.array([TOTAL / 2, TOTAL / 2]),
+        np.full((1, 2), TOTAL // 2),
+    ],
+    ids=["one symbol", "4097 symbols", "zero", "negative", "sum", "sum wraps", "float", "2-D"],
+)
+def test_tables_are_validated(frequencies: np.ndarray):
+    with pytest.raises(ValueError, match="table 1"):
+        Tables([flat(2), frequencies])
+
+
+def test_tables_keep_their_own_copy():
+    frequencies = flat(4)
+    tables = Tables([frequencies])
+    frequencies[:] = 0
+    assert tables.frequencies[0].tolist() == flat(4).tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        tables.frequencies[0][0] = 1
+    assert (len(tables), tables.alphabet(0)) == (1, 4)
+
+
+def test_without_constriction_the_twin_serves(monkeypatch: pytest.MonkeyPatch):
+    tables = Tables([flat(65)])
+    symbols = np.arange(65)
+    expected = Encoder(tables)
+    expected.encode(0, symbols)
+    monkeypatch.setattr(rangecoder, "constriction", None)
+    encoder = Encoder(tables)
+    encoder.encode(0, symbols)
+    assert encoder.finish() == expected.finish()
+    np.testing.assert_array_equal(Decoder(tables, encoder.finish()).decode(0, 65), symbols)
+    with pytest.raises(ValueError, match="not installed"):
+        Encoder(tables, backend="constriction")
+
+
+def test_an_unknown_back_end_is_a_value_error():
+    with pytest.raises(ValueError, match="unknown backend"):
+        Encoder(Tables([flat(2)]), backend="rust")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_million_symbols_over_five_hundred_sets_of_tables():
+    rng = np.random.default_rng(6)
+    for index in range(500):
+        alphabets = rng.choice([2, 3, 65, 65, 257, 2049, 4096], size=4)
+        tables = Tables([uneven(int(alphabet), rng, float(rng.choice([0.03, 0.3, 3.0]))) for alphabet in alphabets])
+        choose = CHOICES[index % len(CHOICES)]
+        runs = [(table, choose(tables.frequencies[table], 500, rng)) for table in range(4)]
+        assert len(checked(tables, runs)) <= 1.001 * ideal_size(tables, runs) + 4
