@@ -140,7 +140,9 @@ def _entropy_networks(width: int = 64) -> dict[str, Any]:
     }
 
 
-def standard(channels: int = 192, synthesis_blocks: int = 4, analysis_blocks: int = 6) -> Architecture:
+def standard(
+    channels: int = 192, synthesis_blocks: int = 4, analysis_blocks: int = 6, entropy_width: int = 64
+) -> Architecture:
     """The default codec: one lapped transform of stride 8, residual blocks at stride 8, and its mirror."""
     blocks = _mixing_block(channels)
     return Architecture(
@@ -156,7 +158,7 @@ def standard(channels: int = 192, synthesis_blocks: int = 4, analysis_blocks: in
             *blocks * synthesis_blocks,
             *expansion(channels, 3, 8, bits=16),
         ),
-        **_entropy_networks(),
+        **_entropy_networks(entropy_width),
     )
 
 

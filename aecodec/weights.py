@@ -281,3 +281,12 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
 
 def _not_weights(where: str, error: Exception) -> UnknownWeights:
     return UnknownWeights(f"{where}: not weights of this version ({error!r})")
+
+
+def add_entry(folder: Path, fields: Mapping[str, Any]) -> None:
+    """Puts a model into the manifest of `folder`, in the place of one of the same name. Raises OutputError."""
+    from aecodec.files import write_atomic
+
+    others = [dict(entry.details) for entry in entries_of(folder) if entry.name != fields["name"]]
+    models = sorted([*others, dict(fields)], key=lambda entry: str(entry["name"]))
+    write_atomic(folder / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())

@@ -30,6 +30,7 @@ from aecodec.networks import ARCHITECTURES
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import STEPS
+from aecodec.networks import Architecture
 from aecodec.train.layers import Mode
 from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
@@ -91,10 +92,11 @@ def _on_latent_grid(x: Tensor) -> Tensor:
 class AutoEncoder(nn.Module):
     """The trainable codec of one config."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, architecture: Architecture | None = None) -> None:
+        """`architecture`: instead of the config's own, for trials of shape and for tests."""
         super().__init__()
         self.config = config
-        self.architecture = ARCHITECTURES[config.name]()
+        self.architecture = architecture or ARCHITECTURES[config.name]()
         self.mode = mode = Mode()
         shape = self.architecture
         self.latent_scale = Scale(mode, largest=UNIT)  # latents and features as the context steps see them

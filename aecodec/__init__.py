@@ -1,0 +1,61 @@
+"""aecodec: a learned image codec.
+
+    data = aecodec.encode(Image.open("in.jpg"), quality=40)
+    image = aecodec.decode(data)
+
+Names are loaded when they are first used, so that `import aecodec` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "encode": "api",
+    "decode": "api",
+    "decode_pixels": "api",
+    "read_info": "api",
+    "Info": "api",
+    "AecError": "errors",
+    "InputError": "errors",
+    "OutputError": "errors",
+    "MissingExtra": "errors",
+    "LimitExceeded": "errors",
+    "HeaderLimitExceeded": "errors",
+    "CorruptFile": "errors",
+    "UnsupportedVersion": "errors",
+    "UnknownWeights": "errors",
+}
+
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from aecodec.api import Info as Info
+    from aecodec.api import decode as decode
+    from aecodec.api import decode_pixels as decode_pixels
+    from aecodec.api import encode as encode
+    from aecodec.api import read_info as read_info
+    from aecodec.errors import AecError as AecError
+    from aecodec.errors import CorruptFile as CorruptFile
+    from aecodec.errors import HeaderLimitExceeded as HeaderLimitExceeded
+    from aecodec.errors import InputError as InputError
+    from aecodec.errors import LimitExceeded as LimitExceeded
+    from aecodec.errors import MissingExtra as MissingExtra
+    from aecodec.errors import OutputError as OutputError
+    from aecodec.errors import UnknownWeights as UnknownWeights
+    from aecodec.errors import UnsupportedVersion as UnsupportedVersion
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        message = f"module 'aecodec' has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"aecodec.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,153 @@
+"""The Python interface: Pillow images or arrays to `.aec` bytes and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aecodec import codec
+from aecodec import weights as stored
+from aecodec.bitstream import VERSION
+from aecodec.bitstream import read_header
+from aecodec.engine import NumpyRuntime
+from aecodec.engine import Runtime
+from aecodec.errors import AecError
+from aecodec.errors import InputError
+from aecodec.errors import UnknownWeights
+from aecodec.limits import MAX_PIXELS
+from aecodec.tiling import tile_count
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+QUALITY_MAXIMUM = 100
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file's header says. `quality` 0..100; `model` is None where the weights are not on the search path."""
+
+    version: int
+    width: int
+    height: int
+    mode: str
+    quality: float
+    quality_index: int
+    model: str | None
+    weights_id: str
+    tiles: int
+    size_bytes: int
+    bits_per_pixel: float
+
+
+def encode(
+    image: Image.Image | np.ndarray,
+    quality: float | None = None,
+    *,
+    model: str = "standard",
+    weights: str | Path | None = None,
+    target_size: int | None = None,
+    effort: int = 0,
+    device: str = "auto",
+) -> bytes:
+    """Encodes a picture to the bytes of an `.aec` file.
+
+    `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey). `quality`: 0..100; by
+    default the model's own, about 1 % of raw at 256x256. `target_size`: instead, the best quality within so many
+    bytes. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0.
+
+    Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
+    """
+    if effort != 0:
+        message = f"effort {effort} is not available in this version; 0 is"
+        raise AecError(message)
+    if quality is not None and target_size is not None:
+        message = "give a quality or a target size, not both"
+        raise AecError(message)
+    entry = stored.find_by_file(Path(weights)) if weights is not None else stored.find_by_name(model)
+    encoder = stored.load_encoder(entry)
+    step = encoder.default_quality if quality is None else quality_step(quality)
+    analysed = codec.Analysed(_pixels(image), encoder, stored.load_decoder(entry), runtime(device))
+    return analysed.encode(step) if target_size is None else analysed.encode_to_size(target_size)
+
+
+def decode(
+    data: bytes, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+) -> Image.Image:
+    """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L.
+
+    The file names its weights; `weights`, a weights file with its manifest beside it, is looked at first.
+    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, all of them AecError.
+    """
+    from aecodec.picture import to_image
+
+    return to_image(decode_pixels(data, device=device, max_pixels=max_pixels, weights=weights))
+
+
+def decode_pixels(
+    data: bytes, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+) -> np.ndarray:
+    """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture."""
+
+    def load(weights_id: bytes) -> stored.DecoderHalf:
+        own = None if weights is None else stored.find_by_file(Path(weights))
+        if own is None or own.weights_id != weights_id:
+            own = stored.find_by_id(weights_id)
+        return stored.load_decoder(own)
+
+    return codec.decode(bytes(data), runtime(device), load, max_pixels=max_pixels)
+
+
+def read_info(data: bytes) -> Info:
+    """What the header of an `.aec` file says; its pixels stay unread. Raises CorruptFile or UnsupportedVersion."""
+    header = read_header(data)
+    try:
+        model: str | None = stored.find_by_id(header.weights_id).name
+    except UnknownWeights:
+        model = None
+    return Info(
+        version=VERSION,
+        width=header.width,
+        height=header.height,
+        mode="L" if header.grey else "RGB",
+        quality=round(header.quality * QUALITY_MAXIMUM / (codec.QUALITY_STEPS - 1), 2),
+        quality_index=header.quality,
+        model=model,
+        weights_id=header.weights_id.hex(),
+        tiles=tile_count(header.width, header.height),
+        size_bytes=len(data),
+        bits_per_pixel=round(8 * len(data) / (header.width * header.height), 5),
+    )
+
+
+def quality_step(quality: float) -> int:
+    """The file's quality step 0..255 for a quality of 0..100. Raises AecError beyond."""
+    if not 0 <= quality <= QUALITY_MAXIMUM:
+        message = f"quality {quality} is not within 0..{QUALITY_MAXIMUM}"
+        raise AecError(message)
+    return int(quality * (codec.QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
+
+
+@lru_cache(maxsize=4)
+def runtime(device: str) -> Runtime:
+    """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU. Raises AecError for others."""
+    if device in ("auto", "cpu"):
+        return NumpyRuntime()
+    from aecodec.cuda import TorchRuntime
+
+    return TorchRuntime(device)
+
+
+def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+    if not isinstance(image, np.ndarray):
+        from aecodec.picture import from_image
+
+        return from_image(image).pixels
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
+        message = f"an array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}"
+        raise InputError(message)
+    return image

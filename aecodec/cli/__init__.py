@@ -1,0 +1,72 @@
+"""The command line. Bodies import what they need when they run, so that help and errors are immediate."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from aecodec import __version__
+from aecodec.errors import AecError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+# Command -> module of aecodec.cli that holds it; a module is imported when its command is looked at.
+_COMMANDS = {"encode": "code", "decode": "code", "info": "code", "bench": "bench", "model": "model"}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"aecodec.cli.{_COMMANDS[cmd_name]}"), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="aecodec")
+def cli() -> None:
+    """A learned image codec: small photographs to very small files and back.
+
+    \b
+    aecodec encode in.jpg out.aec
+    aecodec decode out.aec out.png
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and leaves the process: every error is one line on stderr and an exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0; 1 input, output, limit; 2 usage; 3 damaged `.aec`; 4 other weights or reader; 130 interrupted."""
+    try:
+        result: Any = cli.main(arguments, prog_name="aecodec", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except AecError as error:
+        return fail(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet
+        return BROKEN_PIPE
+    except MemoryError:
+        return fail("out of memory", 1)
+    return result if isinstance(result, int) else 0
+
+
+def fail(message: str, exit_code: int) -> int:
+    """Prints one line on stderr and returns the exit code."""
+    click.echo("aecodec: " + " ".join(message.splitlines()), err=True)
+    return exit_code

@@ -1,0 +1,125 @@
+"""`aecodec encode`, `decode` and `info`."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import click
+
+from aecodec.errors import OutputError
+
+DEVICES = click.Choice(["auto", "cpu", "cuda"])
+REACHED = 0.97  # a target size counts as reached from this share on
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "-q",
+    "--quality",
+    type=click.FloatRange(0, 100),
+    help="0 (smallest) to 100 (this model's best, not visually lossless). "
+    "Default: the model's own, about 1 % of raw for a small photograph.",
+)
+@click.option("--target-size", metavar="BYTES", type=click.IntRange(min=1), help="Best quality within so many bytes.")
+@click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A weights file of your own, instead of --model.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+def encode(
+    source: Path,
+    target: Path,
+    quality: float | None,
+    target_size: int | None,
+    model: str,
+    weights: Path | None,
+    device: str,
+) -> None:
+    """Encode the picture IN to the file OUT.
+
+    \b
+    aecodec encode photo.jpg photo.aec
+    aecodec encode photo.jpg photo.aec -q 60
+    aecodec encode photo.jpg photo.aec --target-size 2000
+    """
+    if quality is not None and target_size is not None:
+        raise click.UsageError("give --quality or --target-size, not both")
+    from aecodec import api
+    from aecodec.files import write_atomic
+    from aecodec.picture import open_picture
+
+    refuse_same(source, target)
+    picture = open_picture(source)
+    for notice in picture.notices:
+        say(f"{source}: {notice}")
+    data = api.encode(
+        picture.pixels, quality, model=model, weights=weights, target_size=target_size, device=device
+    )
+    write_atomic(target, data)
+    info = api.read_info(data)
+    if target_size is not None and len(data) < REACHED * target_size:
+        say(f"{target}: {model}'s best for this picture takes {len(data)} bytes, less than the target of {target_size}")
+    say(f"{target}: {len(data)} bytes, {info.bits_per_pixel:.3f} bits per pixel, quality {info.quality:g}")
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+@click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures. Default: 178956970.")
+def decode(source: Path, target: Path, device: str, max_pixels: int | None) -> None:
+    """Decode the file IN to the picture OUT, in the format that its name says.
+
+    \b
+    aecodec decode photo.aec photo.png
+    """
+    from aecodec import api
+    from aecodec.files import read_bytes
+    from aecodec.files import write_atomic
+    from aecodec.limits import MAX_PIXELS
+    from aecodec.picture import format_of
+    from aecodec.picture import write_image
+
+    refuse_same(source, target)
+    file_format = format_of(target)
+    image = api.decode(read_bytes(source), device=device, max_pixels=max_pixels or MAX_PIXELS)
+    stream = BytesIO()
+    write_image(image, stream, file_format)
+    write_atomic(target, stream.getvalue())
+    say(f"{target}: {image.width}x{image.height} {image.mode}")
+
+
+@click.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def info(source: Path, as_json: bool) -> None:
+    """Show what the header of FILE says. Pixels and their checksum stay unread."""
+    from dataclasses import asdict
+
+    from aecodec import api
+    from aecodec.files import read_bytes
+
+    fields = asdict(api.read_info(read_bytes(source)))
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"file": str(source)} | fields))
+        return
+    model = fields["model"] or "unknown"
+    click.echo(f"{source}: {fields['width']}x{fields['height']} {fields['mode']}")
+    click.echo(f"  {fields['size_bytes']} bytes, {fields['bits_per_pixel']:.3f} bits per pixel, {fields['tiles']} tile(s)")
+    click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
+    click.echo(f"  weights {fields['weights_id']} ({model}), format version {fields['version']}")
+
+
+def say(line: str) -> None:
+    """A remark for the user: always on stderr."""
+    click.echo(line, err=True)
+
+
+def refuse_same(source: Path, target: Path) -> None:
+    """Raises OutputError where the output is the input itself."""
+    if source.exists() and target.exists() and source.samefile(target) and target.is_file():
+        message = f"{target}: is the input itself"
+        raise OutputError(message)

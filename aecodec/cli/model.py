@@ -1,0 +1,101 @@
+"""`aecodec model`: for those who make weights. `train` and `export` need torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aecodec.cli.code import say
+from aecodec.errors import MissingExtra
+
+FOLDERS = click.Path(path_type=Path)
+
+
+@click.group()
+def model() -> None:
+    """Train, export and list weights."""
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        message = 'training and export need torch: pip install "aecodec[torch]"'
+        raise MissingExtra(message) from error
+
+
+@model.command()
+@click.option("--config", type=click.Choice(["standard", "paper"]), default="standard", show_default=True)
+@click.option("--data", type=FOLDERS, multiple=True, required=True, metavar="FOLDER", help="May be given repeatedly.")
+@click.option("--out", type=FOLDERS, required=True, metavar="DIR", help="Checkpoints, log and contact sheets.")
+@click.option("--minutes", type=float, help="Stop after so many minutes of training.")
+@click.option("--steps", type=int, help="Stop after so many steps.")
+@click.option("--resume", is_flag=True, help="Go on from DIR's checkpoint, exactly.")
+@click.option("--init", type=FOLDERS, metavar="WEIGHTS", help="Start from float weights (.safetensors).")
+@click.option("--decay", is_flag=True, help="A branch off DIR's state: falling rate, integer rounding, for export.")
+@click.option("--rounding/--no-rounding", default=None, help="Integer rounding in the loop. Default: in a branch only.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True)
+@click.option("--learning-rate", type=float, help="Instead of the config's own.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def train(data: tuple[Path, ...], **fields: object) -> None:
+    """Train a model on folders of pictures.
+
+    \b
+    aecodec model train --config standard --data photos/ --out run --minutes 60
+    aecodec model train --config standard --data photos/ --out run --decay --minutes 15
+    aecodec model export run/decayed.pt --data photos/ --out my-weights
+    """
+    _require_torch()
+    from aecodec.train.loop import train as run
+    from aecodec.train.options import TrainOptions
+
+    try:
+        options = TrainOptions(data=data, **fields)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    run(options)
+
+
+@model.command()
+@click.argument("checkpoint", type=FOLDERS)
+@click.option("--data", type=FOLDERS, multiple=True, required=True, metavar="FOLDER", help="The training pictures.")
+@click.option("--out", type=FOLDERS, required=True, metavar="DIR", help="Weights folder; its manifest gets an entry.")
+@click.option("--name", help="Name of the model. Default: its config's.")
+@click.option("--recipe", help="How it was trained, for the manifest.")
+def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None, recipe: str | None) -> None:
+    """Make weights of CHECKPOINT: integer networks, probability tables, manifest entry.
+
+    Prints what the rounding to integers costs, on the validation part of the data.
+    """
+    _require_torch()
+    from aecodec.train.release import release
+
+    release(checkpoint, data, out, name, recipe, say)
+
+
+@model.command(name="list")
+def list_models() -> None:
+    """List the models on the search path (bundled, then the folders in AECODEC_WEIGHTS)."""
+    from aecodec import weights
+
+    for entry in weights.known():
+        size = sum((entry.folder / file).stat().st_size for file in (entry.decoder_file, entry.encoder_file))
+        pixels = entry.details.get("pixels")
+        trained = f", trained on {pixels / 1e9:.2f} gigapixels" if pixels else ""
+        click.echo(f"{entry.name:<12} {entry.weights_id.hex()}  {size} bytes{trained}  {entry.folder}")
+
+
+@model.command()
+@click.argument("exported", type=FOLDERS)
+@click.option("--project", type=FOLDERS, default=Path(), help="A checkout of aecodec. Default: the current folder.")
+@click.option("--kodak", type=FOLDERS, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
+@click.option("--dev", type=FOLDERS, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
+def land(exported: Path, project: Path, kodak: Path, dev: Path) -> None:
+    """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table."""
+    from aecodec.bench.land import land as run
+
+    run(exported, project, kodak, dev, say)

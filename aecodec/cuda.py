@@ -1,0 +1,146 @@
+"""The engine on torch: the same integers on a GPU (or on torch's CPU device, for tests).
+
+Products are plain float32 matrix products with reduced precision off, on unfolded input: a convolution routine might
+choose Winograd or FFT, which are not exact. Layers that do not fit float32 run in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from aecodec.engine import FLOAT32_LIMIT
+from aecodec.engine import Network
+from aecodec.engine import path_of
+from aecodec.errors import MissingExtra
+from aecodec.networks import Conv
+from aecodec.networks import Depthwise
+from aecodec.networks import Layer
+from aecodec.networks import Layers
+from aecodec.networks import Repeat
+from aecodec.networks import Residual
+from aecodec.networks import Shuffle
+from aecodec.networks import Side
+
+try:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional
+except ImportError as error:
+    message = 'this device needs torch: pip install "aecodec[torch]"'
+    raise MissingExtra(message) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    weight: Tensor
+    bias: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class TorchRuntime:
+    """The engine on a torch device. Raises MissingExtra where torch cannot use that device."""
+
+    def __init__(self, device: str) -> None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            message = "--device cuda: torch finds no CUDA device on this machine"
+            raise MissingExtra(message)
+        self._device = torch.device(device)
+        self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
+        with _full_precision():
+            x = torch.tensor([[4097.0, 1.0]], device=self._device)
+            w = torch.tensor([[4095.0], [-2.0]], device=self._device)
+            self._float32_is_exact = float(x @ w) == 16_777_213.0
+
+    @torch.inference_mode()
+    def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
+        """Output integers of `network` for `x` [B, H, W, C] and second input `side`, as float32."""
+        known = self._prepared.get(id(network))
+        if known is None:
+            prepared = {path: self._prepare(network, path) for path in network.integers}
+            self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
+        second = None if side is None else self._take(side)
+        with _full_precision():
+            return _run(network.layers, "", known[1], self._take(x), second).cpu().numpy()
+
+    def _take(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self._device)
+
+    def _prepare(self, network: Network, path: str) -> _Prepared:
+        own = network.integers[path]
+        fits = self._float32_is_exact and network.bounds[path] < FLOAT32_LIMIT
+        scale = np.ldexp(1.0, -own.shift)
+        values = (own.weight * scale, own.bias * scale, own.low, own.high)
+        dtype = torch.float32 if fits else torch.float64
+        return _Prepared(*(torch.from_numpy(value).to(self._device, dtype) for value in values))
+
+
+class _full_precision:
+    """TF32 off for the products inside, and whatever was set before restored after."""
+
+    def __enter__(self) -> None:
+        self._before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_float32_matmul_precision(self._before)
+
+
+def _run(layers: Layers, prefix: str, prepared: Mapping[str, _Prepared], x: Tensor, side: Tensor | None) -> Tensor:
+    for position, layer in enumerate(layers):
+        x = _apply(layer, path_of(prefix, position), prepared, x, side)
+    return x
+
+
+def _apply(layer: Layer, path: str, prepared: Mapping[str, _Prepared], x: Tensor, side: Tensor | None) -> Tensor:
+    match layer:
+        case Conv():
+            x = _requantise(_product(layer, prepared[path], x), prepared[path])
+            return torch.maximum(x, torch.floor(x * 0.125 + 0.5)) if layer.active else x
+        case Depthwise():
+            return _requantise(_depthwise(prepared[path], x), prepared[path])
+        case Residual():
+            return _sum(x, _run(layer.body, path, prepared, x, side), prepared[path_of(path, len(layer.body) - 1)])
+        case Side():
+            assert side is not None, "this network has a second input"
+            return _sum(x, _run(layer.body, path, prepared, side, side), prepared[path_of(path, len(layer.body) - 1)])
+        case Shuffle():
+            return _shuffle(x, layer.factor, layer.crop)
+        case Repeat():
+            return x.repeat_interleave(layer.factor, 1).repeat_interleave(layer.factor, 2)
+
+
+def _product(layer: Conv, prepared: _Prepared, x: Tensor) -> Tensor:
+    if layer.kernel > 1 or layer.stride > 1:
+        padding = layer.padding
+        x = functional.pad(x, (0, 0, padding, padding, padding, padding))
+        x = x.unfold(1, layer.kernel, layer.stride).unfold(2, layer.kernel, layer.stride)
+        x = x.permute(0, 1, 2, 4, 5, 3).flatten(3)  # [B, H', W', kernel row, kernel column, channel]
+    return x.to(prepared.weight.dtype) @ prepared.weight
+
+
+def _depthwise(prepared: _Prepared, x: Tensor) -> Tensor:
+    rows, columns = x.shape[1:3]
+    padded = functional.pad(x.to(prepared.weight.dtype), (0, 0, 1, 1, 1, 1))
+    taps = [padded[:, t // 3 : t // 3 + rows, t % 3 : t % 3 + columns] * prepared.weight[t] for t in range(9)]
+    return torch.stack(taps).sum(0)
+
+
+def _requantise(total: Tensor, prepared: _Prepared) -> Tensor:
+    return torch.clamp(torch.floor(total + prepared.bias), prepared.low, prepared.high).float()
+
+
+def _sum(x: Tensor, body: Tensor, last: _Prepared) -> Tensor:
+    both = min(x.shape[-1], body.shape[-1])
+    body[..., :both] += x[..., :both]
+    return torch.clamp(body, last.low.float(), last.high.float())
+
+
+def _shuffle(x: Tensor, factor: int, crop: int) -> Tensor:
+    batch, rows, columns, channels = x.shape
+    split = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
+    full = split.transpose(2, 3).reshape(batch, rows * factor, columns * factor, -1)
+    return full[:, crop : rows * factor - crop, crop : columns * factor - crop]

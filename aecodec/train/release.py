@@ -1,0 +1,142 @@
+"""From a checkpoint to a weights folder: export, default quality, what the rounding costs, manifest entry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from aecodec.bench.metrics import psnr
+from aecodec.codec import QUALITY_STEPS
+from aecodec.codec import Analysed
+from aecodec.codec import decode
+from aecodec.engine import NumpyRuntime
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.files import write_atomic
+from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.data import load_folders
+from aecodec.train.evaluate import QUALITIES
+from aecodec.train.evaluate import central_crops
+from aecodec.train.evaluate import measure
+from aecodec.train.export import Halves
+from aecodec.train.export import export
+from aecodec.train.export import wide_layers
+from aecodec.train.export import with_default_quality
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import build
+from aecodec.weights import add_entry
+
+DEFAULT_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
+TABLE_PICTURES = 400
+VALIDATION_PICTURES = 64
+CALIBRATION_PICTURES = 64
+
+Say = Callable[[str], None]
+
+
+def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None, recipe: str | None, say: Say) -> None:
+    """Writes the weights of `checkpoint` to the folder `out`. Raises InputError or OutputError."""
+    content = read_checkpoint(checkpoint)
+    model = build(content["config"])
+    model.load_state_dict(content["model"])
+    dataset = load_folders(data, 256)
+    training = central_crops(dataset.training, TABLE_PICTURES)
+    validation = central_crops(dataset.validation or dataset.training, VALIDATION_PICTURES)
+    if not content["counters"]["calibrated"]:
+        say("never trained with rounding: activation scales are chosen now")
+        _calibrate(model, training[:CALIBRATION_PICTURES])
+    halves = export(model, training)
+    for layer in wide_layers(*halves.parsed()):
+        say(f"runs in float64: {layer}")
+    default = _default_quality(halves, validation)
+    halves = with_default_quality(model, halves, default)
+    rounding = _rounding_cost(model, halves, validation, say)
+    details = {
+        "config": content["config"],
+        "default_quality": default,
+        "pixels": content["counters"]["pixels"],
+        "recipe": recipe or "",
+        "rounding": rounding,
+    }
+    _write(out, name or model.config.name, model, halves, details)
+    say(f"{out}: {name or model.config.name}, weights id {halves.weights_id.hex()}, default quality {default}/255")
+
+
+def _calibrate(model: AutoEncoder, pictures: Sequence[np.ndarray]) -> None:
+    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    quality = (torch.arange(len(x)) + 0.5) / len(x)
+    model.calibrate(x.contiguous(memory_format=torch.channels_last), quality)
+
+
+def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
+    """The highest quality step whose mean file takes at most DEFAULT_BYTES over the pictures."""
+    runtime = NumpyRuntime()
+    encoder, decoder = halves.parsed()
+    analysed = [Analysed(picture, encoder, decoder, runtime) for picture in pictures]
+    low, high = 0, QUALITY_STEPS - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if np.mean([len(picture.encode(middle)) for picture in analysed]) <= DEFAULT_BYTES:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _rounding_cost(
+    model: AutoEncoder, halves: Halves, pictures: Sequence[np.ndarray], say: Say
+) -> list[dict[str, float]]:
+    """Bytes and PSNR per quality: the float network's estimate beside real files of the integers."""
+    model.set_rounding(False)
+    estimated = measure(model, pictures, torch.device("cpu"))
+    assert estimated is not None, "nothing interrupts it"
+    runtime = NumpyRuntime()
+    encoder, decoder = halves.parsed()
+    rows = []
+    say(f"float network (estimated bits) against integers (real files), {len(pictures)} validation pictures")
+    for point in estimated.points:
+        step = round(point.quality * (QUALITY_STEPS - 1))
+        files = [Analysed(picture, encoder, decoder, runtime).encode(step) for picture in pictures]
+        decoded = [decode(data, runtime, lambda _: decoder) for data in files]
+        estimate = point.bpp * np.mean([picture[..., 0].size for picture in pictures]) / 8
+        row = {
+            "quality": point.quality,
+            "float_bytes": round(float(estimate), 1),
+            "bytes": round(float(np.mean([len(data) for data in files])), 1),
+            "float_psnr": round(point.psnr, 3),
+            "psnr": round(float(np.mean([psnr(a, b) for a, b in zip(pictures, decoded, strict=True)])), 3),
+        }
+        rows.append(row)
+        say(
+            f"quality {100 * point.quality:3.0f}: {row['float_bytes']:7.1f} -> {row['bytes']:7.1f} bytes, "
+            f"{row['float_psnr']:.3f} -> {row['psnr']:.3f} dB"
+        )
+    assert len(rows) == len(QUALITIES)
+    return rows
+
+
+def _write(out: Path, name: str, model: AutoEncoder, halves: Halves, details: dict[str, Any]) -> None:
+    if not name.replace("-", "").replace("_", "").isalnum():
+        message = f"{name!r} is no name for a model: letters, digits, - and _"
+        raise InputError(message)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{out}: {error.strerror}"
+        raise OutputError(message) from error
+    tensors = {key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}
+    floats = save(tensors, {"config": model.config.name, "pixels": str(details["pixels"])})
+    files = {"decoder": halves.decoder, "encoder": halves.encoder, "float16": floats}
+    entry: dict[str, Any] = {"name": name, "id": halves.weights_id.hex()}
+    for part, data in files.items():
+        file = f"{name}.{part}.safetensors"
+        write_atomic(out / file, data)
+        entry[part] = {"file": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    add_entry(out, entry | details)
