@@ -1,0 +1,9 @@
+"""Comparing aecodec with JPEG, WebP and AVIF on a folder of pictures; metrics in NumPy, peers through Pillow."""
+
+from __future__ import annotations
+
+from aecodec.bench.result import BenchResult, format_json
+from aecodec.bench.run import PEER_NAMES, BenchOptions, run_bench
+from aecodec.bench.table import format_table
+
+__all__ = ["PEER_NAMES", "BenchOptions", "BenchResult", "format_json", "format_table", "run_bench"]

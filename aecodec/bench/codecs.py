@@ -1,0 +1,59 @@
+"""What the bench measures: anything with the shape of `BenchCodec`, and aecodec itself in that shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+
+class BenchCodec(Protocol):
+    """A codec as the bench sees it. Pictures are uint8 [H, W, 3] or [H, W]; a file is the bytes it would have."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str:
+        """Library, version and settings, in one line."""
+
+    @property
+    def qualities(self) -> Sequence[float]:
+        """The settings measured by default, ascending; together they cover 0.1 to 1 bit per pixel."""
+
+    @property
+    def steps(self) -> Sequence[float]:
+        """Every distinct setting, ascending; the size of a file grows along them."""
+
+    def encode(self, pixels: np.ndarray, quality: float) -> bytes: ...
+
+    def decode(self, data: bytes) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Aecodec:
+    """aecodec through its public interface: what it writes and reads for a user."""
+
+    model: str = "standard"
+    weights: Path | None = None
+    qualities: tuple[float, ...] = tuple(range(0, 101, 10))
+
+    name = "aecodec"
+    steps = tuple(i / 255 * 100 for i in range(256))  # one for each value of the file's quality byte
+
+    @property
+    def description(self) -> str:
+        return f"weights {self.weights}" if self.weights is not None else f"model {self.model}"
+
+    def encode(self, pixels: np.ndarray, quality: float) -> bytes:
+        from aecodec import api
+
+        return api.encode(pixels, quality, model=self.model, weights=self.weights)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        from aecodec import api
+
+        return np.asarray(api.decode(data, weights=self.weights))

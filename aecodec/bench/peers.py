@@ -1,0 +1,125 @@
+"""The classical codecs to compare with, through Pillow: whole files without metadata.
+
+`avif` is Pillow's default, tuned for the eye; `avif-psnr` is the strongest setting for PSNR at the same speed, and so
+the fair one to hold a claim in PSNR against.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import PIL
+from PIL import Image, features
+
+from aecodec.errors import InputError, MissingExtra
+
+
+def _save_jpeg(image: Image.Image, file: io.BytesIO, quality: int) -> None:
+    image.save(file, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
+
+
+def _save_webp(image: Image.Image, file: io.BytesIO, quality: int) -> None:
+    image.save(file, "WEBP", quality=quality, method=6)
+
+
+# One thread: libavif's files depend on whether it has one or more, and a figure must not depend on the machine.
+def _save_avif(image: Image.Image, file: io.BytesIO, quality: int) -> None:
+    image.save(file, "AVIF", quality=quality, max_threads=1)
+
+
+def _save_avif_psnr(image: Image.Image, file: io.BytesIO, quality: int) -> None:
+    subsampling = "4:0:0" if image.mode == "L" else "4:4:4"
+    image.save(
+        file,
+        "AVIF",
+        quality=quality,
+        speed=6,
+        subsampling=subsampling,
+        max_threads=1,
+        advanced={"tune": "psnr"},
+    )
+
+
+@dataclass(frozen=True)
+class PillowCodec:
+    """A codec of Pillow's: `feature` is what Pillow must be built with, `library` what it is built on."""
+
+    name: str
+    feature: str
+    library: str
+    settings: str
+    qualities: tuple[float, ...]
+    save: Callable[[Image.Image, io.BytesIO, int], None]
+    lowest: int = 0
+
+    @property
+    def steps(self) -> Sequence[float]:
+        return range(self.lowest, 101)
+
+    @property
+    def description(self) -> str:
+        return f"Pillow {PIL.__version__}, {self.library} {features.version(self.library)}, {self.settings}"
+
+    def encode(self, pixels: np.ndarray, quality: float) -> bytes:
+        """A file at integer quality, grey where the picture is and the codec can; InputError where it is too large."""
+        file = io.BytesIO()
+        try:
+            self.save(Image.fromarray(pixels), file, int(quality))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.name}: {error}") from error
+        return file.getvalue()
+
+    def decode(self, data: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+
+
+# Qualities from about 0.08 to 1.5 bits per pixel on photographs of 768x512.
+PEERS = (
+    PillowCodec(
+        name="jpeg",
+        feature="jpg",
+        library="libjpeg_turbo",
+        settings="4:2:0, optimised",
+        qualities=(1, 3, 5, 7, 9, 11, 14, 17, 20, 25, 30, 35, 40, 50, 60, 70, 80),
+        save=_save_jpeg,
+        lowest=1,
+    ),
+    PillowCodec(
+        name="webp",
+        feature="webp",
+        library="webp",
+        settings="4:2:0, method 6",
+        qualities=(0, 1, 2, 4, 7, 10, 15, 20, 30, 45, 60, 75, 85),
+        save=_save_webp,
+    ),
+    PillowCodec(
+        name="avif",
+        feature="avif",
+        library="avif",
+        settings="default: 4:2:0, speed 6; one thread",
+        qualities=(4, 10, 16, 22, 28, 34, 42, 50, 60, 70),
+        save=_save_avif,
+    ),
+    PillowCodec(
+        name="avif-psnr",
+        feature="avif",
+        library="avif",
+        settings="4:4:4, speed 6, tune=psnr; one thread",
+        qualities=(4, 10, 16, 22, 28, 34, 42, 50, 60, 70),
+        save=_save_avif_psnr,
+    ),
+)
+
+
+def peers_named(names: Sequence[str]) -> list[PillowCodec]:
+    """The codecs of these names, each once, in this order; raises MissingExtra where this Pillow lacks one."""
+    known = {codec.name: codec for codec in PEERS}
+    chosen = [known[name] for name in dict.fromkeys(names)]
+    for codec in chosen:
+        if not features.check(codec.feature):
+            raise MissingExtra(f"{codec.name}: this Pillow is built without it; leave it out with --codecs")
+    return chosen

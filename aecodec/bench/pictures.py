@@ -1,0 +1,68 @@
+"""The pictures of a folder, as the bench measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from aecodec.errors import InputError
+from aecodec.limits import MAX_PIXELS
+from aecodec.picture import open_picture
+
+SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def centre_square(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Short side brought to `side` (Lanczos), then the centre square: uint8 [side, side, 3] or [side, side]."""
+    image = Image.fromarray(pixels)
+    ratio = side / min(image.size)
+    image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.LANCZOS)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+class Pictures:
+    """The pictures directly in `folder`, by name; iterating gives uint8 [H, W, 3] or [H, W].
+
+    Whole pictures are read anew on every pass, so that a folder of any size fits in memory; with `size` they are
+    reduced to centre squares and kept. `notices` collects what reading them left out, one line each.
+    """
+
+    def __init__(self, folder: Path, size: int | None = None) -> None:
+        """Raises InputError where there is no folder or no picture in it."""
+        try:
+            paths = sorted(path for path in folder.iterdir() if _is_picture(path))
+        except OSError as error:
+            raise InputError(f"{folder}: {error.strerror}") from error
+        if not paths:
+            raise InputError(f"{folder}: no picture in it")
+        self.paths = paths
+        self.size = size
+        self.notices: list[str] = []
+        self._kept: dict[Path, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self._load, self.paths)
+
+    def _load(self, path: Path) -> np.ndarray:
+        if path in self._kept:
+            return self._kept[path]
+        picture = open_picture(path, max_pixels=MAX_PIXELS)
+        for notice in picture.notices:
+            line = f"{path.name}: {notice}"
+            if line not in self.notices:
+                self.notices.append(line)
+        if self.size is None:
+            return picture.pixels
+        self._kept[path] = centre_square(picture.pixels, self.size)
+        return self._kept[path]

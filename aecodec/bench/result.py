@@ -1,0 +1,94 @@
+"""What a bench run returns: plain values, in the order in which they are printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Which codec stands behind a name in the tables."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One codec at one setting; means over the pictures, each picture counting the same.
+
+    `psnr` is the mean of the pictures' PSNR (dB, RGB, 8 bits), `l1` is on the scale 0..1, `ms_ssim` is `None` where a
+    picture is too small for it; the times are medians, of one picture each.
+    """
+
+    codec: str
+    quality: float
+    size_bytes: float
+    bits_per_pixel: float
+    psnr: float
+    l1: float
+    ms_ssim: float | None
+    encode_seconds: float
+    decode_seconds: float
+
+
+@dataclass(frozen=True)
+class BdRate:
+    """Rate of aecodec against a peer at equal PSNR.
+
+    `percent` is negative where aecodec needs fewer bits, `None` where the curves do not allow a figure; `overlap` is
+    the share, 0..1, of aecodec's PSNR range that the peer covers.
+    """
+
+    peer: str
+    percent: float | None
+    overlap: float
+
+
+@dataclass(frozen=True)
+class AtBytes:
+    """One codec at a mean file size: the largest setting within it, and between settings at exactly that size.
+
+    `row` is `None` where even the smallest files, of `smallest_bytes` on average, are too large; the interpolated
+    values (linear in the logarithm of the bytes) are `None` where no setting above the target exists.
+    """
+
+    codec: str
+    target_bytes: int
+    smallest_bytes: float
+    row: Row | None
+    interpolated_psnr: float | None
+    interpolated_l1: float | None
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """A whole run: `rows` and `bd_rates` of the curves, or `at_bytes`."""
+
+    folder: str
+    pictures: int
+    size: int | None
+    codecs: tuple[Codec, ...]
+    rows: tuple[Row, ...] = ()
+    bd_rates: tuple[BdRate, ...] = ()
+    at_bytes: tuple[AtBytes, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def _json_value(value: object) -> object:
+    """JSON has no infinity (the PSNR of a lossless file): it becomes null."""
+    if isinstance(value, dict):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def format_json(result: BenchResult) -> str:
+    """The result as JSON, field by field under the names above."""
+    return json.dumps(_json_value(dataclasses.asdict(result)), indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,373 @@
+"""The bench with a stand-in for aecodec, on small pictures; the peers are the real ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import subprocess
+import sys
+import types
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import AvifImagePlugin, Image, JpegImagePlugin
+
+import aecodec
+from aecodec.bench import PEER_NAMES, BenchOptions, format_json, format_table, run_bench
+from aecodec.bench.codecs import Aecodec
+from aecodec.bench.measure import mean_bytes, measure, measure_at_bytes
+from aecodec.bench.metrics import l1, psnr
+from aecodec.bench.peers import PEERS, peers_named
+from aecodec.bench.pictures import Pictures
+from aecodec.bench.progress import StatusLine
+from aecodec.errors import InputError, MissingExtra
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """A working codec of ten lines: quantised samples, deflated. Finer steps, larger files; 100 is lossless."""
+
+    qualities: tuple[float, ...] = (0.0, 25.0, 50.0, 75.0, 100.0)
+
+    name = "stepper"
+    description = "a stand-in"
+    steps = tuple(float(i) for i in range(101))
+
+    def encode(self, pixels: np.ndarray, quality: float) -> bytes:
+        step = 101 - round(quality)
+        shape = np.array([pixels.ndim, step, *pixels.shape], "<u4").tobytes()
+        return shape + zlib.compress((pixels // step).tobytes())
+
+    def decode(self, data: bytes) -> np.ndarray:
+        dimensions, step = np.frombuffer(data[:8], "<u4")
+        shape = np.frombuffer(data[8 : 8 + 4 * dimensions], "<u4")
+        indices = np.frombuffer(zlib.decompress(data[8 + 4 * dimensions :]), np.uint8)
+        return (indices * step + step // 2).clip(0, 255).astype(np.uint8).reshape(shape)
+
+
+@dataclass(frozen=True)
+class PaddedJpeg:
+    """JPEG with files `factor` times as large: its BD-rate against JPEG is known."""
+
+    factor: int
+    qualities: tuple[float, ...] = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90)
+
+    name = "padded"
+    description = "JPEG and zeros"
+    steps = range(1, 101)
+
+    def encode(self, pixels: np.ndarray, quality: float) -> bytes:
+        data = PEERS[0].encode(pixels, quality)
+        return data + bytes((self.factor - 1) * len(data))
+
+    def decode(self, data: bytes) -> np.ndarray:
+        return PEERS[0].decode(data)
+
+
+def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Something with edges, slopes and some noise, uint8 [H, W, 3]."""
+    y, x = np.mgrid[0:height, 0:width] / 16
+    noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
+    planes = [np.sin(x + k) * 60 + np.where((x + y) % 5 > 3, 70, -20) + 8 * y % 40 for k in range(3)]
+    return (np.stack(planes, axis=2) + 110 + noise).clip(0, 255).astype(np.uint8)
+
+
+def silent(text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Image.fromarray(photograph(96, 128, seed=1)).save(tmp_path / "b.png")
+    Image.fromarray(photograph(120, 80, seed=2)).save(tmp_path / "a.PNG")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "._b.png").write_bytes(b"no picture either")
+    return tmp_path
+
+
+def peer(name: str):
+    return peers_named([name])[0]
+
+
+# Pictures
+
+
+def test_a_folder_gives_its_pictures_by_name(folder: Path) -> None:
+    pictures = Pictures(folder)
+    assert [pixels.shape for pixels in pictures] == [(120, 80, 3), (96, 128, 3)]
+    assert len(pictures) == 2
+    assert np.array_equal(list(pictures)[1], photograph(96, 128, seed=1))
+
+
+def test_reduction_takes_the_centre_square_of_a_lanczos_reduction(folder: Path) -> None:
+    tall, wide = Pictures(folder, size=33)
+    expected = Image.fromarray(photograph(96, 128, seed=1)).resize((44, 33), Image.Resampling.LANCZOS)
+    assert np.array_equal(wide, np.asarray(expected)[:, 5:38])  # the odd column is lost on the right
+    expected = Image.fromarray(photograph(120, 80, seed=2)).resize((33, 50), Image.Resampling.LANCZOS)
+    assert np.array_equal(tall, np.asarray(expected)[8:41])
+
+
+def test_what_reading_drops_is_noticed_once(folder: Path) -> None:
+    alpha = np.full((40, 40, 1), 128, np.uint8)
+    Image.fromarray(np.concatenate([photograph(40, 40), alpha], axis=2)).save(folder / "c.png")
+    pictures = Pictures(folder)
+    assert [len(list(pictures)), len(list(pictures))] == [3, 3]
+    assert len(pictures.notices) == 1
+    assert pictures.notices[0].startswith("c.png: ")
+
+
+def test_no_folder_and_no_picture_are_input_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        Pictures(tmp_path / "missing")
+    with pytest.raises(InputError, match="no picture"):
+        Pictures(tmp_path)
+
+
+# Peers
+
+
+@pytest.mark.parametrize("name", PEER_NAMES)
+@pytest.mark.parametrize("grey", [False, True])
+def test_peers_give_the_picture_back(name: str, grey: bool) -> None:
+    pixels = photograph(65, 91)
+    pixels = pixels[:, :, 1].copy() if grey else pixels
+    coarse, fine = (peer(name).encode(pixels, quality) for quality in (10, 90))
+    assert len(coarse) < len(fine)
+    assert 28 < psnr(pixels, peer(name).decode(fine))
+    assert psnr(pixels, peer(name).decode(coarse)) < psnr(pixels, peer(name).decode(fine))
+
+
+@pytest.mark.parametrize("name", PEER_NAMES)
+def test_default_settings_are_steps_in_ascending_order(name: str) -> None:
+    qualities = list(peer(name).qualities)
+    assert qualities == sorted(set(qualities))
+    assert set(qualities) <= set(peer(name).steps)
+
+
+def test_jpeg_is_optimised_and_4_2_0() -> None:
+    data = peer("jpeg").encode(photograph(64, 64), 50)
+    with Image.open(io.BytesIO(data)) as image:
+        assert JpegImagePlugin.get_sampling(image) == 2
+    plain = io.BytesIO()
+    Image.fromarray(photograph(64, 64)).save(plain, "JPEG", quality=50)
+    assert len(data) < len(plain.getvalue())
+
+
+def av1_chroma(data: bytes) -> tuple[bool, bool, bool]:
+    """Monochrome, subsampled across, subsampled down: from the AV1 configuration box."""
+    flags = data[data.index(b"av1C") + 6]
+    return bool(flags & 16), bool(flags & 8), bool(flags & 4)
+
+
+def test_avif_settings() -> None:
+    pixels = photograph(64, 64)
+    assert av1_chroma(peer("avif").encode(pixels, 50)) == (False, True, True)
+    assert av1_chroma(peer("avif-psnr").encode(pixels, 50)) == (False, False, False)
+    assert av1_chroma(peer("avif-psnr").encode(pixels[:, :, 0].copy(), 50))[0]
+    untuned = io.BytesIO()
+    Image.fromarray(pixels).save(untuned, "AVIF", quality=50, subsampling="4:4:4", speed=6, max_threads=1)
+    assert peer("avif-psnr").encode(pixels, 50) != untuned.getvalue()
+
+
+@pytest.mark.parametrize("name", ["avif", "avif-psnr"])
+def test_avif_does_not_depend_on_the_number_of_cores(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = photograph(256, 256)
+    files = set()
+    for threads in (1, 4):
+        monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", threads)
+        files.add(peer(name).encode(pixels, 20))
+    assert len(files) == 1
+
+
+def test_a_picture_too_large_for_a_codec_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="webp"):
+        peer("webp").encode(np.zeros((1, 16384, 3), np.uint8), 50)
+
+
+def test_a_pillow_without_a_codec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aecodec.bench.peers.features.check", lambda feature: feature != "avif")
+    assert [codec.name for codec in peers_named(["webp", "jpeg", "webp"])] == ["webp", "jpeg"]
+    with pytest.raises(MissingExtra, match="avif-psnr"):
+        peers_named(["jpeg", "avif-psnr"])
+
+
+# Measuring
+
+
+def test_a_row_holds_means_over_pictures_of_real_files() -> None:
+    pictures = [photograph(30, 40, seed=1), np.full((60, 40, 3), 77, np.uint8)]
+    codec = Stepper()
+    files = [codec.encode(pixels, 60.0) for pixels in pictures]
+    decoded = [codec.decode(data) for data in files]
+    row = measure(codec, 60.0, pictures, silent)
+    assert (row.codec, row.quality) == ("stepper", 60.0)
+    assert row.size_bytes == (len(files[0]) + len(files[1])) / 2
+    assert row.bits_per_pixel == pytest.approx((len(files[0]) * 8 / 1200 + len(files[1]) * 8 / 2400) / 2)
+    assert row.psnr == pytest.approx((psnr(pictures[0], decoded[0]) + psnr(pictures[1], decoded[1])) / 2)
+    assert row.l1 == pytest.approx((l1(pictures[0], decoded[0]) + l1(pictures[1], decoded[1])) / 2)
+    assert row.encode_seconds > 0
+    assert row.decode_seconds > 0
+
+
+def test_ms_ssim_only_where_every_picture_is_large_enough() -> None:
+    large, small = photograph(161, 170), photograph(160, 170)
+    assert measure(Stepper(), 80.0, [large, large], silent).ms_ssim == pytest.approx(1, abs=0.1)
+    assert measure(Stepper(), 80.0, [large, small], silent).ms_ssim is None
+
+
+def test_a_codec_that_changes_the_size_is_refused() -> None:
+    class Cropping(Stepper):
+        def decode(self, data: bytes) -> np.ndarray:
+            return super().decode(data)[1:]
+
+    with pytest.raises(ValueError, match="shape"):
+        measure(Cropping(), 50.0, [photograph(20, 20)], silent)
+
+
+@pytest.mark.parametrize("codec", [Stepper(), peer("jpeg"), peer("webp")], ids=lambda codec: codec.name)
+def test_at_bytes_finds_the_largest_setting_within(codec) -> None:
+    pictures = [photograph(64, 64, seed) for seed in range(2)]
+    sizes = {step: mean_bytes(codec, step, pictures, silent) for step in codec.steps}
+    for share in (0.02, 0.3, 0.8):
+        target = round(min(sizes.values()) * (1 - share) + max(sizes.values()) * share)
+        found = measure_at_bytes(codec, target, pictures, silent)
+        within = found.row.quality
+        assert found.row.size_bytes == sizes[within] <= target < sizes[within + 1]
+        above = measure(codec, within + 1, pictures, silent)
+        values = [found.interpolated_psnr, found.interpolated_l1]
+        ends = np.log([found.row.size_bytes, above.size_bytes])
+        expected = [
+            np.interp(math.log(target), ends, pair) for pair in ((found.row.psnr, above.psnr), (found.row.l1, above.l1))
+        ]
+        assert values == pytest.approx(expected)
+
+
+def test_at_bytes_beyond_both_ends() -> None:
+    pictures = [photograph(64, 64)]
+    below = measure_at_bytes(peer("jpeg"), 100, pictures, silent)
+    assert below.row is None
+    assert below.interpolated_psnr is None
+    assert below.smallest_bytes == len(peer("jpeg").encode(pictures[0], 1))
+    beyond = measure_at_bytes(peer("jpeg"), 10**6, pictures, silent)
+    assert beyond.row.quality == 100
+    assert beyond.interpolated_l1 is None
+
+
+# The whole run
+
+
+def test_a_run_measures_every_codec_at_its_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_bench(BenchOptions(folder, codecs=("webp", "jpeg"), qualities=(30.0, 10.0)), own=Stepper())
+    settings = [(row.codec, row.quality) for row in result.rows]
+    assert settings[:2] == [("stepper", 10.0), ("stepper", 30.0)]
+    assert settings[2:] == [(name, q) for name in ("webp", "jpeg") for q in peer(name).qualities]
+    assert [rate.peer for rate in result.bd_rates] == ["webp", "jpeg"]
+    assert result.pictures == 2
+    assert not result.at_bytes
+    assert [rate.percent for rate in result.bd_rates] == [None, None]
+    assert "fewer than 4 points" in format_table(result)
+    assert capsys.readouterr() == ("", "")  # no terminal, no progress
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_bd_rate_in_a_run_has_the_right_sign_and_size(tmp_path: Path, factor: int) -> None:
+    Image.fromarray(photograph(160, 480) // 4 + 80).save(tmp_path / "a.png")
+    result = run_bench(BenchOptions(tmp_path, codecs=("jpeg",)), own=PaddedJpeg(factor))
+    [rate] = result.bd_rates
+    assert rate.percent == pytest.approx(100 * (factor - 1), abs=3)
+    assert rate.overlap > 0.95
+
+
+def test_a_run_at_bytes(folder: Path) -> None:
+    options = BenchOptions(folder, codecs=("jpeg", "webp"), size=64, at_bytes=1500)
+    result = run_bench(options, own=Stepper())
+    assert [entry.codec for entry in result.at_bytes] == ["stepper", "jpeg", "webp"]
+    assert not result.rows
+    assert all(entry.row is None or entry.row.size_bytes <= 1500 for entry in result.at_bytes)
+    table = format_table(result)
+    assert "at most 1500 bytes" in table
+    assert "interpolated" in table
+
+
+def test_json_repeats_the_result(folder: Path) -> None:
+    result = run_bench(BenchOptions(folder, codecs=("jpeg",)), own=Stepper())
+    parsed = json.loads(format_json(result), parse_constant=pytest.fail)
+    assert parsed["pictures"] == 2
+    assert parsed["codecs"][0] == {"name": "stepper", "description": "a stand-in"}
+    assert [row["size_bytes"] for row in parsed["rows"]] == [row.size_bytes for row in result.rows]
+    lossless = [row for row in parsed["rows"] if row["codec"] == "stepper"][-1]
+    assert (lossless["psnr"], lossless["l1"], lossless["ms_ssim"]) == (None, 0.0, None)
+
+
+def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> None:
+    result = run_bench(BenchOptions(folder, codecs=("jpeg",)), own=Stepper())
+    table = format_table(result)
+    rows = [line.split() for line in table.splitlines() if line.startswith(("stepper ", "jpeg "))]
+    measured = [cells for cells in rows if len(cells) == 9 and cells[1][0].isdigit()]
+    assert len(measured) == len(result.rows)
+    assert {cells[6] for cells in measured} == {"-"}
+    assert f"{result.rows[0].psnr:.3f}" == measured[0][4]
+    assert "overlap" in table
+    assert max(map(len, table.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codecs": ("jpeg", "heic")}, "heic"),
+        ({"qualities": (50.0, 100.5)}, "0 to 100"),
+        ({"qualities": ()}, "empty"),
+        ({"qualities": (50.0,), "at_bytes": 1000}, "exclude"),
+        ({"size": 0}, "pixels"),
+        ({"at_bytes": 0}, "bytes"),
+    ],
+)
+def test_options_without_sense_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BenchOptions(Path("pictures"), **changes)
+
+
+def test_aecodec_is_called_through_its_public_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def encode(image: np.ndarray, quality: float, *, model: str, weights: Path | None) -> bytes:
+        calls.append((quality, model, weights))
+        return image.tobytes()
+
+    def decode(data: bytes, *, weights: Path | None) -> Image.Image:
+        calls.append(weights)
+        return Image.frombytes("L", (4, 3), data)
+
+    module = types.ModuleType("aecodec.api")
+    module.encode, module.decode = encode, decode
+    monkeypatch.setitem(sys.modules, "aecodec.api", module)
+    monkeypatch.setattr(aecodec, "api", module, raising=False)
+    codec = Aecodec("paper", Path("own.safetensors"))
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(codec.decode(codec.encode(pixels, 12.5)), pixels)
+    assert calls == [(12.5, "paper", Path("own.safetensors")), Path("own.safetensors")]
+    assert len(codec.steps) == 256
+    assert (codec.steps[0], codec.steps[255]) == (0, 100)
+
+
+def test_progress_is_one_line_on_a_terminal_and_cleared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with StatusLine() as status:
+        status.show("jpeg")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "jpeg" in err
+    assert "\n" not in err
+    assert err.endswith("\r\x1b[K")
+
+
+def test_the_bench_imports_no_torch() -> None:
+    command = "import sys, aecodec.bench; sys.exit('torch' in sys.modules)"
+    root = Path(aecodec.__path__[0]).parent
+    assert subprocess.run([sys.executable, "-c", command], cwd=root, check=False).returncode == 0
