@@ -1,0 +1,287 @@
+"""Training data: folders of pictures, decoded once and held in memory, and random views of them.
+
+The validation part is split off by photograph: pictures that share a photograph are always on the same side. Every
+random number is drawn on the CPU from one generator whose state can be stored, whatever device the pictures are on,
+so that a run resumed from a checkpoint sees exactly the views it would have seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from aecodec.errors import AecError
+from aecodec.errors import InputError
+from aecodec.limits import MAX_PIXELS
+from aecodec.picture import open_picture
+
+SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+PHOTOGRAPHS = "photos.csv"
+
+# One photograph in forty is kept for validation: 2.5 %, and stable when photographs are added.
+VALIDATION_DIVISOR = 40
+
+FLIP_PROBABILITY = 0.5
+TURN_PROBABILITY = 0.25
+REDUCE_PROBABILITY = 0.4
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Decoded pictures, each uint8 [H, W, 3], and how many files were left out and why."""
+
+    training: list[np.ndarray]
+    validation: list[np.ndarray]
+    unreadable: int
+    too_small: int
+
+
+def load_folders(folders: Sequence[Path], min_side: int) -> Dataset:
+    """Decode every picture under `folders` whose sides are at least `min_side` pixels.
+
+    A file reached twice is taken once. Files that cannot be decoded and pictures that are too small are counted.
+    Raises InputError for a folder that is none, a damaged photos.csv, or where no training picture is left.
+    """
+    photographs = Photographs()
+    training: list[np.ndarray] = []
+    validation: list[np.ndarray] = []
+    unreadable = too_small = 0
+    for path in _picture_files(folders):
+        try:
+            pixels = open_picture(path, max_pixels=MAX_PIXELS).pixels
+        except AecError:
+            unreadable += 1
+            continue
+        if min(pixels.shape[:2]) < min_side:
+            too_small += 1
+            continue
+        if pixels.ndim == 2:
+            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+        (validation if is_validation(photographs.key(path)) else training).append(np.ascontiguousarray(pixels))
+    if not training:
+        names = ", ".join(str(folder) for folder in folders)
+        message = f"{names}: no picture to train on ({unreadable} unreadable, {too_small} smaller than {min_side})"
+        raise InputError(message)
+    return Dataset(training, validation, unreadable, too_small)
+
+
+def is_validation(photograph: str) -> bool:
+    """Whether a photograph belongs to the validation part; depends on its key alone, not on the other pictures."""
+    return zlib.crc32(photograph.encode()) % VALIDATION_DIVISOR == 0
+
+
+def _picture_files(folders: Sequence[Path]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            message = f"{folder}: not a folder"
+            raise InputError(message)
+        for path in sorted(folder.resolve().rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file() and path not in seen:
+                seen.add(path)
+                yield path
+
+
+class Photographs:
+    """Which photograph a picture is cut from, by the nearest photos.csv in its folder or a parent of it.
+
+    The table has the columns `file` and `photo`. `file` may be relative to the folder of the table or to a folder
+    further up: trailing parts of it are matched with the picture's path relative to the table, as long as they are
+    unambiguous. A picture that no table lists is a photograph of its own, named by its file name.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[Path, tuple[Path, dict[str, str]] | None] = {}
+
+    def key(self, path: Path) -> str:
+        """The key of the photograph; raises InputError where a photos.csv lacks a column or cannot be read."""
+        table = self._table_for(path.parent)
+        if table is None:
+            return path.name
+        folder, photo_of = table
+        return photo_of.get(path.relative_to(folder).as_posix(), path.name)
+
+    def _table_for(self, folder: Path) -> tuple[Path, dict[str, str]] | None:
+        if folder not in self._tables:
+            table = folder / PHOTOGRAPHS
+            if table.is_file():
+                self._tables[folder] = folder, _read_photographs(table)
+            else:
+                self._tables[folder] = None if folder.parent == folder else self._table_for(folder.parent)
+        return self._tables[folder]
+
+
+def _read_photographs(table: Path) -> dict[str, str]:
+    """From each listed file, and each unambiguous trailing part of its path, to its photograph."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            listed = {row["file"]: row["photo"] for row in csv.DictReader(stream)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        message = f"{table}: not a readable table with the columns file and photo ({error})"
+        raise InputError(message) from error
+    candidates: dict[str, set[str]] = {}
+    for file, photo in listed.items():
+        parts = file.split("/")
+        for start in range(1, len(parts)):
+            candidates.setdefault("/".join(parts[start:]), set()).add(photo)
+    tails = {tail: photos.pop() for tail, photos in candidates.items() if len(photos) == 1}
+    return {**tails, **listed}
+
+
+class Pictures(Protocol):
+    """Pictures in memory, of which square windows can be cut."""
+
+    sizes: Tensor  # int64 [N, 2]: height, width
+
+    def cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+        """Windows as uint8 [B, side, side, 3]; picture, top and left are int64 [B] on the CPU."""
+        ...
+
+
+class PictureList:
+    """Pictures of any sizes, in main memory."""
+
+    def __init__(self, pictures: Sequence[np.ndarray]) -> None:
+        self._pictures = pictures
+        self.sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+
+    def cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+        places = zip(picture.tolist(), top.tolist(), left.tolist(), strict=True)
+        windows = [self._pictures[index][row : row + side, column : column + side] for index, row, column in places]
+        return torch.from_numpy(np.stack(windows))
+
+
+class PictureStack:
+    """Pictures of one size as a single tensor on a device, cut there by one gather."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], device: torch.device) -> None:
+        self.sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+        self._pictures = torch.empty((len(pictures), *pictures[0].shape), dtype=torch.uint8, device=device)
+        for index, picture in enumerate(pictures):
+            self._pictures[index] = torch.from_numpy(picture)
+
+    def cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+        device = self._pictures.device
+        span = torch.arange(side)
+        rows, columns = (top[:, None] + span).to(device), (left[:, None] + span).to(device)  # [B, side]
+        return self._pictures[picture.to(device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def hold(pictures: Sequence[np.ndarray], device: torch.device) -> Pictures:
+    """Keep the pictures on a GPU where they are of one size and take less than half of its free memory."""
+    one_size = len({picture.shape for picture in pictures}) == 1
+    if device.type == "cuda" and one_size:
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        if 2 * len(pictures) * pictures[0].nbytes < free_bytes:
+            return PictureStack(pictures, device)
+    return PictureList(pictures)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """One random view a picture of the batch; every tensor is [B] on the CPU."""
+
+    picture: Tensor  # int64
+    window: Tensor  # int64, side of the square that is cut and, where larger than the crop, reduced to it
+    top: Tensor  # int64
+    left: Tensor  # int64
+    flip: Tensor  # bool
+    turns: Tensor  # int64, quarter turns, 0..3
+
+
+class Batches:
+    """Endless random views of pictures: crops, flipped, turned and reduced, each with a quality."""
+
+    def __init__(self, pictures: Pictures, *, crop: int, batch_size: int, device: torch.device, seed: int) -> None:
+        self._pictures = pictures
+        self._crop = crop
+        self._batch_size = batch_size
+        self._device = device
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def random_state(self) -> Tensor:
+        """State of the generator, uint8 on the CPU."""
+        return self._generator.get_state()
+
+    def set_random_state(self, state: Tensor) -> None:
+        self._generator.set_state(state)
+
+    def draw(self, count: int | None = None) -> tuple[Tensor, Tensor]:
+        """A batch of `count` views (the batch size where not given) and their qualities.
+
+        Views are float32 [B, 3, crop, crop] in 0..1, channels last. Qualities are float32 [B] in 0..1, one in each
+        of B equal parts of the range, so that every batch covers the whole of it.
+        """
+        count = count or self._batch_size
+        views = self._views(count)
+        shape = count, 3, self._crop, self._crop
+        x = torch.empty(shape, device=self._device, memory_format=torch.channels_last)
+        for side in views.window.unique().tolist():
+            members = (views.window == side).nonzero().squeeze(1)
+            x[members.to(self._device)] = self._cut(views, members, side)
+        x = _turned(x, views)
+        quality = (torch.randperm(count, generator=self._generator) + self._uniform(count)) / count
+        return x, quality.float().to(self._device)
+
+    def patches(self, count: int, side: int) -> np.ndarray:
+        """Random windows as they are, uint8 [count, side, side, 3]."""
+        picture = self._choose(count)
+        top, left = self._places(picture, torch.full((count,), side))
+        return self._pictures.cut(picture, top, left, side).cpu().numpy()
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator, dtype=torch.float64)
+
+    def _choose(self, count: int) -> Tensor:
+        return torch.randint(len(self._pictures.sizes), (count,), generator=self._generator)
+
+    def _places(self, picture: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+        """Random top and left of windows inside their pictures."""
+        room = self._pictures.sizes[picture] - window[:, None] + 1  # [B, 2]
+        top, left = (self._uniform(*room.shape) * room).long().unbind(1)
+        return top, left
+
+    def _views(self, count: int) -> _Views:
+        picture = self._choose(count)
+        # All reduced views of a batch share one position between the crop and the picture's shorter side, on a
+        # logarithmic scale: pictures of one size are then cut in two pieces of work, whatever the batch size.
+        growth = (self._pictures.sizes[picture].amin(1) / self._crop) ** self._uniform(1)
+        reduce = self._uniform(count) < REDUCE_PROBABILITY
+        window = torch.where(reduce, (self._crop * growth).floor().long(), self._crop)
+        top, left = self._places(picture, window)
+        turns = torch.randint(1, 4, (count,), generator=self._generator)
+        return _Views(
+            picture,
+            window,
+            top,
+            left,
+            flip=self._uniform(count) < FLIP_PROBABILITY,
+            turns=torch.where(self._uniform(count) < TURN_PROBABILITY, turns, 0),
+        )
+
+    def _cut(self, views: _Views, members: Tensor, side: int) -> Tensor:
+        """The members' windows, all of one side, as float32 [B, 3, crop, crop]."""
+        windows = self._pictures.cut(views.picture[members], views.top[members], views.left[members], side)
+        x = windows.to(self._device).permute(0, 3, 1, 2).float() / 255
+        if side > self._crop:
+            x = functional.interpolate(x, (self._crop, self._crop), mode="bicubic", antialias=True)
+            x = x.clamp(0, 1)  # the filter overshoots
+        return x
+
+
+def _turned(x: Tensor, views: _Views) -> Tensor:
+    x = torch.where(views.flip.to(x.device)[:, None, None, None], x.flip(3), x)
+    for turns in (1, 2, 3):
+        members = (views.turns == turns).nonzero().squeeze(1).to(x.device)
+        x[members] = torch.rot90(x[members], turns, (2, 3))
+    return x.contiguous(memory_format=torch.channels_last)

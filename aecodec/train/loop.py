@@ -1,0 +1,244 @@
+"""Trains a model: a constant learning rate that can go on for ever, and decay branches that end in weights.
+
+The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from it, lowers
+the learning rate to 2 % along a cosine, with integer rounding in the loop, and leaves `decayed.pt` to be exported; the
+constant-rate state is not touched. What stands in the output folder, for each of the two: the checkpoint, a log of
+JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`, `sheets/decayed-STEP.png`).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from types import TracebackType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors import safe_open
+
+from aecodec.errors import AecError
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.train.checkpoint import Counters
+from aecodec.train.checkpoint import State
+from aecodec.train.checkpoint import first_line
+from aecodec.train.data import Batches
+from aecodec.train.data import Dataset
+from aecodec.train.data import hold
+from aecodec.train.data import load_folders
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import build
+from aecodec.train.model import load_weights
+from aecodec.train.observer import Observer
+from aecodec.train.options import TrainOptions
+from aecodec.train.progress import Log
+from aecodec.train.progress import Step
+from aecodec.train.progress import Terminal
+from aecodec.train.progress import Timer
+from aecodec.train.schedule import Budget
+from aecodec.train.schedule import learning_rate_factor
+from aecodec.train.schedule import rate_weight
+
+MAX_GRADIENT_NORM = 1.0
+MAX_SKIPPED_IN_A_ROW = 50
+
+START_PATCHES = 8000
+PATCH_SIDE = 16
+CALIBRATION_PICTURES = 64
+
+
+class TrainingDiverged(AecError):
+    """The loss was not finite for many steps in a row."""
+
+
+def train(options: TrainOptions) -> None:
+    """Train until the limit is reached, leaving a checkpoint that resumes exactly.
+
+    SIGINT and SIGTERM end the run after the step at hand: the checkpoint is written, then KeyboardInterrupt raised; a
+    second signal ends the process at once. Raises InputError (data, checkpoint or weights missing or unfit, or a run
+    already there), OutputError and TrainingDiverged.
+    """
+    terminal = Terminal(sys.stderr)
+    device = _device(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    _prepare_folder(options)
+    dataset = load_folders(options.data, options.crop)
+    terminal.say(_describe(dataset))
+    state = _begin(options, dataset, device)
+    counters = state.counters
+    terminal.say(f"{options.config} on {device.type}, from step {counters.step:,}")
+    keep_log_to = counters.step if options.resume else None
+    with Log(options.log, keep_log_to) as log, Interruption() as interruption:
+        observer = Observer(
+            state, dataset, _budget(options, counters), log, terminal, options.sheet, lambda: interruption.requested
+        )
+        _run(state, options, observer, interruption)
+    if interruption.requested:
+        terminal.say(f"interrupted at step {counters.step:,}; --resume goes on from {options.checkpoint}")
+        raise KeyboardInterrupt
+    terminal.say(f"finished at step {counters.step:,}: {options.checkpoint}")
+
+
+def _budget(options: TrainOptions, counters: Counters) -> Budget:
+    if options.decay:
+        return Budget(options.minutes, options.steps, from_seconds=0.0, from_step=counters.first_step)
+    return Budget(options.minutes, options.steps, from_seconds=counters.seconds, from_step=counters.step)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        message = "device cuda: torch sees no CUDA device"
+        raise InputError(message)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _prepare_folder(options: TrainOptions) -> None:
+    if not (options.resume or options.decay) and options.checkpoint.exists():
+        message = f"{options.checkpoint}: a run is there already; --resume goes on with it"
+        raise InputError(message)
+    try:
+        (options.out / "sheets").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{options.out}: {error.strerror}"
+        raise OutputError(message) from error
+
+
+def _describe(dataset: Dataset) -> str:
+    size = sum(picture.nbytes for picture in dataset.training) / 1e9
+    return (
+        f"{len(dataset.training):,} training pictures ({size:.2f} GB), {len(dataset.validation):,} for validation; "
+        f"left out: {dataset.unreadable:,} unreadable, {dataset.too_small:,} too small"
+    )
+
+
+def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> State:
+    """The state at the first step of this sitting: resumed, branched off, from weights, or fresh."""
+    torch.manual_seed(options.seed)
+    pictures = hold(dataset.training, device)
+    batches = Batches(pictures, crop=options.crop, batch_size=options.batch_size, device=device, seed=options.seed)
+    model = build(options.config)
+    if options.is_fresh:
+        model.start_from(batches.patches(START_PATCHES, PATCH_SIDE))
+    model.to(device=device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters())
+    state = State(model, optimizer, batches, Counters(model.config.learning_rate), device)
+    if options.resume:
+        state.restore(options.checkpoint)
+    elif options.init is not None:
+        state.counters.pixels = _load_init(model, options.init)
+        state.counters.pretrained = True
+    elif options.decay:
+        state.restore(options.constant_checkpoint)
+        state.counters.begin_branch()
+    if options.learning_rate is not None:
+        state.counters.learning_rate = options.learning_rate
+    _switch_rounding(state, options.with_rounding)
+    return state
+
+
+def _load_init(model: AutoEncoder, path: Path) -> int:
+    """Load float weights, with or without activation scales. Returns the number of pixels that they have seen."""
+    try:
+        absent, unknown = model.load_state_dict(load_weights(path), strict=False)
+        with safe_open(path, "pt") as file:
+            pixels = int((file.metadata() or {}).get("pixels", 0))
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        message = f"{path}: not float weights of {model.config.name} ({first_line(error)})"
+        raise InputError(message) from error
+    parameters = {name for name, _ in model.named_parameters()}
+    wrong = [name for name in absent if name in parameters] + unknown
+    if wrong:
+        message = f"{path}: not float weights of {model.config.name} (missing or unknown: {', '.join(wrong[:3])})"
+        raise InputError(message)
+    return pixels
+
+
+def _switch_rounding(state: State, on: bool) -> None:
+    if on and not state.counters.calibrated:
+        with torch.no_grad():
+            state.model.calibrate(*state.batches.draw(CALIBRATION_PICTURES))
+        state.counters.calibrated = True
+    state.model.set_rounding(on)
+
+
+def _run(state: State, options: TrainOptions, observer: Observer, interruption: Interruption) -> None:
+    """Step until the budget is used up or the run is interrupted; leaves a checkpoint."""
+    counters, budget = state.counters, observer.budget
+    save_timer = Timer(60 * options.checkpoint_minutes)
+    skipped_in_a_row = 0
+    now = time.monotonic()
+    while (share := budget.share(counters)) < 1 and not interruption.requested:
+        factor = learning_rate_factor(counters.step, share, options.decay)
+        step = _step(state, counters.learning_rate * factor)
+        skipped_in_a_row = 0 if step.updated else skipped_in_a_row + 1
+        if skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+            message = (
+                f"the loss was not finite for {skipped_in_a_row} steps in a row, up to step {counters.step:,}; "
+                "resume from the last checkpoint with a lower learning rate"
+            )
+            raise TrainingDiverged(message)
+        observer.look(step)
+        if save_timer.due():
+            state.save(options.checkpoint)
+        before, now = now, time.monotonic()
+        counters.seconds += now - before
+    state.save(options.checkpoint)
+    observer.conclude()
+
+
+def _step(state: State, rate: float) -> Step:
+    """Learn from one batch at a learning rate; no update where the loss or its gradient is not finite."""
+    started = time.monotonic()
+    model, optimizer, counters = state.model, state.optimizer, state.counters
+    x, quality = state.batches.draw()
+    coded = model(x, quality, noise=True, plain=state.is_plain)
+    loss = model.loss(x, quality, coded, rate_weight(counters.step, state.plain_steps))
+    optimizer.zero_grad()
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+    updated = bool(torch.isfinite(loss) & torch.isfinite(norm))
+    if updated:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    else:
+        counters.skipped += 1
+    counters.step += 1
+    counters.pixels += x[:, 0].numel()
+    return Step(x, coded, loss.detach(), rate, updated, time.monotonic() - started)
+
+
+class Interruption:
+    """While it is entered, the first SIGINT or SIGTERM is only noted; a second one has its usual effect."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):  # ignored, as after nohup: left so
+                    self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

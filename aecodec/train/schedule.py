@@ -1,0 +1,52 @@
+"""How long to train, and with what learning rate and weight of the rate at each step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aecodec.train.checkpoint import Counters
+
+WARM_UP_STEPS = 300
+DECAY_FLOOR = 0.02
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train, counted from where the counters stood."""
+
+    minutes: float | None
+    steps: int | None
+    from_seconds: float
+    from_step: int
+
+    def share(self, counters: Counters) -> float:
+        """Share that is used up, 1 at the end; 0 for ever where there is no limit."""
+        if self.steps is not None:
+            return (counters.step - self.from_step) / self.steps
+        if self.minutes is not None:
+            return (counters.seconds - self.from_seconds) / (60 * self.minutes)
+        return 0.0
+
+    def seconds_left(self, counters: Counters, seconds_per_step: float) -> float | None:
+        """None where there is no limit."""
+        if self.steps is not None:
+            return (self.steps - (counters.step - self.from_step)) * seconds_per_step
+        if self.minutes is not None:
+            return max(60 * self.minutes - (counters.seconds - self.from_seconds), 0.0)
+        return None
+
+
+def learning_rate_factor(step: int, share: float, decay: bool) -> float:
+    """Factor on the learning rate: linear warm-up, then constant, or a cosine to 2 % over the share of a branch."""
+    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+    if not decay:
+        return warm_up
+    return warm_up * (DECAY_FLOOR + (1 - DECAY_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+
+
+def rate_weight(step: int, plain_steps: int) -> float:
+    """Weight of the rate in the loss: 0 while training as a plain auto-encoder, then up to 1 in as many steps."""
+    if plain_steps == 0:
+        return 1.0
+    return min(max(step - plain_steps, 0) / plain_steps, 1.0)

@@ -1,0 +1,510 @@
+"""The training loop on a tiny stand-in for the model: schedule, exact resuming, decay branches, failures, telling."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from aecodec.train import evaluate  # noqa: E402
+from aecodec.train import loop  # noqa: E402
+from aecodec.train import progress  # noqa: E402
+from aecodec.train import schedule  # noqa: E402
+from aecodec.train.checkpoint import Counters  # noqa: E402
+from aecodec.train.checkpoint import read_checkpoint  # noqa: E402
+from aecodec.train.data import is_validation  # noqa: E402
+from aecodec.train.model import Coded  # noqa: E402
+from aecodec.train.model import Config  # noqa: E402
+from aecodec.train.options import TrainOptions  # noqa: E402
+
+
+class Tiny(torch.nn.Module):
+    """One layer down, one layer up. Notes how it is called; `on_step` may interfere before a training step."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.down = torch.nn.Conv2d(3, 8, 8, 8)
+        self.up = torch.nn.ConvTranspose2d(8, 3, 8, 8)
+        self.register_buffer("scale", torch.zeros(()))
+        self.calls: list[str] = []
+        self.plain: list[bool] = []
+        self.rate_weights: list[float] = []
+        self.on_step: Callable[[int], None] = lambda step: None
+        self.not_finite_at: Callable[[int], bool] = lambda step: False
+
+    def forward(self, x: Any, quality: Any, *, noise: bool, plain: bool = False) -> Coded:
+        if noise:
+            self.on_step(len(self.plain))
+            self.plain.append(plain)
+        latent = self.down(x) * (1 + 10 * quality)[:, None, None, None]
+        rounded = latent + torch.rand_like(latent) - 0.5 if noise else latent.round()
+        return Coded(self.up(latent if plain else rounded), rounded.abs().sum((1, 2, 3)), quality)
+
+    def loss(self, x: Any, quality: Any, coded: Coded, rate_weight: float) -> Any:
+        if torch.is_grad_enabled():
+            self.rate_weights.append(rate_weight)
+        rate = rate_weight * (coded.bits + coded.hyper_bits).mean() / 1e4
+        loss = rate + (coded.reconstruction - x).square().mean()
+        return loss * math.nan if torch.is_grad_enabled() and self.not_finite_at(len(self.plain) - 1) else loss
+
+    def set_rounding(self, on: bool) -> None:
+        self.calls.append(f"rounding {on}")
+
+    def calibrate(self, x: Any, quality: Any) -> None:
+        self.calls.append(f"calibrate {len(x)}")
+        self.scale.fill_(x.mean())
+
+    def start_from(self, patches: np.ndarray) -> None:
+        self.calls.append(f"start from {patches.dtype} {patches.shape}")
+
+
+class Built:
+    """Stands for `build`: keeps the models it made, and prepares those to come."""
+
+    def __init__(self) -> None:
+        self.models: list[Tiny] = []
+        self.plain_steps = 0
+        self.prepare: Callable[[Tiny], None] = lambda model: None
+
+    def __call__(self, name: str) -> Tiny:
+        model = Tiny(Config(name, "mse", learning_rate=0.01, plain_steps=self.plain_steps))
+        self.prepare(model)
+        self.models.append(model)
+        return model
+
+    @property
+    def last(self) -> Tiny:
+        return self.models[-1]
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> Built:
+    built = Built()
+    monkeypatch.setattr(loop, "build", built)
+    return built
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pictures to train on and two for validation."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    names = [f"{number}.png" for number in range(400)]
+    training = [name for name in names if not is_validation(name)]
+    validation = [name for name in names if is_validation(name)]
+    for name in training[:8] + validation[:2]:
+        coarse = generator.integers(0, 256, (8, 9, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((72, 64), Image.Resampling.BICUBIC).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def options(folder: Path, tmp_path: Path) -> TrainOptions:
+    return TrainOptions("tiny", (folder,), tmp_path / "run", steps=6, device="cpu", batch_size=4, crop=32, threads=1)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def flat(content: Any) -> Any:
+    """A checkpoint's content in a form that compares exactly, without the clock."""
+    if isinstance(content, torch.Tensor):
+        return content.dtype, content.numpy().tobytes()
+    if isinstance(content, dict):
+        return {name: flat(value) for name, value in content.items() if name != "seconds"}
+    return [flat(value) for value in content] if isinstance(content, (list, tuple)) else content
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    assert flat(read_checkpoint(first)) == flat(read_checkpoint(second))
+
+
+def test_a_fresh_run_learns_and_leaves_a_checkpoint_a_log_and_a_sheet(built: Built, options: TrainOptions) -> None:
+    loop.train(replace(options, steps=60))
+    assert built.last.calls == ["start from uint8 (8000, 16, 16, 3)", "rounding False"]
+    counters = read_checkpoint(options.checkpoint)["counters"]
+    assert (counters["step"], counters["pixels"], counters["skipped"]) == (60, 60 * 4 * 32 * 32, 0)
+    report, validation = records(options.log)
+    assert {"step", "minutes", "pixels", "bpp", "psnr", "l1", "loss", "learning_rate", "mpx_per_s"} <= report.keys()
+    assert report["step"] == 60 and report["learning_rate"] == pytest.approx(0.01 * 60 / 300)
+    assert [point["quality"] for point in validation["validation"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert validation["gap"] == pytest.approx(validation["validation_loss"] - validation["training_loss"])
+    assert sorted(path.name for path in (options.out / "sheets").iterdir()) == ["50.png", "60.png"]
+    assert sorted(path.name for path in options.out.iterdir()) == ["latest.pt", "log.jsonl", "sheets"]
+    with Image.open(options.sheet(60)) as sheet:
+        assert sheet.size == (2 * 64, 2 * 64), "two validation pictures, inputs above reconstructions"
+    untrained = Tiny(Config("tiny", "mse"))
+    trained = Tiny(Config("tiny", "mse"))
+    trained.load_state_dict(read_checkpoint(options.checkpoint)["model"])
+    crops = [np.full((32, 32, 3), 200, np.uint8)]
+    losses = [evaluate.measure(model, crops, torch.device("cpu")).loss for model in (trained, untrained)]
+    assert losses[0] < losses[1] / 2
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(built: Built, options: TrainOptions) -> None:
+    whole, parts = replace(options, steps=9), replace(options, out=options.out / "parts")
+    loop.train(whole)
+    loop.train(replace(parts, steps=4))
+    torch.manual_seed(123)
+    loop.train(replace(parts, steps=5, resume=True, seed=77))
+    assert_same_run(whole.checkpoint, parts.checkpoint)
+    assert [record["step"] for record in records(parts.log)] == [4, 4, 9, 9]
+
+
+def test_seeds_differ(built: Built, options: TrainOptions) -> None:
+    loop.train(replace(options, steps=1))
+    other = replace(options, steps=1, seed=1, out=options.out / "other")
+    loop.train(other)
+    first, second = (read_checkpoint(path)["random"]["batches"] for path in (options.checkpoint, other.checkpoint))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_a_checkpoint_that_resumes(
+    built: Built, options: TrainOptions, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    whole, broken = options, replace(options, out=options.out / "broken")
+    loop.train(whole)
+    built.prepare = lambda model: setattr(model, "on_step", lambda step: step == 2 and os.kill(os.getpid(), number))
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(broken)
+    assert "interrupted at step 3; --resume goes on" in capsys.readouterr().err
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [record["step"] for record in records(broken.log)] == [3], "no validation once the user wants to stop"
+    built.prepare = lambda model: None
+    loop.train(replace(broken, steps=3, resume=True))
+    assert_same_run(whole.checkpoint, broken.checkpoint)
+
+
+def test_a_second_signal_is_obeyed_at_once(built: Built, options: TrainOptions) -> None:
+    def interrupt_twice(step: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    built.prepare = lambda model: setattr(model, "on_step", interrupt_twice)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(options)
+    assert not options.checkpoint.exists()
+
+
+def test_an_ignored_signal_stays_ignored(built: Built, options: TrainOptions) -> None:
+    built.prepare = lambda model: setattr(model, "on_step", lambda step: os.kill(os.getpid(), signal.SIGINT))
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        loop.train(options)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert read_checkpoint(options.checkpoint)["counters"]["step"] == 6
+
+
+def test_trains_in_a_thread_where_no_handler_can_be_set(built: Built, options: TrainOptions) -> None:
+    thread = threading.Thread(target=loop.train, args=(options,))
+    thread.start()
+    thread.join()
+    assert options.checkpoint.exists()
+
+
+def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
+    built: Built, options: TrainOptions
+) -> None:
+    loop.train(options)
+    before, log_before = options.checkpoint.read_bytes(), options.log.read_bytes()
+    decay = replace(options, decay=True, steps=10)
+    loop.train(decay)
+    assert built.last.calls == ["calibrate 64", "rounding True"]
+    assert (options.checkpoint.read_bytes(), options.log.read_bytes()) == (before, log_before)
+    content = read_checkpoint(decay.checkpoint)
+    assert content["model"]["scale"] > 0
+    assert (content["counters"]["first_step"], content["counters"]["step"]) == (6, 16)
+    expected = 0.01 * 16 / 300 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * 0.9)))
+    assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(expected)
+    assert [record["step"] for record in records(decay.log)] == [16, 16]
+    assert decay.sheet(16).exists() and decay.sheet(16) != options.sheet(16)
+
+
+def test_a_decay_branch_resumes_with_what_is_left_of_it(built: Built, options: TrainOptions) -> None:
+    loop.train(options)
+    decay = replace(options, decay=True, steps=8)
+    loop.train(decay)
+    whole = flat(read_checkpoint(decay.checkpoint))
+    built.prepare = lambda model: setattr(
+        model, "on_step", lambda step: step == 4 and os.kill(os.getpid(), signal.SIGTERM)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(decay)
+    assert read_checkpoint(decay.checkpoint)["counters"]["step"] == 11
+    built.prepare = lambda model: None
+    loop.train(replace(decay, resume=True))
+    assert flat(read_checkpoint(decay.checkpoint)) == whole
+    assert built.last.calls == ["rounding True"], "scales come from the checkpoint"
+    loop.train(replace(decay, resume=True))
+    assert read_checkpoint(decay.checkpoint)["counters"]["step"] == 14, "nothing left to do"
+
+
+def test_rounding_can_be_left_out_of_a_branch_and_taken_into_a_constant_run(
+    built: Built, options: TrainOptions
+) -> None:
+    loop.train(replace(options, rounding=True))
+    assert built.last.calls[1:] == ["calibrate 64", "rounding True"]
+    loop.train(replace(options, decay=True, rounding=False))
+    assert built.last.calls == ["rounding False"]
+
+
+def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
+    built: Built, options: TrainOptions, tmp_path: Path
+) -> None:
+    built.plain_steps = 3
+    source = Tiny(Config("tiny", "mse"))
+    weights = {name: tensor for name, tensor in source.state_dict().items() if name != "scale"}
+    save_file(weights, tmp_path / "init.safetensors", {"pixels": "1000000"})
+    init = replace(options, init=tmp_path / "init.safetensors", steps=1, learning_rate=1e-9)
+    loop.train(init)
+    content = read_checkpoint(init.checkpoint)
+    assert content["counters"]["pixels"] == 1_000_000 + 4 * 32 * 32
+    assert built.last.plain == [False] and built.last.rate_weights == [1]
+    assert built.last.calls == ["rounding False"]
+    assert torch.allclose(content["model"]["down.weight"], weights["down.weight"], atol=1e-6)
+    loop.train(replace(options, steps=1, resume=True))
+    assert built.last.plain == [False], "also after resuming"
+    assert read_checkpoint(init.checkpoint)["counters"]["learning_rate"] == 1e-9
+
+
+def test_a_decay_branch_may_start_from_weights(built: Built, options: TrainOptions, tmp_path: Path) -> None:
+    save_file(Tiny(Config("tiny", "mse")).state_dict(), tmp_path / "init.safetensors")
+    decay = replace(options, decay=True, init=tmp_path / "init.safetensors")
+    loop.train(decay)
+    assert sorted(path.name for path in options.out.iterdir()) == ["decayed.jsonl", "decayed.pt", "sheets"]
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown", "shape", "no file", "text"])
+def test_unfit_weights_are_an_input_error(built: Built, options: TrainOptions, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "init.safetensors"
+    weights = Tiny(Config("tiny", "mse")).state_dict()
+    if change == "missing":
+        del weights["up.bias"]
+    weights.update({"unknown": {"other": torch.zeros(1)}, "shape": {"up.bias": torch.zeros(7)}}.get(change, {}))
+    save_file(weights, path)
+    if change == "text":
+        path.write_text("no weights")
+    if change == "no file":
+        path.unlink()
+    with pytest.raises(InputError, match="not float weights of tiny") as caught:
+        loop.train(replace(options, init=path))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_plain_phase_comes_first_and_the_rate_rises_after_it(built: Built, options: TrainOptions) -> None:
+    built.plain_steps = 2
+    loop.train(options)
+    assert built.last.plain == [True, True, False, False, False, False]
+    assert built.last.rate_weights == [0, 0, 0, 0.5, 1, 1]
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(built: Built, options: TrainOptions) -> None:
+    built.prepare = lambda model: setattr(model, "not_finite_at", lambda step: step in (1, 3))
+    loop.train(options)
+    content = read_checkpoint(options.checkpoint)
+    assert (content["counters"]["step"], content["counters"]["skipped"]) == (6, 2)
+    assert content["optimizer"]["state"][0]["step"] == 4
+    assert all(tensor.isfinite().all() for tensor in content["model"].values())
+    assert records(options.log)[0]["skipped"] == 2
+
+
+def test_many_such_steps_in_a_row_end_the_run_and_keep_the_checkpoint(built: Built, options: TrainOptions) -> None:
+    loop.train(options)
+    before = options.checkpoint.read_bytes()
+    built.prepare = lambda model: setattr(model, "not_finite_at", lambda step: step >= 1)
+    with pytest.raises(loop.TrainingDiverged, match="not finite for 50 steps in a row, up to step 57"):
+        loop.train(replace(options, resume=True, steps=1000))
+    assert options.checkpoint.read_bytes() == before
+
+
+def test_a_time_limit_ends_the_run(built: Built, options: TrainOptions) -> None:
+    loop.train(replace(options, steps=None, minutes=0.3 / 60))
+    counters = read_checkpoint(options.checkpoint)["counters"]
+    assert counters["step"] > 1 and 0.3 <= counters["seconds"] < 1
+
+
+def test_checkpoints_are_written_at_intervals(built: Built, options: TrainOptions) -> None:
+    seen: list[int] = []
+
+    def look(step: int) -> None:
+        if step:
+            seen.append(read_checkpoint(options.checkpoint)["counters"]["step"])
+
+    built.prepare = lambda model: setattr(model, "on_step", look)
+    loop.train(replace(options, steps=3, checkpoint_minutes=0))
+    assert seen == [1, 2]
+
+
+def test_a_run_that_is_there_is_not_overwritten(built: Built, options: TrainOptions) -> None:
+    loop.train(options)
+    with pytest.raises(InputError, match="a run is there already; --resume goes on with it"):
+        loop.train(options)
+
+
+def test_missing_damaged_and_foreign_checkpoints_are_input_errors(built: Built, options: TrainOptions) -> None:
+    resume = replace(options, resume=True)
+    with pytest.raises(InputError, match=r"latest\.pt: no such checkpoint"):
+        loop.train(resume)
+    with pytest.raises(InputError, match=r"latest\.pt: no such checkpoint"):
+        loop.train(replace(options, decay=True))
+    loop.train(options)
+    with pytest.raises(InputError, match="holds the configuration tiny, not other"):
+        loop.train(replace(resume, config="other"))
+    whole = options.checkpoint.read_bytes()
+    for damaged in (b"", b"text", whole[:-100], whole[: len(whole) // 2]):
+        options.checkpoint.write_bytes(damaged)
+        with pytest.raises(InputError, match="not a readable checkpoint") as caught:
+            loop.train(resume)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_output_folder_that_cannot_be_made_is_an_output_error(built: Built, options: TrainOptions) -> None:
+    options.out.write_text("a file")
+    with pytest.raises(OutputError):
+        loop.train(options)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"minutes": 1.0},
+        {"steps": 0},
+        {"steps": None, "decay": True},
+        {"resume": True, "init": Path("weights")},
+        {"crop": 100},
+        {"batch_size": 0},
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: TrainOptions, change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        replace(options, **change)
+
+
+def test_learning_rate_warms_up_stays_and_falls_in_a_branch() -> None:
+    factor = schedule.learning_rate_factor
+    assert [factor(step, 0.5, decay=False) for step in (0, 149, 299, 10**6)] == [1 / 300, 0.5, 1, 1]
+    assert [factor(1000, share, decay=True) for share in (0, 0.5, 1)] == pytest.approx([1, 0.51, 0.02])
+
+
+def test_budget_counts_from_where_the_branch_began() -> None:
+    counters = Counters(0.1, step=130, seconds=150.0)
+    by_steps = schedule.Budget(None, 60, from_seconds=0, from_step=100)
+    by_time = schedule.Budget(2.0, None, from_seconds=120, from_step=100)
+    endless = schedule.Budget(None, None, from_seconds=0, from_step=0)
+    assert [budget.share(counters) for budget in (by_steps, by_time, endless)] == [0.5, 0.25, 0]
+    assert [budget.seconds_left(counters, 2.0) for budget in (by_steps, by_time, endless)] == [60, 90, None]
+
+
+def test_a_resumed_log_drops_what_lies_after_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    with progress.Log(path, keep_to_step=2) as log:
+        log.write(Counters(0.1, step=3))
+    assert [record["step"] for record in records(path)] == [1, 2, 3]
+    with progress.Log(path, keep_to_step=None):
+        pass
+    assert path.read_bytes() == b""
+    with pytest.raises(OutputError):
+        progress.Log(tmp_path / "missing" / "log.jsonl", keep_to_step=2)
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_terminal_writes_over_its_line_and_keeps_what_it_says() -> None:
+    screen = Screen()
+    terminal = progress.Terminal(screen)
+    terminal.update("step 100")
+    terminal.update("step 9")
+    terminal.say("validation")
+    terminal.say("done")
+    assert screen.getvalue() == "step 100\rstep 9  \rvalidation\ndone\n"
+    assert not progress.Terminal(io.StringIO()).updates
+
+
+def test_status_line_names_rate_psnr_speed_and_time_left() -> None:
+    means = {"bpp": 0.4, "psnr": 27.125, "l1": 0.03, "loss": 1.0, "mpx_per_s": 1.5}
+    line = progress.status_line(Counters(0.1, step=1234), means, 600.0)
+    assert line == "step 1,234  0.400 bpp  PSNR 27.12 dB  L1 0.0300  1.50 Mpx/s  10 min left"
+    assert progress.status_line(Counters(0.1), {}, None) == "step 0"
+
+
+def test_validation_pictures_are_central_and_fit_the_networks() -> None:
+    rows, columns = np.mgrid[:300, :500]
+    picture = np.stack([rows // 2, columns // 2, rows * 0], axis=2).astype(np.uint8)
+    crop, small = evaluate.central_crops([picture, picture[:70, :100]], 64)
+    assert crop.shape == (256, 256, 3) and small.shape == (64, 96, 3)
+    assert (crop[0, 0, 0], crop[0, 0, 1]) == (22 // 2, 122 // 2)
+    spread = evaluate.central_crops([np.full((32, 32, 3), number, np.uint8) for number in range(10)], 5)
+    assert [crop[0, 0, 0] for crop in spread] == [0, 2, 4, 6, 8]
+
+
+class Darker(torch.nn.Module):
+    """Takes one 8-bit step off every sample, and one bit for each pixel."""
+
+    def forward(self, x: Any, quality: Any, *, noise: bool, plain: bool = False) -> Coded:
+        assert not noise
+        bits = torch.full((len(x),), float(x[0, 0].numel()))
+        return Coded(x - 1 / 255 + 0.3 / 255, bits, bits * quality)
+
+    def loss(self, x: Any, quality: Any, coded: Coded, rate_weight: float) -> Any:
+        return x.mean() + rate_weight
+
+
+def test_measure_gives_rates_eight_bit_psnr_and_the_mean_loss_over_pictures() -> None:
+    crops = [np.full((32, 64, 3), 51, np.uint8)] * 3 + [np.full((32, 32, 3), 255, np.uint8)]
+    measured = evaluate.measure(Darker(), crops, torch.device("cpu"))
+    assert [point.bpp for point in measured.points] == pytest.approx([1, 1.25, 1.5, 1.75, 2])
+    assert [point.psnr for point in measured.points] == pytest.approx([20 * math.log10(255)] * 5)
+    assert measured.loss == pytest.approx((3 * 0.2 + 1) / 4 + 1)
+    assert evaluate.measure(Darker(), crops, torch.device("cpu"), interrupted=lambda: True) is None
+
+
+@pytest.mark.parametrize("name", ["standard", "paper"])
+def test_the_real_networks_train_and_decay(
+    options: TrainOptions, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "START_PATCHES", 500)
+    monkeypatch.setattr(loop, "CALIBRATION_PICTURES", 2)
+    real = replace(options, config=name, steps=1, batch_size=1)
+    loop.train(real)
+    loop.train(replace(real, decay=True))
+    scales = [value for key, value in read_checkpoint(real.out / "decayed.pt")["model"].items() if "scale" in key]
+    assert any((value != 1).any() for value in scales), "calibrated"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_run_on_a_gpu_resumes_there_and_on_the_cpu(built: Built, options: TrainOptions) -> None:
+    cuda = replace(options, device="cuda")
+    loop.train(cuda)
+    loop.train(replace(cuda, resume=True))
+    on_gpu = read_checkpoint(cuda.checkpoint)
+    loop.train(replace(options, resume=True))
+    on_cpu = read_checkpoint(cuda.checkpoint)
+    assert (on_gpu["counters"]["step"], on_cpu["counters"]["step"]) == (12, 18)
+    assert "cuda" in on_gpu["random"] and "cuda" not in on_cpu["random"]
