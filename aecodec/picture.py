@@ -1,0 +1,312 @@
+"""Pictures in and out by Pillow. Nothing else in encoding or decoding touches it.
+
+In: whatever Pillow opens becomes upright 8-bit sRGB, `[H, W, 3]`, or grey, `[H, W]`. Grey is what the file declares
+grey (modes 1, L, LA, I, I;16, F); a colour picture whose channels happen to be equal stays colour. Everything that
+is lost or changed on the way is a notice, one line each.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from aecodec.errors import AecError, InputError, LimitExceeded, OutputError
+from aecodec.limits import MAX_PIXELS, MAX_SIDE
+
+# EXIF orientation (tag 0x0112) -> transpose, then flip rows, then flip columns; 1 and anything unknown is upright.
+_ORIENTATION_TAG = 0x0112
+_TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+# Pillow hands these to another program (Ghostscript): no way to treat an untrusted picture.
+_PROGRAM_FORMATS = frozenset({"EPS"})
+
+# Colour spaces of ICC profiles, by the Pillow mode whose samples they describe.
+_PROFILE_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+
+# A decoded picture is not compressed a second time beyond need; formats not named here have lossless defaults.
+_SAVE_OPTIONS: dict[str, dict[str, object]] = {
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
+
+_STRIP_ROWS = 256
+
+_pillow_limit_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Upright 8-bit sRGB samples, and what was lost or changed to get them."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3] or [H, W], C-contiguous
+    notices: tuple[str, ...] = ()
+
+
+def open_picture(source: str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture file, told by its content and not by its name; of several frames, the first.
+
+    Raises InputError where the file is missing, no picture, or damaged, and LimitExceeded, before anything is
+    decoded, where it has more than `max_pixels` pixels or a side above MAX_SIDE.
+    """
+    name = _name(source)
+    with _pillow_errors(name), _pillow_limit(name, max_pixels):
+        image = Image.open(source)
+    with image:
+        if image.format in _PROGRAM_FORMATS:
+            raise InputError(f"{name}: {image.format} files are not read")
+        return _to_picture(image, name, max_pixels)
+
+
+def from_image(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The same for an image that Pillow has opened or made, at its current frame. Raises as open_picture does."""
+    return _to_picture(image, "picture", max_pixels)
+
+
+def to_image(pixels: np.ndarray) -> Image.Image:
+    """An image of mode RGB from uint8 `[H, W, 3]`, or L from uint8 `[H, W]`. Raises ValueError on anything else."""
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise ValueError(f"pixels must be uint8 [H, W, 3] or [H, W], not {pixels.dtype} {list(pixels.shape)}")
+    return Image.fromarray(pixels)
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The name of the Pillow format that the extension of `path` stands for. Raises OutputError where there is none."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    Image.preinit()  # the common formats; loading all of them takes longer than decoding a small picture
+    name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
+    if name is None or name not in Image.SAVE:
+        what = f"the extension {extension}" if extension else "a name without extension"
+        raise OutputError(f"{os.fspath(path)}: {what} stands for no picture format that can be written")
+    return name
+
+
+def write_image(image: Image.Image, file: IO[bytes], format: str) -> None:
+    """Write `image` to an open binary file in the Pillow format named. Raises OutputError where that cannot be."""
+    try:
+        image.save(file, format, **_SAVE_OPTIONS.get(format, {}))
+    except (OSError, ValueError, KeyError) as error:
+        raise OutputError(f"the picture cannot be written as {format}: {_reason(error)}") from error
+
+
+def _to_picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
+    _check_size(image, name, max_pixels)
+    notices: list[str] = []
+    sixteen_bit = _is_sixteen_bit(image)
+    with _pillow_errors(name):
+        if getattr(image, "is_animated", False):
+            notices.append("of several frames only one is kept")
+        image.load()
+    with _pillow_errors(name):
+        orientation = _orientation(image, notices)
+        profile = image.info.get("icc_profile")
+        plain = _to_eight_bit(image, sixteen_bit, notices)
+        plain = _without_alpha(plain, notices)
+        plain = _to_srgb(plain, profile, notices)
+        return Picture(_upright(_to_array(plain), orientation), tuple(notices))
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise InputError(f"{name}: the picture is empty ({width}x{height} pixels)")
+    if max(width, height) > MAX_SIDE:
+        raise LimitExceeded(f"{name}: {width}x{height} pixels exceed the limit of {MAX_SIDE} a side")
+    if height > max_pixels // width:
+        raise LimitExceeded(f"{name}: {width}x{height} pixels exceed the limit of {max_pixels} in all")
+
+
+def _is_sixteen_bit(image: Image.Image) -> bool:
+    """Whether the file holds 16-bit samples: Pillow cuts those of colour to 8 silently.
+
+    Only the reading instructions of an image not yet loaded tell: the raw mode, or the largest value of a PPM.
+    """
+    for tile in getattr(image, "tile", ()):
+        codec, arguments = tile[0], tile[3]
+        for argument in arguments if isinstance(arguments, tuple) else (arguments,):
+            if isinstance(argument, str) and ";16" in argument:
+                return True
+            if codec == "ppm" and isinstance(argument, int) and argument > 255:
+                return True
+    return image.mode.startswith("I;16")
+
+
+def _to_eight_bit(image: Image.Image, sixteen_bit: bool, notices: list[str]) -> Image.Image:
+    """Mode L for the deep grey modes I, I;16 and F; every other mode as it is, with a notice where it was deeper.
+
+    16 bits become 8 by their high byte, as Pillow does for colour. I and F do not say their range: it is the smaller
+    of two usual ones where every value lies in it, for in the larger one the picture would be black.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        if sixteen_bit:
+            notices.append("16-bit samples are reduced to 8 bits")
+        return image
+    samples = np.asarray(image)
+    if image.mode == "F":
+        finite = samples[np.isfinite(samples)]
+        top = 255 if finite.size and finite.max() > 1 else 1
+        levels = np.rint(np.clip(np.nan_to_num(samples), 0, top) * (255 / top))
+        notices.append(f"floating-point samples, taken as 0..{top}, are rounded to 8 bits")
+    elif sixteen_bit:
+        levels = np.clip(samples, 0, 65535) >> 8
+        notices.append("16-bit samples are reduced to 8 bits")
+    else:
+        top = 65535 if samples.max() > 255 else 255
+        levels = np.clip(samples, 0, top) >> (8 if top == 65535 else 0)
+        notices.append(f"32-bit samples, taken as 0..{top}, are reduced to 8 bits")
+    if "transparency" in image.info:
+        notices.append("the transparent grey level is kept as a plain one")
+    return Image.fromarray(levels.astype(np.uint8))
+
+
+def _without_alpha(image: Image.Image, notices: list[str]) -> Image.Image:
+    """The colours as they stand in the file, also where nothing of them showed; a notice unless all is opaque."""
+    if not image.has_transparency_data:
+        return image
+    grey = image.mode in ("1", "L", "LA", "La")
+    image = image.convert("LA" if grey else "RGBA")
+    least_alpha, _ = image.getextrema()[-1]
+    if least_alpha < 255:
+        notices.append("the alpha channel is dropped")
+    return image.convert("L" if grey else "RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None, notices: list[str]) -> Image.Image:
+    """Mode L or RGB from any mode without alpha, through the profile where there is one."""
+    if image.mode == "LAB":
+        return image.convert("RGB")  # needs no profile: its samples are colours already
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if profile:
+        try:
+            converted = _apply_profile(image, profile)
+        except (OSError, ValueError, ImageCms.PyCMSError):
+            notices.append("the ICC profile cannot be applied: colours are taken as sRGB")
+        else:
+            if converted is not image:
+                notices.append("colours are converted from the ICC profile to sRGB")
+            image = converted
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """An image of mode L, RGB or CMYK in sRGB; itself where the profile changes no sample by more than one level.
+
+    Measured on a grid of colours and not by the profile's name, since sRGB goes by many names. Relative colorimetric
+    with black point compensation is what image editors do. Raises ValueError where the profile is for another
+    colour space, OSError and PyCMSError where it is damaged.
+    """
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = _PROFILE_MODES.get(source.profile.xcolor_space.strip())
+    if mode is None or (mode != image.mode and (image.mode, mode) != ("L", "RGB")):
+        raise ValueError("the ICC profile is for another colour space")
+    transform = ImageCms.buildTransform(
+        source,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    if image.mode == "L":  # a function of one sample: tabulate it
+        levels = np.arange(256, dtype=np.uint8)
+        table = np.asarray(transform.apply(Image.fromarray(levels[None]).convert(mode)).convert("L"))[0]
+        return image if _nearly_equal(levels, table) else image.point(table.tolist())
+    if image.mode == "RGB":
+        grid = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), axis=-1).reshape(1, -1, 3)
+        if _nearly_equal(grid, np.asarray(transform.apply(Image.fromarray(grid)))):
+            return image
+    return transform.apply(image)
+
+
+def _nearly_equal(first: np.ndarray, second: np.ndarray) -> bool:
+    return int(np.abs(first.astype(np.int16) - second).max()) <= 1
+
+
+def _orientation(image: Image.Image, notices: list[str]) -> int:
+    """The EXIF orientation of a loaded image; upright, with a notice, where the EXIF block cannot be read."""
+    try:
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # Pillow's parser raises whatever the damage leads it to
+        notices.append("the EXIF data is damaged: the picture is taken as upright")
+        return 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    transpose, flip_rows, flip_columns = _TURNS.get(orientation, (False, False, False))
+    if transpose:
+        pixels = pixels.swapaxes(0, 1)
+    return np.ascontiguousarray(pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    """uint8 `[H, W, 3]` or `[H, W]`; in strips, because np.asarray of a whole image holds it three times."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3) if image.mode == "RGB" else (height, width), np.uint8)
+    for top in range(0, height, _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels
+
+
+@contextmanager
+def _pillow_limit(name: str, max_pixels: int) -> Iterator[None]:
+    """Let Pillow's own size check go by `max_pixels` while a file is opened, since some readers decode in opening.
+
+    It warns above its limit and refuses above twice that. The limit is global, hence the lock, and is put back
+    before the rest is decoded, which needs no lock.
+    """
+    with _pillow_limit_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            yield
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise LimitExceeded(f"{name}: more pixels than the limit of {max_pixels} in all") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _pillow_errors(name: str) -> Iterator[None]:
+    """Turn what Pillow raises into one line. On damaged files its readers raise far more than OSError."""
+    try:
+        yield
+    except AecError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise LimitExceeded(f"{name}: {_reason(error)}") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name}: not a picture of a format that can be read") from error
+    except OSError as error:
+        problem = "" if error.errno is not None else "the picture cannot be decoded: "
+        raise InputError(f"{name}: {problem}{_reason(error)}") from error
+    except Exception as error:
+        raise InputError(f"{name}: the picture cannot be decoded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def _name(source: str | os.PathLike[str] | IO[bytes]) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "picture"

@@ -1,0 +1,325 @@
+"""Atomic writing: the old file or the new one, never a piece, and nothing left lying about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import aecodec
+from aecodec.errors import InputError, OutputError
+from aecodec.files import TEMPORARY_SUFFIX, read_bytes, write_atomic
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
+not_as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+
+WRITE = "import sys; from aecodec.files import write_atomic; write_atomic(sys.argv[1], b'new' * 1000)"
+
+
+def python(code: str, *arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    """A fresh interpreter that finds this package, also where it is not installed."""
+    path = os.pathsep.join([str(Path(aecodec.__path__[0]).parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **options)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_round_trip_and_replacement(tmp_path: Path) -> None:
+    target = tmp_path / "a.aec"
+    for data in (b"first, and longer", b"second", b""):
+        write_atomic(target, data)
+        assert read_bytes(target) == data
+    assert names(tmp_path) == ["a.aec"]
+
+
+def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_atomic("a.aec", b"data")
+    assert read_bytes("a.aec") == b"data"
+
+
+def test_temporary_file_stands_beside_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def replace(source: str, target: str) -> None:
+        seen.extend(names(tmp_path))
+        os.rename(source, target)
+
+    monkeypatch.setattr("aecodec.files.os.replace", replace)
+    write_atomic(tmp_path / "a.aec", b"data")
+    (name,) = seen
+    assert name.startswith(".a.aec.") and name.endswith(TEMPORARY_SUFFIX)
+
+
+def test_data_is_on_the_disk_before_the_old_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        steps.append(f"fsync of {os.fstat(descriptor).st_size} bytes")
+
+    def replace(source: str, target: str) -> None:
+        steps.append("replace")
+        os.rename(source, target)
+
+    monkeypatch.setattr("aecodec.files.os.fsync", fsync)
+    monkeypatch.setattr("aecodec.files.os.replace", replace)
+    write_atomic(tmp_path / "a.aec", b"12345")
+    assert steps == ["fsync of 5 bytes", "replace"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("there_before", [True, False])
+def test_failure_in_the_middle_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, there_before: bool
+) -> None:
+    target = tmp_path / "a.aec"
+    if there_before:
+        target.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(f"aecodec.files.os.{step}", fail)
+    with pytest.raises(OutputError) as caught:
+        write_atomic(target, b"new")
+    assert str(caught.value) == f"{target}: Input/output error"
+    assert names(tmp_path) == (["a.aec"] if there_before else [])
+    assert not there_before or target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_interrupt_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    target = tmp_path / "a.aec"
+    target.write_bytes(b"old")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"aecodec.files.os.{step}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(target, b"new")
+    assert names(tmp_path) == ["a.aec"]
+    assert target.read_bytes() == b"old"
+
+
+@posix_only
+def test_full_disk_changes_nothing(tmp_path: Path) -> None:
+    """A limit on file sizes stands in for the full disk: the write fails part of the way in the same manner."""
+    target = tmp_path / "a.aec"
+    target.write_bytes(b"old")
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); " + WRITE
+    process = python(limited, target, stderr=subprocess.PIPE)
+    _, message = process.communicate()
+    assert f"OutputError: {target}: File too large" in message.decode()
+    assert names(tmp_path) == ["a.aec"]
+    assert target.read_bytes() == b"old"
+
+
+@posix_only
+def test_killed_writer_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    target = tmp_path / "a.aec"
+    code = (
+        "import sys; from aecodec.files import write_atomic\n"
+        "for i in range(10**9): write_atomic(sys.argv[1], bytes([i % 256]) * 300_000)"
+    )
+    for _ in range(3):
+        process = python(code, target)
+        while not target.exists():
+            time.sleep(0.005)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        data = target.read_bytes()
+        assert data == data[:1] * 300_000
+        target.unlink()
+    assert all(name.endswith(TEMPORARY_SUFFIX) for name in names(tmp_path))
+
+
+def test_writers_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "a.aec"
+    candidates = [bytes([i]) * (1000 + i) for i in range(4)]
+
+    def write_often(data: bytes) -> None:
+        for _ in range(10):
+            write_atomic(target, data)
+
+    threads = [threading.Thread(target=write_often, args=(data,)) for data in candidates]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() in candidates
+    assert names(tmp_path) == ["a.aec"]
+
+
+@posix_only
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_new_file_gets_the_permissions_of_a_plain_open(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomic(tmp_path / "a.aec", b"data")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "a.aec") == 0o666 & ~mask
+
+
+@posix_only
+@pytest.mark.parametrize("permissions", [0o600, 0o666, 0o755])
+def test_replaced_file_keeps_its_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, permissions: int
+) -> None:
+    target = tmp_path / "a.aec"
+    target.write_bytes(b"old")
+    target.chmod(permissions)
+
+    def fsync(descriptor: int) -> None:  # a private file is private while it is written, too
+        assert stat.S_IMODE(os.fstat(descriptor).st_mode) & ~permissions == 0
+
+    monkeypatch.setattr("aecodec.files.os.fsync", fsync)
+    write_atomic(target, b"new")
+    assert mode(target) == permissions
+    assert target.read_bytes() == b"new"
+
+
+@posix_only
+def test_symbolic_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "a.aec"
+    link.symlink_to(Path("..") / "real" / "b.aec")
+    for data in (b"made through the link", b"replaced"):
+        write_atomic(link, data)
+        assert link.is_symlink()
+        assert (tmp_path / "real" / "b.aec").read_bytes() == data
+    assert names(tmp_path / "links") == ["a.aec"]
+    assert names(tmp_path / "real") == ["b.aec"]
+
+
+@posix_only
+def test_circular_link(tmp_path: Path) -> None:
+    link = tmp_path / "a.aec"
+    link.symlink_to(link)
+    with pytest.raises(OutputError, match="symbolic link"):
+        write_atomic(link, b"data")
+    assert link.is_symlink() and names(tmp_path) == ["a.aec"]
+
+
+@pytest.fixture
+def replace_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where devices are the targets: broken code, run as root, would leave the machine without them."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a device was to be replaced by a file")
+
+    monkeypatch.setattr("aecodec.files.os.replace", fail)
+
+
+@posix_only
+@pytest.mark.usefixtures("replace_nothing")
+def test_devices_are_written_directly(tmp_path: Path) -> None:
+    write_atomic("/dev/null", b"data")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    write_atomic(link, b"data")
+    assert link.is_symlink() and stat.S_ISCHR(link.stat().st_mode)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.usefixtures("replace_nothing")
+def test_full_device() -> None:
+    with pytest.raises(OutputError, match="/dev/full: No space left on device"):
+        write_atomic("/dev/full", b"data")
+
+
+@posix_only
+def test_named_pipe_is_written_directly(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    write_atomic(pipe, b"data")
+    reader.join()
+    assert received == [b"data"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@posix_only
+def test_standard_output_by_name(tmp_path: Path) -> None:
+    process = python(WRITE, "/dev/stdout", stdout=subprocess.PIPE)
+    assert process.communicate()[0] == b"new" * 1000
+    redirected = tmp_path / "out"
+    with redirected.open("wb") as file:
+        assert python(WRITE, "/dev/stdout", stdout=file).wait() == 0
+        assert os.fstat(file.fileno()).st_ino == redirected.stat().st_ino  # the shell's file, not another
+    assert redirected.read_bytes() == b"new" * 1000
+
+
+@posix_only
+def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    for name in ("a" * 251 + ".aec", "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 125 + ".aec"):
+        write_atomic(tmp_path / name, b"data")
+        assert read_bytes(tmp_path / name) == b"data"
+
+
+@posix_only
+def test_unwritable_places_name_path_and_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    cases = {
+        tmp_path / "absent" / "a.aec": "No such file or directory",
+        tmp_path / "file" / "a.aec": "Not a directory",
+        tmp_path: "Is a directory",
+        f"{tmp_path}/absent/": "not the name of a file",
+        "": "not the name of a file",
+    }
+    if os.path.isdir("/proc"):
+        cases["/proc/a.aec"] = "No such file or directory"
+    for path, reason in cases.items():
+        with pytest.raises(OutputError) as caught:
+            write_atomic(path, b"data")
+        assert str(caught.value) == f"{path}: {reason}"
+    assert names(tmp_path) == ["file"]
+
+
+@posix_only
+@not_as_root
+def test_read_only_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write_atomic(folder / "a.aec", b"data")
+    assert names(folder) == []
+
+
+@posix_only
+@not_as_root
+def test_read_only_file_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "a.aec"
+    target.write_bytes(b"old")
+    target.chmod(0o444)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write_atomic(target, b"new")
+    assert target.read_bytes() == b"old"
+
+
+@posix_only
+def test_reading_what_cannot_be_read_names_path_and_reason(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "absent", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError) as caught:
+            read_bytes(path)
+        assert str(caught.value) == f"{path}: {reason}"

@@ -1,0 +1,712 @@
+"""Every kind of picture comes in as upright 8-bit sRGB or grey, or is refused with one clear line."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageFile
+
+import aecodec
+from aecodec.errors import AecError, InputError, LimitExceeded, OutputError
+from aecodec.limits import MAX_PIXELS, MAX_SIDE
+from aecodec.picture import Picture, format_of, from_image, open_picture, to_image, write_image
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+ALPHA_DROPPED = "the alpha channel is dropped"
+SIXTEEN_BIT = "16-bit samples are reduced to 8 bits"
+SEVERAL_FRAMES = "of several frames only one is kept"
+PROFILE_CONVERTED = "colours are converted from the ICC profile to sRGB"
+PROFILE_IGNORED = "the ICC profile cannot be applied: colours are taken as sRGB"
+
+
+def noise(*shape: int, top: int = 256, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, top, shape).astype(dtype)
+
+
+def file_of(image: Image.Image, format: str, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    file.seek(0)
+    return file
+
+
+def png(samples: np.ndarray, colour_type: int, *, extra: bytes = b"", size: tuple[int, int] | None = None) -> io.BytesIO:
+    """A PNG built by hand, since Pillow writes no 16-bit colour: uint8 or uint16 samples `[H, W, channels]`."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    width, height = size or (samples.shape[1], samples.shape[0])
+    header = struct.pack(">IIBBBBB", width, height, 8 * samples.itemsize, colour_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(f">u{samples.itemsize}").tobytes() for row in samples)
+    chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+def header_only(width: int, height: int) -> io.BytesIO:
+    """A PNG that claims a size and holds next to nothing."""
+    return png(np.zeros((1, 1), np.uint8), 2, size=(width, height))
+
+
+# ICC profiles, built by hand: Pillow makes only sRGB, LAB and XYZ ones.
+
+ADOBE_RGB = {"r": (0.60974, 0.31111, 0.01947), "g": (0.20528, 0.62567, 0.06087), "b": (0.14919, 0.06322, 0.74457)}
+SRGB = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}
+
+
+def profile(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """An ICC version 2 profile: header, tag table, tags."""
+    body, table = b"", b""
+    for signature, data in tags.items():
+        offset = 128 + 4 + 12 * len(tags) + len(body)
+        table += signature + struct.pack(">II", offset, len(data))
+        body += data + bytes(-len(data) % 4)
+    size = 128 + 4 + len(table) + len(body)
+    header = struct.pack(">I4xI4s4s4s12x4s", size, 0x02400000, kind, space, connection, b"acsp") + bytes(28)
+    header += struct.pack(">III", *fixed(0.9642, 1.0, 0.8249))
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def fixed(*values: float) -> list[int]:
+    return [round(value * 65536) for value in values]
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">iii", *fixed(*values))
+
+
+def gamma_curve(gamma: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
+
+
+def rgb_profile(gamma: float) -> bytes:
+    """Like Adobe RGB (1998), whose white point tag says D65: an absolute rendering would tint everything."""
+    return matrix_profile(ADOBE_RGB, gamma_curve(gamma))
+
+
+def matrix_profile(primaries: dict[str, tuple[float, ...]], curve: bytes) -> bytes:
+    tags = {b"wtpt": xyz(0.9505, 1.0, 1.0891)}
+    for channel, colour in primaries.items():
+        tags |= {channel.encode() + b"XYZ": xyz(*colour), channel.encode() + b"TRC": curve}
+    return profile(b"mntr", b"RGB ", b"XYZ ", tags)
+
+
+def coarse_srgb_profile() -> bytes:
+    """sRGB from a maker who rounds: some samples come out one level off."""
+    levels = np.linspace(0, 1, 256)
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    curve = b"curv" + struct.pack(">xxxxI", 256) + (linear * 65535).round().astype(">u2").tobytes()
+    rounded = {channel: tuple(round(value, 4) for value in colour) for channel, colour in SRGB.items()}
+    return matrix_profile(rounded, curve)
+
+
+def grey_profile(gamma: float) -> bytes:
+    return profile(b"mntr", b"GRAY", b"XYZ ", {b"wtpt": xyz(0.9642, 1.0, 0.8249), b"kTRC": gamma_curve(gamma)})
+
+
+def cmyk_profile() -> bytes:
+    """Inks without colour: the lightness falls with each alike, which nothing but this profile would make of them."""
+    ink = np.indices((2, 2, 2, 2)).reshape(4, -1).T
+    lightness = 255 * (1 - ink[:, 3]) * (1 - ink[:, :3].sum(axis=1) / 3)
+    colours = np.stack([lightness, np.full(16, 128), np.full(16, 128)], axis=1).round().astype(np.uint8)
+    ramp = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + struct.pack(">9i", *fixed(1, 0, 0, 0, 1, 0, 0, 0, 1))
+    return profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table + 4 * ramp + colours.tobytes() + 3 * ramp})
+
+
+def srgb_encoded(linear: np.ndarray) -> np.ndarray:
+    linear = np.clip(linear, 0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def built_profile(name: str) -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+
+
+def assert_pixels(picture: Picture, expected: np.ndarray) -> None:
+    assert picture.pixels.dtype == np.uint8
+    assert picture.pixels.flags.c_contiguous
+    np.testing.assert_array_equal(picture.pixels, expected)
+
+
+class TestModes:
+    def test_colour_and_grey_are_kept_as_they_are(self) -> None:
+        colour, grey = noise(600, 5, 3), noise(600, 5)
+        for pixels in (colour, grey):
+            picture = from_image(Image.fromarray(pixels))
+            assert_pixels(picture, pixels)
+            assert picture.notices == ()
+
+    def test_colour_with_equal_channels_stays_colour(self) -> None:
+        pixels = np.repeat(noise(4, 5, 1), 3, axis=2)
+        assert_pixels(open_picture(file_of(Image.fromarray(pixels), "PNG")), pixels)
+
+    def test_bilevel(self) -> None:
+        bits = noise(4, 5, top=2)
+        picture = open_picture(file_of(Image.fromarray(bits.astype(bool)), "PNG"))
+        assert_pixels(picture, bits * np.uint8(255))
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
+    def test_alpha_is_dropped_and_the_colours_below_it_stay(self, mode: str) -> None:
+        channels = noise(4, 5, len(mode))
+        picture = open_picture(file_of(Image.fromarray(channels), "PNG"))
+        assert_pixels(picture, channels[..., :3] if mode == "RGBA" else channels[..., 0])
+        assert picture.notices == (ALPHA_DROPPED,)
+
+    def test_opaque_alpha_is_not_worth_a_notice(self) -> None:
+        channels = noise(4, 5, 4)
+        channels[..., 3] = 255
+        picture = from_image(Image.fromarray(channels))
+        assert_pixels(picture, channels[..., :3])
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize("mode", ["La", "RGBa"])
+    def test_premultiplied_alpha(self, mode: str) -> None:
+        straight = np.full((2, 3, len(mode)), 200, np.uint8)
+        straight[..., -1] = 128
+        picture = from_image(Image.fromarray(straight).convert(mode))
+        assert picture.pixels.shape == ((2, 3) if mode == "La" else (2, 3, 3))
+        assert np.abs(picture.pixels.astype(int) - 200).max() <= 1
+        assert picture.notices == (ALPHA_DROPPED,)
+
+    @pytest.mark.parametrize("transparency", [None, 2, bytes([255, 0, 128, 255])])
+    def test_palette(self, transparency: int | bytes | None) -> None:
+        colours = noise(4, 3)
+        indices = noise(4, 5, top=4)
+        image = Image.fromarray(indices).convert("P")
+        image.putpalette(colours.tobytes())
+        options = {} if transparency is None else {"transparency": transparency}
+        picture = open_picture(file_of(image, "PNG", **options))
+        assert_pixels(picture, colours[indices])
+        assert picture.notices == (() if transparency is None else (ALPHA_DROPPED,))
+
+    def test_palette_with_alpha(self) -> None:
+        image = Image.fromarray(noise(4, 5, 3)).convert("P")
+        picture = from_image(image.convert("PA"))
+        assert_pixels(picture, np.asarray(image.convert("RGB")))
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize(("mode", "colour"), [("L", 9), ("RGB", (9, 8, 7))])
+    def test_one_transparent_colour(self, mode: str, colour: int | tuple[int, ...]) -> None:
+        picture = open_picture(file_of(Image.new(mode, (3, 2), colour), "PNG", transparency=colour))
+        assert (picture.pixels == colour).all()
+        assert picture.notices == (ALPHA_DROPPED,)
+
+    @pytest.mark.parametrize(
+        ("mode", "colour", "expected"),
+        [
+            ("CMYK", (0, 0, 0, 0), (255, 255, 255)),
+            ("CMYK", (0, 255, 255, 0), (255, 0, 0)),
+            ("YCbCr", (90, 128, 128), (90, 90, 90)),
+            ("HSV", (0, 255, 255), (255, 0, 0)),
+            ("RGBX", (1, 2, 3, 4), (1, 2, 3)),
+        ],
+    )
+    def test_other_colour_spaces(self, mode: str, colour: tuple[int, ...], expected: tuple[int, ...]) -> None:
+        picture = from_image(Image.new(mode, (3, 2), colour))
+        assert_pixels(picture, np.broadcast_to(np.uint8(expected), (2, 3, 3)))
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize(
+        ("colour", "expected"),
+        [((255, 128, 128), (255, 255, 255)), ((0, 128, 128), (0, 0, 0)), ((121, 183, 173), (200, 60, 40))],
+    )
+    def test_lab(self, colour: tuple[int, int, int], expected: tuple[int, int, int]) -> None:
+        picture = from_image(Image.new("LAB", (3, 2), colour))
+        assert picture.pixels.shape == (2, 3, 3)
+        assert np.abs(picture.pixels.astype(int) - expected).max() <= 2
+        assert picture.notices == ()
+
+    def test_cmyk_jpeg(self) -> None:
+        file = file_of(Image.new("CMYK", (16, 16), (0, 200, 0, 0)), "JPEG", quality=95)
+        assert np.abs(open_picture(file).pixels.astype(int) - (255, 55, 255)).max() <= 2
+
+    @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I;16N"])
+    def test_sixteen_bit_grey_in_memory(self, mode: str) -> None:
+        samples = noise(4, 5, top=65536, dtype=np.uint16)
+        image = Image.frombytes(mode, (5, 4), samples.astype(">u2" if mode == "I;16B" else "=u2").tobytes())
+        picture = from_image(image)
+        assert_pixels(picture, (samples >> 8).astype(np.uint8))
+        assert picture.notices == (SIXTEEN_BIT,)
+
+    @pytest.mark.parametrize("largest", [255, 256, 65535, 70000])
+    def test_integers_take_the_smaller_range_that_holds_them(self, largest: int) -> None:
+        samples = np.array([[-5, 0, 100, largest]], np.int32)
+        picture = from_image(Image.fromarray(samples))
+        top = 255 if largest == 255 else 65535
+        expected = [0, 0, 100, 255] if top == 255 else [0, 0, 0, min(largest >> 8, 255)]
+        assert_pixels(picture, np.uint8([expected]))
+        assert picture.notices == (f"32-bit samples, taken as 0..{top}, are reduced to 8 bits",)
+
+    @pytest.mark.parametrize("top", [1, 255])
+    def test_floats_take_the_smaller_range_that_holds_them(self, top: int) -> None:
+        samples = np.float32([[-1, 0, 0.2 * top, top, np.nan, -np.inf]])
+        picture = from_image(Image.fromarray(samples))
+        assert_pixels(picture, np.uint8([[0, 0, 51, 255, 0, 0]]))
+        assert picture.notices == (f"floating-point samples, taken as 0..{top}, are rounded to 8 bits",)
+
+    def test_floats_without_a_finite_value(self) -> None:
+        picture = from_image(Image.fromarray(np.float32([[np.nan, np.inf]])))
+        assert_pixels(picture, np.uint8([[0, 255]]))
+
+    def test_the_image_given_is_left_alone(self) -> None:
+        image = Image.fromarray(noise(4, 5, 4))
+        image.getexif()[0x0112] = 6
+        image.info["icc_profile"] = rgb_profile(2.2)
+        before = image.mode, image.size, image.tobytes()
+        from_image(image)
+        assert (image.mode, image.size, image.tobytes()) == before
+
+
+class TestSixteenBitFiles:
+    @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3)])
+    def test_png(self, colour_type: int, channels: int) -> None:
+        samples = noise(4, 5, channels, top=65536, dtype=np.uint16)
+        picture = open_picture(png(samples, colour_type))
+        assert_pixels(picture, (samples >> 8).astype(np.uint8).squeeze())
+        assert picture.notices == (SIXTEEN_BIT,)
+
+    def test_png_with_alpha(self) -> None:
+        samples = noise(4, 5, 4, top=65536, dtype=np.uint16)
+        picture = open_picture(png(samples, 6))
+        assert_pixels(picture, (samples[..., :3] >> 8).astype(np.uint8))
+        assert picture.notices == (SIXTEEN_BIT, ALPHA_DROPPED)
+
+    def test_png_with_a_transparent_grey(self) -> None:
+        samples = noise(4, 5, 1, top=65536, dtype=np.uint16)
+        level = samples[0, 0, 0].astype(">u2").tobytes()
+        transparency = struct.pack(">I", 2) + b"tRNS" + level + struct.pack(">I", zlib.crc32(b"tRNS" + level))
+        picture = open_picture(png(samples, 0, extra=transparency))
+        assert_pixels(picture, (samples[..., 0] >> 8).astype(np.uint8))
+        assert len(picture.notices) == 2 and "transparent" in picture.notices[1]
+
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_portable_grey_map(self, dark: bool) -> None:
+        samples = noise(4, 5, top=200 if dark else 65536, dtype=np.uint16)
+        file = io.BytesIO(b"P5 5 4 65535\n" + samples.astype(">u2").tobytes())
+        picture = open_picture(file)
+        assert_pixels(picture, (samples >> 8).astype(np.uint8))
+        assert picture.notices == (SIXTEEN_BIT,)
+
+    def test_portable_pix_map(self) -> None:
+        levels = noise(4, 5, 3)
+        file = io.BytesIO(b"P6 5 4 65535\n" + (levels.astype(np.uint16) * 257).astype(">u2").tobytes())
+        picture = open_picture(file)
+        assert_pixels(picture, levels)
+        assert picture.notices == (SIXTEEN_BIT,)
+
+    def test_tiff(self) -> None:
+        samples = noise(4, 5, top=65536, dtype=np.uint16)
+        picture = open_picture(file_of(Image.fromarray(samples), "TIFF"))
+        assert_pixels(picture, (samples >> 8).astype(np.uint8))
+        assert picture.notices == (SIXTEEN_BIT,)
+
+
+# Where a pixel of the upright picture u of H rows and W columns is stored, by the EXIF standard's words on which side
+# of the visual picture the stored row 0 and column 0 are.
+STORED = {
+    1: lambda u, r, c: u[r, c],  # row 0 at the top, column 0 at the left
+    2: lambda u, r, c: u[r, -1 - c],  # top, right
+    3: lambda u, r, c: u[-1 - r, -1 - c],  # bottom, right
+    4: lambda u, r, c: u[-1 - r, c],  # bottom, left
+    5: lambda u, r, c: u[c, r],  # left, top
+    6: lambda u, r, c: u[c, -1 - r],  # right, top
+    7: lambda u, r, c: u[-1 - c, -1 - r],  # right, bottom
+    8: lambda u, r, c: u[-1 - c, r],  # left, bottom
+}
+
+
+class TestOrientation:
+    @pytest.mark.parametrize(("format", "channels"), [("PNG", 1), ("PNG", 3), ("TIFF", 1), ("TIFF", 3), ("WEBP", 3)])
+    @pytest.mark.parametrize("orientation", STORED)
+    def test_applied_to_the_pixel(self, format: str, channels: int, orientation: int) -> None:
+        upright = noise(3, 5, channels).squeeze()
+        rows, columns = (5, 3) if orientation >= 5 else (3, 5)
+        stored = np.array([[STORED[orientation](upright, r, c) for c in range(columns)] for r in range(rows)])
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"lossless": True} if format == "WEBP" else {}
+        picture = open_picture(file_of(Image.fromarray(stored), format, exif=exif, **options))
+        assert_pixels(picture, upright)
+        assert picture.notices == ()
+
+    def test_jpeg(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        assert open_picture(file_of(Image.new("RGB", (30, 20)), "JPEG", exif=exif)).pixels.shape == (30, 20, 3)
+
+    @pytest.mark.parametrize("orientation", [0, 9, 65535])
+    def test_unknown_values_mean_upright(self, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        pixels = noise(3, 5, 3)
+        assert_pixels(open_picture(file_of(Image.fromarray(pixels), "PNG", exif=exif)), pixels)
+
+    def test_damaged_exif_is_no_reason_to_refuse(self) -> None:
+        pixels = noise(3, 5, 3)
+        picture = open_picture(file_of(Image.fromarray(pixels), "PNG", exif=b"Exif\0\0no such byte order"))
+        assert_pixels(picture, pixels)
+        assert picture.notices == ("the EXIF data is damaged: the picture is taken as upright",)
+
+
+class TestProfiles:
+    @pytest.mark.parametrize("icc", [built_profile("sRGB"), coarse_srgb_profile()])
+    @pytest.mark.parametrize("channels", [1, 3, 4])
+    def test_srgb_changes_nothing(self, channels: int, icc: bytes) -> None:
+        pixels = noise(40, 50, channels).squeeze()
+        pixels[..., 3:] = 255
+        picture = open_picture(file_of(Image.fromarray(pixels), "PNG", icc_profile=icc))
+        assert_pixels(picture, pixels[..., :3] if channels == 4 else pixels)
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize("format", ["PNG", "TIFF"])
+    def test_wide_gamut_becomes_srgb(self, format: str) -> None:
+        pixels = noise(20, 20, 3, top=120) + np.uint8(80)  # colours inside both gamuts
+        icc = rgb_profile(2.2)
+        picture = open_picture(file_of(Image.fromarray(pixels), format, icc_profile=icc))
+        to_xyz, from_xyz = np.array([*ADOBE_RGB.values()]), np.linalg.inv(np.array([*SRGB.values()]))
+        linear = (pixels / 255) ** (round(2.2 * 256) / 256) @ to_xyz @ from_xyz
+        inside = ((linear > 0) & (linear < 1)).all(axis=-1)
+        assert inside.mean() > 0.5
+        difference = np.abs(picture.pixels - srgb_encoded(linear))[inside]
+        assert difference.max() < 2
+        assert np.abs(picture.pixels.astype(int) - pixels).max() > 10
+        assert picture.notices == (PROFILE_CONVERTED,)
+
+    def test_palette_goes_through_the_profile_too(self) -> None:
+        image = Image.new("RGB", (3, 2), (90, 160, 90))
+        direct = open_picture(file_of(image, "PNG", icc_profile=rgb_profile(2.2)))
+        palette = open_picture(file_of(image.quantize(), "PNG", icc_profile=rgb_profile(2.2)))
+        assert_pixels(palette, direct.pixels)
+        assert palette.notices == (PROFILE_CONVERTED,)
+
+    @pytest.mark.parametrize("make", [grey_profile, rgb_profile])
+    def test_grey(self, make: type) -> None:
+        levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+        picture = open_picture(file_of(Image.fromarray(levels), "PNG", icc_profile=make(1.5)))
+        assert picture.pixels.shape == (16, 16)
+        assert np.abs(picture.pixels - srgb_encoded((levels / 255) ** 1.5)).max() < 2
+        assert picture.notices == (PROFILE_CONVERTED,)
+
+    def test_sixteen_bit_grey(self) -> None:
+        levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+        icc = grey_profile(1.5)
+        shallow = open_picture(file_of(Image.fromarray(levels), "PNG", icc_profile=icc))
+        deep = open_picture(file_of(Image.fromarray(levels.astype(np.uint16) * 257), "PNG", icc_profile=icc))
+        assert_pixels(deep, shallow.pixels)
+        assert deep.notices == (SIXTEEN_BIT, PROFILE_CONVERTED)
+
+    def test_cmyk(self) -> None:
+        icc = cmyk_profile()
+        for colour, expected in {(0, 0, 0, 0): 255, (0, 0, 0, 255): 0, (255, 0, 0, 0): 161, (0, 0, 255, 0): 161}.items():
+            picture = open_picture(file_of(Image.new("CMYK", (3, 2), colour), "TIFF", icc_profile=icc))
+            assert picture.pixels.shape == (2, 3, 3)
+            assert np.abs(picture.pixels.astype(int) - expected).max() <= 2
+            assert picture.notices == (PROFILE_CONVERTED,)
+
+    def test_lab_needs_no_profile(self) -> None:
+        file = file_of(Image.new("LAB", (3, 2), (255, 128, 128)), "TIFF", icc_profile=built_profile("LAB"))
+        picture = open_picture(file)
+        assert picture.pixels.min() >= 254
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize(
+        ("channels", "icc"),
+        [
+            (3, b"not a profile at all"),
+            (3, rgb_profile(2.2)[:200]),
+            (3, rgb_profile(2.2)[:128] + bytes(300)),
+            (3, grey_profile(2.2)),
+            (3, built_profile("LAB")),
+            (3, cmyk_profile()),
+            (1, cmyk_profile()),
+            (1, grey_profile(2.2)[:150]),
+        ],
+    )
+    def test_damaged_or_of_another_colour_space(self, channels: int, icc: bytes) -> None:
+        pixels = noise(4, 5, channels).squeeze()
+        picture = open_picture(file_of(Image.fromarray(pixels), "PNG", icc_profile=icc))
+        assert_pixels(picture, pixels)
+        assert picture.notices == (PROFILE_IGNORED,)
+
+    def test_damaged_profile_of_cmyk(self) -> None:
+        picture = open_picture(file_of(Image.new("CMYK", (3, 2)), "TIFF", icc_profile=cmyk_profile()[:300]))
+        assert_pixels(picture, np.full((2, 3, 3), 255, np.uint8))
+        assert picture.notices == (PROFILE_IGNORED,)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_of_several_frames_the_first(format: str, frames: int) -> None:
+    pictures = [Image.new("RGB", (6, 5), colour) for colour in ((200, 10, 20), (10, 200, 20), (10, 20, 200))]
+    options = {"lossless": True} if format == "WEBP" else {}
+    file = file_of(pictures[0], format, save_all=True, append_images=pictures[1:frames], **options)
+    picture = open_picture(file)
+    assert_pixels(picture, np.broadcast_to(np.uint8([200, 10, 20]), (5, 6, 3)))
+    assert picture.notices == ((SEVERAL_FRAMES,) if frames > 1 else ())
+
+
+class TestSources:
+    def test_the_content_tells_the_format_and_not_the_name(self, tmp_path: Path) -> None:
+        pixels = noise(4, 5, 3)
+        path = tmp_path / "picture.jpg"
+        Image.fromarray(pixels).save(path, "PNG")
+        assert_pixels(open_picture(path), pixels)
+        assert_pixels(open_picture(str(path)), pixels)
+
+    def test_a_pipe(self) -> None:
+        pixels = noise(4, 5, 3)
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as file:
+            file.write(file_of(Image.fromarray(pixels), "PNG").getvalue())
+        with os.fdopen(reading, "rb") as file:
+            assert_pixels(open_picture(file), pixels)
+
+    def test_the_file_is_closed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        Image.new("RGB", (4, 4)).save(tmp_path / "a.tif", save_all=True, append_images=[Image.new("RGB", (4, 4))])
+        opened: list[Image.Image] = []
+        real_open = Image.open
+        monkeypatch.setattr(Image, "open", lambda source: opened.append(real_open(source)) or opened[0])
+        open_picture(tmp_path / "a.tif")
+        assert opened[0].fp is None or opened[0].fp.closed
+
+
+class TestBadFiles:
+    def check(self, source: Path | io.BytesIO, reason: str) -> None:
+        with pytest.raises(InputError) as caught:
+            open_picture(source)
+        message = str(caught.value)
+        assert message.startswith(f"{source}: " if isinstance(source, Path) else "picture: ")
+        assert reason in message
+        assert "\n" not in message
+
+    def test_missing_file_and_folder(self, tmp_path: Path) -> None:
+        self.check(tmp_path / "absent.png", "No such file or directory")
+        self.check(tmp_path, "Is a directory")
+
+    @pytest.mark.parametrize("content", [b"", b"Dear reader,\nthis is no picture.\n", bytes(1000)])
+    def test_no_picture(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "a.png"
+        path.write_bytes(content)
+        self.check(path, "not a picture")
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+    def test_truncated(self, format: str) -> None:
+        data = file_of(Image.fromarray(noise(64, 64, 3)), format).getvalue()
+        self.check(io.BytesIO(data[: len(data) // 2]), "")
+
+    def test_truncated_jpeg_says_so(self) -> None:
+        data = file_of(Image.fromarray(noise(64, 64, 3)), "JPEG").getvalue()
+        self.check(io.BytesIO(data[:-200]), "the picture cannot be decoded: image file is truncated")
+
+    def test_a_reason_of_several_lines_becomes_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise ValueError("first line\n  second line")
+
+        monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+        self.check(header_only(4, 4), "the picture cannot be decoded: first line second line")
+
+    def test_nothing_is_run_to_read_a_picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise AssertionError("a program was started")
+
+        monkeypatch.setattr(subprocess, "Popen", fail)
+        monkeypatch.setattr(subprocess, "check_call", fail)
+        self.check(file_of(Image.new("RGB", (8, 8)), "EPS"), "EPS files are not read")
+
+    def test_empty_image(self) -> None:
+        with pytest.raises(InputError, match="empty"):
+            from_image(Image.new("RGB", (0, 5)))
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
+    def test_damage_raises_nothing_but_our_own(self, format: str) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        options = {} if format == "GIF" else {"exif": exif, "icc_profile": rgb_profile(2.2)}
+        data = file_of(Image.fromarray(noise(16, 16, 3)), format, **options).getvalue()
+        chance = random.Random(11)
+        for _ in range(150):
+            damaged = bytearray(data)
+            for _ in range(chance.randint(1, 6)):
+                damaged[chance.randrange(min(len(data), 900))] = chance.randrange(256)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    picture = open_picture(io.BytesIO(damaged), max_pixels=1_000_000)
+                except AecError as error:
+                    assert "\n" not in str(error)
+                else:
+                    assert picture.pixels.dtype == np.uint8 and picture.pixels.ndim in (2, 3)
+
+
+class TestLimits:
+    def test_refused_from_the_header(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise AssertionError("decoding began")
+
+        monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+        for width in (101, 1000):
+            with pytest.raises(LimitExceeded, match="picture: more pixels than the limit of 10000 in all"):
+                open_picture(header_only(width, 100), max_pixels=10_000)
+        with pytest.raises(LimitExceeded, match=f"{MAX_SIDE + 1}x1 pixels exceed the limit of {MAX_SIDE} a side"):
+            open_picture(header_only(MAX_SIDE + 1, 1))
+
+    def test_the_limit_itself_is_allowed(self) -> None:
+        assert open_picture(file_of(Image.new("L", (100, 100)), "PNG"), max_pixels=10_000).pixels.shape == (100, 100)
+        with pytest.raises(LimitExceeded):
+            from_image(Image.new("L", (100, 100)), max_pixels=9_999)
+
+    def test_decompression_bomb(self) -> None:
+        for side in (14_000, 60_000):  # where Pillow would warn, were its limit ours, and where it refuses
+            with pytest.raises(LimitExceeded, match=f"picture: more pixels than the limit of {MAX_PIXELS} in all"):
+                open_picture(header_only(side, side))
+
+    @pytest.mark.parametrize(("side", "limit"), [(10_000, MAX_PIXELS), (20_000, 500_000_000)])
+    def test_our_limit_stands_in_place_of_pillows(self, side: int, limit: int) -> None:
+        """Pillow warns at half our default and refuses beyond it: the file is refused, but for holding no pixels."""
+        with pytest.raises(InputError, match="cannot be decoded"):
+            open_picture(header_only(side, side), max_pixels=limit)
+
+    def test_an_icon_decoded_in_opening_and_larger_than_its_directory_says(self) -> None:
+        content = file_of(Image.new("RGB", (40, 40)), "PNG").getvalue()
+        directory = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(content), 22)
+        with pytest.warns(UserWarning, match="expected size"):
+            assert open_picture(io.BytesIO(directory + content)).pixels.shape == (40, 40, 3)
+        with pytest.raises(LimitExceeded, match="more pixels than the limit of 300"):
+            open_picture(io.BytesIO(directory + content), max_pixels=300)
+
+    def test_bomb_hidden_behind_a_header_is_pillows_to_find(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def bomb(*_: object) -> None:
+            raise Image.DecompressionBombError("frame of 10^9 pixels")
+
+        monkeypatch.setattr(ImageFile.ImageFile, "load", bomb)
+        with pytest.raises(LimitExceeded, match="picture: frame"):
+            open_picture(header_only(10, 10))
+
+    def test_pillows_own_limit_is_put_back(self) -> None:
+        before = Image.MAX_IMAGE_PIXELS
+        open_picture(file_of(Image.new("L", (4, 4)), "PNG"), max_pixels=100)
+        assert Image.MAX_IMAGE_PIXELS == before
+        with pytest.raises(InputError):
+            open_picture(io.BytesIO(b"nothing"), max_pixels=100)
+        assert Image.MAX_IMAGE_PIXELS == before
+
+    def test_each_thread_opens_under_its_own_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = file_of(Image.new("L", (4, 4)), "PNG").getvalue()
+        own = threading.local()
+        wrong: list[int | None] = []
+        real_open = Image.open
+
+        def slow_open(source: io.BytesIO) -> Image.Image:
+            time.sleep(0.001)
+            if Image.MAX_IMAGE_PIXELS != own.limit:
+                wrong.append(Image.MAX_IMAGE_PIXELS)
+            return real_open(source)
+
+        def open_often(limit: int) -> None:
+            own.limit = limit
+            for _ in range(10):
+                open_picture(io.BytesIO(data), max_pixels=limit)
+
+        monkeypatch.setattr(Image, "open", slow_open)
+        threads = [threading.Thread(target=open_often, args=(limit,)) for limit in (100, 200, 300)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+
+
+class TestOut:
+    @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+    def test_to_image(self, shape: tuple[int, ...]) -> None:
+        pixels = noise(*shape)
+        image = to_image(pixels)
+        assert image.mode == ("L" if len(shape) == 2 else "RGB") and image.size == (5, 4)
+        assert_pixels(from_image(image), pixels)
+
+    @pytest.mark.parametrize("pixels", [noise(4, 5, 4), noise(4, 5, 1), noise(4), noise(4, 5, dtype=np.float32)])
+    def test_to_image_refuses_the_rest(self, pixels: np.ndarray) -> None:
+        with pytest.raises(ValueError, match="uint8"):
+            to_image(pixels)
+
+    @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "PPM"])
+    @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3)])
+    def test_lossless_formats_keep_every_pixel(self, format: str, shape: tuple[int, ...]) -> None:
+        pixels = noise(*shape)
+        file = io.BytesIO()
+        write_image(to_image(pixels), file, format)
+        file.seek(0)
+        with Image.open(file) as image:
+            assert image.format == format
+            written = np.asarray(image)
+        np.testing.assert_array_equal(written, pixels if written.ndim == pixels.ndim else np.stack([pixels] * 3, -1))
+
+    @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3)])
+    def test_jpeg_loses_little(self, shape: tuple[int, ...]) -> None:
+        pixels = noise(*shape)
+        file = io.BytesIO()
+        write_image(to_image(pixels), file, "JPEG")
+        file.seek(0)
+        with Image.open(file) as image:
+            assert np.abs(np.asarray(image).astype(int) - pixels).mean() < 8
+
+    def test_what_a_format_cannot_hold_is_an_error(self) -> None:
+        for image, format in (
+            (Image.new("RGB", (4, 4)), "XBM"),
+            (Image.new("L", (16_384, 1)), "WEBP"),
+            (Image.new("L", (4, 4)), "NONE"),
+        ):
+            with pytest.raises(OutputError, match=f"the picture cannot be written as {format}: .") as caught:
+                write_image(image, io.BytesIO(), format)
+            assert "\n" not in str(caught.value)
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+    def test_full_disk(self) -> None:
+        with (
+            pytest.raises(OutputError, match="No space left on device"),
+            open("/dev/full", "wb", buffering=0) as file,
+        ):
+            write_image(Image.new("RGB", (64, 64)), file, "PNG")
+
+    @pytest.mark.parametrize(
+        ("name", "format"),
+        [
+            ("a.png", "PNG"),
+            ("a.JPG", "JPEG"),
+            ("a.b.jpeg", "JPEG"),
+            ("a.webp", "WEBP"),
+            ("a.tif", "TIFF"),
+            ("a.ppm", "PPM"),
+            ("a.bmp", "BMP"),
+        ],
+    )
+    def test_format_of(self, tmp_path: Path, name: str, format: str) -> None:
+        assert format_of(name) == format
+        assert format_of(tmp_path / name) == format
+
+    def test_format_of_in_a_fresh_process(self) -> None:
+        """Pillow knows few extensions until it has loaded all its plugins."""
+        code = "from aecodec.picture import format_of; print(format_of('a.tif'), format_of('a.png'))"
+        path = os.pathsep.join([str(Path(aecodec.__path__[0]).parent), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path}
+        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "TIFF PNG\n"
+
+    @pytest.mark.parametrize("name", ["a", ".png", "a.xyz", "a.", "folder.png/a", "a.psd"])
+    def test_names_without_a_format(self, name: str) -> None:
+        with pytest.raises(OutputError, match=f"^{name}: .* no picture format"):
+            format_of(name)
