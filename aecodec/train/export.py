@@ -31,7 +31,6 @@ from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import DepthwiseLayer
 from aecodec.train.layers import Stack
 from aecodec.train.layers import SumLayer
-from aecodec.train.layers import weight_scale
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 from aecodec.transforms import analyse
@@ -127,14 +126,14 @@ def _file(model: AutoEncoder, names: list[str], tensors: dict[str, np.ndarray], 
 @torch.no_grad()
 def _integers(module: ConvLayer | DepthwiseLayer) -> dict[str, np.ndarray]:
     """A layer's integers: what `layers` computes with rounding on, in the engine's units."""
-    own = weight_scale(module.weight)  # [outputs, 1, 1, 1]
-    weight = torch.round(module.weight * own).clamp(-127, 127)
+    own = module.weight_scale()  # [outputs, 1, 1, 1]
+    weight = module.rounded_weight() * own
     outputs = weight.shape[0]
     unit = own.flatten().double() * module.input_scale.value.double()
     scale = module.output_scale.value.double().flatten().expand(outputs)
     shift = torch.round(torch.log2(unit / scale)).long()
     half = torch.where(shift > 0, 2.0 ** (shift.clamp_min(1) - 1), 0.0)
-    bias = torch.round(module.bias * unit.float()).double() + half
+    bias = module.rounded_bias().double() * unit + half
     low, high = torch.full((outputs,), module.low), torch.full((outputs,), module.high)
     if scale.min() != scale.max():  # the parameters of a context step: means, then scale indexes
         low[LATENT_CHANNELS:], high[LATENT_CHANNELS:] = 0, SCALE_COUNT - 1

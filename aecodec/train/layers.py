@@ -25,6 +25,7 @@ from aecodec.networks import Side
 
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
+BIAS_MAXIMUM = 2.0**22  # of a bias in units of the sum, which must stay under 2^24 in all
 
 
 class Mode:
@@ -83,18 +84,6 @@ def limits(bits: int) -> tuple[float, float]:
     return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
 
 
-def weight_scale(weight: Tensor) -> Tensor:
-    """The power of two per output channel that brings the largest weight just under 127. Shape [outputs, 1, 1, 1]."""
-    largest = weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(2.0**-20)
-    return torch.exp2(torch.floor(torch.log2((WEIGHT_MAXIMUM + 0.5) / largest)))
-
-
-def round_weight(weight: Tensor) -> Tensor:
-    """The weights on their int8 grid, in real units."""
-    scale = weight_scale(weight)
-    return torch.round(weight * scale).clamp(-WEIGHT_MAXIMUM, WEIGHT_MAXIMUM) / scale
-
-
 class _Product(nn.Module):
     """A layer with weights. `outside` is the scale of its input; its output's scale is its own unless one is given."""
 
@@ -118,13 +107,31 @@ class _Product(nn.Module):
     def output_scale(self) -> Scale:
         return self.between[1]
 
-    def rounded(self) -> tuple[Tensor, Tensor]:
+    def weight_scale(self) -> Tensor:
+        """The power of two per output channel that brings its largest weight just under 127. Shape [outputs, 1, 1, 1].
+
+        Less where the weights are so small against the bias that the bias would fill the sum.
+        """
+        largest = self.weight.detach().abs().amax((1, 2, 3))
+        bias = self.bias.detach().abs() * self.input_scale.value
+        room = torch.minimum((WEIGHT_MAXIMUM + 0.5) / largest.clamp_min(2.0**-20), BIAS_MAXIMUM / bias.clamp_min(1e-6))
+        return torch.exp2(torch.floor(torch.log2(room)))[:, None, None, None]
+
+    def rounded_weight(self) -> Tensor:
+        """The weights on their int8 grid, in real units."""
+        scale = self.weight_scale()
+        return torch.round(self.weight * scale).clamp(-WEIGHT_MAXIMUM, WEIGHT_MAXIMUM) / scale
+
+    def rounded_bias(self) -> Tensor:
+        """The biases on the grid of the sum, in real units."""
+        unit = self.weight_scale().flatten() * self.input_scale.value
+        return torch.round(self.bias * unit) / unit
+
+    def used(self) -> tuple[Tensor, Tensor]:
         """Weight and bias as the forward pass uses them."""
         if not self.mode.rounding:
             return self.weight, self.bias
-        unit = weight_scale(self.weight).flatten() * self.input_scale.value
-        bias = torch.round(self.bias * unit) / unit
-        return straight_through(self.weight, round_weight(self.weight)), straight_through(self.bias, bias)
+        return straight_through(self.weight, self.rounded_weight()), straight_through(self.bias, self.rounded_bias())
 
     def finish(self, x: Tensor, active: bool) -> Tensor:
         x = self.output_scale(x, self.low, self.high)
@@ -145,7 +152,7 @@ class ConvLayer(_Product):
         self.layer = layer
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
-        weight, bias = self.rounded()
+        weight, bias = self.used()
         layer = self.layer
         if layer.kernel == 1 and layer.stride == 1:
             x = functional.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
@@ -161,7 +168,7 @@ class DepthwiseLayer(_Product):
         super().__init__((layer.channels, 1, 3, 3), layer.bits, mode, outside, given)
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
-        weight, bias = self.rounded()
+        weight, bias = self.used()
         x = functional.conv2d(x, weight, bias, padding=1, groups=x.shape[1])
         return self.finish(x, False)
 
