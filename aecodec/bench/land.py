@@ -1,0 +1,173 @@
+"""Lands weights in the project, in one go: files and manifest with scores, golden files, figure, README table.
+
+What the peers reach is measured once and kept in `weights/peers.json`; it is measured again where that is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from aecodec import api
+from aecodec.bench.figure import write_figure
+from aecodec.bench.peers import PEERS
+from aecodec.bench.run import BenchOptions
+from aecodec.bench.run import run_bench
+from aecodec.errors import InputError
+from aecodec.files import write_atomic
+from aecodec.weights import Entry
+from aecodec.weights import add_entry
+from aecodec.weights import entries_of
+
+TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
+GOLDEN_QUALITIES = (15.0, None, 90.0)  # None: the model's default
+START, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+SETS = {"kodak256": ("kodak", 256), "dev256": ("dev", None)}
+
+Say = Callable[[str], None]
+Scores = dict[str, Any]
+
+
+def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> None:
+    """Takes every model of the folder `exported` into `project`. Raises AecError."""
+    found = entries_of(exported)
+    if not found:
+        message = f"{exported}: no weights manifest; `aecodec model export` makes one"
+        raise InputError(message)
+    folders = {"kodak": kodak, "dev": dev}
+    weights = project / "weights"
+    for entry in found:
+        say(f"landing {entry.name} {entry.weights_id.hex()}")
+        for part in ("decoder", "encoder", "float16"):
+            file = str(entry.details[part]["file"])
+            shutil.copyfile(exported / file, weights / file)
+        add_entry(weights, entry.details)
+        own = BenchOptions(kodak, codecs=(), weights=weights / entry.decoder_file)
+        add_entry(weights, dict(entry.details) | {"scores": _scores(own, folders, say)})
+    peers = _peers(weights / "peers.json", folders, say)
+    bundled = entries_of(weights)
+    _write_golden_files(project, bundled)
+    write_figure(project / "examples" / "comparison.png", project / "examples" / "photos", weights)
+    _write_table(project / "README.md", bundled, peers)
+    say("files, manifest, golden files, figure and README table are in place: look at them, then commit")
+
+
+def _scores(options: BenchOptions, folders: Mapping[str, Path], say: Say) -> Scores:
+    """At the target size on both sets, and the curve on Kodak as it is."""
+    scores: Scores = {}
+    for name, (folder, size) in SETS.items():
+        say(f"  {name} at {TARGET_BYTES} bytes")
+        at = run_bench(_replaced(options, folder=folders[folder], size=size, at_bytes=TARGET_BYTES)).at_bytes[0]
+        scores[name] = _row(asdict(at.row)) if at.row is not None else None
+    say("  kodak, the curve")
+    scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(options).rows]
+    return scores
+
+
+def _peers(path: Path, folders: Mapping[str, Path], say: Say) -> dict[str, Scores]:
+    if path.is_file():
+        return dict(json.loads(path.read_text("utf-8")))
+    peers: dict[str, Scores] = {}
+    for codec in PEERS:
+        say(f"measuring {codec.name}")
+        scores: Scores = {"description": codec.description}
+        for name, (folder, size) in SETS.items():
+            at = run_bench(BenchOptions(folders[folder], (), size=size, at_bytes=TARGET_BYTES), own=codec).at_bytes[0]
+            scores[name] = _row(asdict(at.row)) if at.row is not None else None
+        scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(BenchOptions(folders["kodak"], ()), codec).rows]
+        peers[codec.name] = scores
+    write_atomic(path, (json.dumps(peers, indent=2) + "\n").encode())
+    return peers
+
+
+def _replaced(options: BenchOptions, **changes: Any) -> BenchOptions:
+    from dataclasses import replace
+
+    return replace(options, **changes)
+
+
+def _row(fields: dict[str, Any]) -> Scores:
+    """A bench row without its times, which belong to a machine and not to weights."""
+    kept = ("quality", "size_bytes", "bits_per_pixel", "psnr", "l1", "ms_ssim")
+    return {name: round(fields[name], 5) if fields[name] is not None else None for name in kept}
+
+
+def _write_golden_files(project: Path, bundled: Sequence[Entry]) -> None:
+    """The example photographs at three qualities by each bundled model, and the hashes of what they decode to."""
+    folder = project / "tests" / "golden" / "bundled"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    expected = {}
+    for entry in bundled:
+        for photo in sorted((project / "examples" / "photos").glob("*.jpg"))[:2]:
+            from aecodec.picture import open_picture
+
+            pixels = open_picture(photo).pixels
+            for quality in GOLDEN_QUALITIES:
+                data = api.encode(pixels, quality, weights=entry.folder / entry.decoder_file)
+                decoded = api.decode_pixels(data, weights=entry.folder / entry.decoder_file)
+                name = f"{entry.name}-{photo.stem}-{'default' if quality is None else round(quality)}.aec"
+                write_atomic(folder / name, data)
+                expected[name] = {
+                    "source": photo.name,
+                    "model": entry.name,
+                    "quality": quality,
+                    "pixels_sha256": hashlib.sha256(decoded.tobytes()).hexdigest(),
+                }
+    write_atomic(folder / "expected.json", (json.dumps(expected, indent=2) + "\n").encode())
+
+
+def _write_table(readme: Path, bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> None:
+    """The figures between their two marks in the README. Raises InputError where a mark is missing."""
+    text = readme.read_text("utf-8")
+    if START not in text or END not in text:
+        message = f"{readme}: lacks the marks {START} and {END}"
+        raise InputError(message)
+    before, after = text.split(START)[0], text.split(END)[1]
+    write_atomic(readme, f"{before}{START}\n{figures(bundled, peers)}\n{END}{after}".encode())
+
+
+def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
+    """The README's figures, in Markdown."""
+    rows = [(f"**aecodec** `{entry.name}`", entry.details.get("scores", {})) for entry in _standard_first(bundled)]
+    rows += [(f"`{name}`", scores) for name, scores in reversed(peers.items())]
+    lines = [
+        f"| at {TARGET_BYTES:,} bytes (1 % of raw) | kodak256: PSNR | L1 | MS-SSIM | dev256: PSNR | L1 | MS-SSIM |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, scores in rows:
+        cells = [_cell(scores.get(of), metric) for of in SETS for metric in ("psnr", "l1", "ms_ssim")]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", _rates(_standard_first(bundled)[0], peers)])
+
+
+def _standard_first(bundled: Sequence[Entry]) -> list[Entry]:
+    return sorted(bundled, key=lambda entry: (entry.name != "standard", entry.name))
+
+
+def _cell(row: Scores | None, metric: str) -> str:
+    if row is None or row[metric] is None:
+        return "-"
+    return f"{row[metric]:.2f}" if metric == "psnr" else f"{row[metric]:.4f}"
+
+
+def _rates(entry: Entry, peers: Mapping[str, Scores]) -> str:
+    from aecodec.bench.bdrate import HIGH_RATE
+    from aecodec.bench.bdrate import LOW_RATE
+    from aecodec.bench.bdrate import Curve
+    from aecodec.bench.bdrate import bd_rate
+
+    def curve(scores: Scores) -> Curve:
+        return Curve.of((row["bits_per_pixel"], row["psnr"]) for row in scores["kodak_curve"])
+
+    own = curve(dict(entry.details["scores"])).cut(LOW_RATE, HIGH_RATE)
+    rates = {name: bd_rate(own, curve(scores)) for name, scores in peers.items()}
+    listed = ", ".join(f"{rate:+.1f} % against `{name}`" for name, rate in rates.items() if rate is not None)
+    return f"Kodak at 768x512, bits of `{entry.name}` at equal PSNR (BD-rate, {LOW_RATE} to {HIGH_RATE} bpp): {listed}."
