@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 QUALITY_MAXIMUM = 100
+Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def encode(
 
 
 def decode(
-    data: bytes, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+    data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
 ) -> Image.Image:
     """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L.
 
@@ -89,7 +90,7 @@ def decode(
 
 
 def decode_pixels(
-    data: bytes, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+    data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture."""
 
@@ -99,11 +100,12 @@ def decode_pixels(
             own = stored.find_by_id(weights_id)
         return stored.load_decoder(own)
 
-    return codec.decode(bytes(data), runtime(device), load, max_pixels=max_pixels)
+    return codec.decode(_bytes(data), runtime(device), load, max_pixels=max_pixels)
 
 
-def read_info(data: bytes) -> Info:
+def read_info(data: Buffer) -> Info:
     """What the header of an `.aec` file says; its pixels stay unread. Raises CorruptFile or UnsupportedVersion."""
+    data = _bytes(data)
     header = read_header(data)
     try:
         model: str | None = stored.find_by_id(header.weights_id).name
@@ -137,6 +139,9 @@ def runtime(device: str) -> Runtime:
     """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU. Raises AecError for others."""
     if device in ("auto", "cpu"):
         return NumpyRuntime()
+    if device != "cuda":
+        message = f"unknown device {device!r}: there are auto, cpu and cuda"
+        raise AecError(message)
     from aecodec.cuda import TorchRuntime
 
     return TorchRuntime(device)
@@ -144,6 +149,9 @@ def runtime(device: str) -> Runtime:
 
 def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
     if not isinstance(image, np.ndarray):
+        if not hasattr(image, "getexif"):
+            message = f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}"
+            raise InputError(message)
         from aecodec.picture import from_image
 
         return from_image(image).pixels
@@ -151,3 +159,10 @@ def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
         message = f"an array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}"
         raise InputError(message)
     return image
+
+
+def _bytes(data: Buffer) -> bytes:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        message = f"an .aec file must be given as bytes, not {type(data).__name__}"
+        raise InputError(message)
+    return bytes(data)

@@ -266,7 +266,7 @@ def _sum(x: np.ndarray, body: np.ndarray, last: _Prepared) -> np.ndarray:
 
 
 def shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
-    """Channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] moved to positions, `crop` samples cut all round."""
+    """Channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] moved moved apart, `crop` cut all round."""
     batch, rows, columns, channels = x.shape
     split = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
     full = split.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, -1)

@@ -7,7 +7,8 @@ import os
 import stat
 from contextlib import suppress
 
-from aecodec.errors import InputError, OutputError
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
 
 # Ends the name of a file being written. One is left behind only where the process is killed outright.
 TEMPORARY_SUFFIX = ".aec-tmp"

@@ -7,7 +7,8 @@ form are here: products, leaky ReLU of slope 1/8, sums, and moves of samples.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 LATENT_CHANNELS = 16

@@ -16,10 +16,16 @@ from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image
+from PIL import ImageCms
+from PIL import UnidentifiedImageError
 
-from aecodec.errors import AecError, InputError, LimitExceeded, OutputError
-from aecodec.limits import MAX_PIXELS, MAX_SIDE
+from aecodec.errors import AecError
+from aecodec.errors import InputError
+from aecodec.errors import LimitExceeded
+from aecodec.errors import OutputError
+from aecodec.limits import MAX_PIXELS
+from aecodec.limits import MAX_SIDE
 
 # EXIF orientation (tag 0x0112) -> transpose, then flip rows, then flip columns; 1 and anything unknown is upright.
 _ORIENTATION_TAG = 0x0112
@@ -181,8 +187,7 @@ def _without_alpha(image: Image.Image, notices: list[str]) -> Image.Image:
         return image
     grey = image.mode in ("1", "L", "LA", "La")
     image = image.convert("LA" if grey else "RGBA")
-    least_alpha, _ = image.getextrema()[-1]
-    if least_alpha < 255:
+    if np.asarray(image.getchannel("A")).min() < 255:
         notices.append("the alpha channel is dropped")
     return image.convert("L" if grey else "RGB")
 

@@ -34,7 +34,7 @@ def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, piece: int 
     """The latent before its gain: int32 [B, H/8, W/8, 16], 16 bits wide. `pixels` uint8 [B, H, W, 3] on the grid."""
     batch, height, width = pixels.shape[:3]
     latent = np.empty((batch, height // STRIDE, width // STRIDE, LATENT_CHANNELS), np.int32)
-    for core, whole in pieces(*latent.shape[1:3], piece, reach(analysis.layers)):
+    for core, whole in pieces(latent.shape[1], latent.shape[2], piece, reach(analysis.layers)):
         x = pixels[whole.times(STRIDE).index].astype(np.float32)
         x *= 2
         x -= 255

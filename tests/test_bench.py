@@ -14,17 +14,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import AvifImagePlugin, Image, JpegImagePlugin
+from PIL import AvifImagePlugin
+from PIL import Image
+from PIL import JpegImagePlugin
 
 import aecodec
-from aecodec.bench import PEER_NAMES, BenchOptions, format_json, format_table, run_bench
+from aecodec.bench import PEER_NAMES
+from aecodec.bench import BenchOptions
+from aecodec.bench import format_json
+from aecodec.bench import format_table
+from aecodec.bench import run_bench
 from aecodec.bench.codecs import Aecodec
-from aecodec.bench.measure import mean_bytes, measure, measure_at_bytes
-from aecodec.bench.metrics import l1, psnr
-from aecodec.bench.peers import PEERS, peers_named
+from aecodec.bench.measure import mean_bytes
+from aecodec.bench.measure import measure
+from aecodec.bench.measure import measure_at_bytes
+from aecodec.bench.metrics import l1
+from aecodec.bench.metrics import psnr
+from aecodec.bench.peers import PEERS
+from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
 from aecodec.bench.progress import StatusLine
-from aecodec.errors import InputError, MissingExtra
+from aecodec.errors import InputError
+from aecodec.errors import MissingExtra
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 import aecodec
-from aecodec.errors import InputError, OutputError
-from aecodec.files import TEMPORARY_SUFFIX, read_bytes, write_atomic
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.files import TEMPORARY_SUFFIX
+from aecodec.files import read_bytes
+from aecodec.files import write_atomic
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 not_as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")

@@ -7,8 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from aecodec.bench.bdrate import Curve, Pchip, bd_rate, overlap
-from aecodec.bench.metrics import MS_SSIM_MIN_SIDE, _halve, l1, ms_ssim, psnr
+from aecodec.bench.bdrate import Curve
+from aecodec.bench.bdrate import Pchip
+from aecodec.bench.bdrate import bd_rate
+from aecodec.bench.bdrate import overlap
+from aecodec.bench.metrics import MS_SSIM_MIN_SIDE
+from aecodec.bench.metrics import _halve
+from aecodec.bench.metrics import l1
+from aecodec.bench.metrics import ms_ssim
+from aecodec.bench.metrics import psnr
 
 # Kodak, 768x512: bits per pixel and PSNR as published by CompressAI (results/image/kodak/jpeg.json, vtm.json, ...).
 JPEG = [

@@ -16,12 +16,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image
+from PIL import ImageCms
+from PIL import ImageFile
 
 import aecodec
-from aecodec.errors import AecError, InputError, LimitExceeded, OutputError
-from aecodec.limits import MAX_PIXELS, MAX_SIDE
-from aecodec.picture import Picture, format_of, from_image, open_picture, to_image, write_image
+from aecodec.errors import AecError
+from aecodec.errors import InputError
+from aecodec.errors import LimitExceeded
+from aecodec.errors import OutputError
+from aecodec.limits import MAX_PIXELS
+from aecodec.limits import MAX_SIDE
+from aecodec.picture import Picture
+from aecodec.picture import format_of
+from aecodec.picture import from_image
+from aecodec.picture import open_picture
+from aecodec.picture import to_image
+from aecodec.picture import write_image
 
 pytestmark = pytest.mark.filterwarnings("error")
 

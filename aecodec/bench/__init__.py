@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from aecodec.bench.result import BenchResult, format_json
-from aecodec.bench.run import PEER_NAMES, BenchOptions, run_bench
+from aecodec.bench.result import BenchResult
+from aecodec.bench.result import format_json
+from aecodec.bench.run import PEER_NAMES
+from aecodec.bench.run import BenchOptions
+from aecodec.bench.run import run_bench
 from aecodec.bench.table import format_table
 
 __all__ = ["PEER_NAMES", "BenchOptions", "BenchResult", "format_json", "format_table", "run_bench"]

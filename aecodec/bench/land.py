@@ -12,16 +12,23 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from aecodec import api
+from aecodec.bench.bdrate import HIGH_RATE
+from aecodec.bench.bdrate import LOW_RATE
+from aecodec.bench.bdrate import Curve
+from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.figure import write_figure
 from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
+from aecodec.picture import open_picture
 from aecodec.weights import Entry
 from aecodec.weights import add_entry
 from aecodec.weights import entries_of
@@ -64,7 +71,7 @@ def _scores(options: BenchOptions, folders: Mapping[str, Path], say: Say) -> Sco
     scores: Scores = {}
     for name, (folder, size) in SETS.items():
         say(f"  {name} at {TARGET_BYTES} bytes")
-        at = run_bench(_replaced(options, folder=folders[folder], size=size, at_bytes=TARGET_BYTES)).at_bytes[0]
+        at = run_bench(replace(options, folder=folders[folder], size=size, at_bytes=TARGET_BYTES)).at_bytes[0]
         scores[name] = _row(asdict(at.row)) if at.row is not None else None
     say("  kodak, the curve")
     scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(options).rows]
@@ -87,12 +94,6 @@ def _peers(path: Path, folders: Mapping[str, Path], say: Say) -> dict[str, Score
     return peers
 
 
-def _replaced(options: BenchOptions, **changes: Any) -> BenchOptions:
-    from dataclasses import replace
-
-    return replace(options, **changes)
-
-
 def _row(fields: dict[str, Any]) -> Scores:
     """A bench row without its times, which belong to a machine and not to weights."""
     kept = ("quality", "size_bytes", "bits_per_pixel", "psnr", "l1", "ms_ssim")
@@ -105,22 +106,18 @@ def _write_golden_files(project: Path, bundled: Sequence[Entry]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     expected = {}
-    for entry in bundled:
-        for photo in sorted((project / "examples" / "photos").glob("*.jpg"))[:2]:
-            from aecodec.picture import open_picture
-
-            pixels = open_picture(photo).pixels
-            for quality in GOLDEN_QUALITIES:
-                data = api.encode(pixels, quality, weights=entry.folder / entry.decoder_file)
-                decoded = api.decode_pixels(data, weights=entry.folder / entry.decoder_file)
-                name = f"{entry.name}-{photo.stem}-{'default' if quality is None else round(quality)}.aec"
-                write_atomic(folder / name, data)
-                expected[name] = {
-                    "source": photo.name,
-                    "model": entry.name,
-                    "quality": quality,
-                    "pixels_sha256": hashlib.sha256(decoded.tobytes()).hexdigest(),
-                }
+    photos = sorted((project / "examples" / "photos").glob("*.jpg"))[:2]
+    for entry, photo, quality in product(bundled, photos, GOLDEN_QUALITIES):
+        weights = entry.folder / entry.decoder_file
+        data = api.encode(open_picture(photo).pixels, quality, weights=weights)
+        name = f"{entry.name}-{photo.stem}-{'default' if quality is None else round(quality)}.aec"
+        write_atomic(folder / name, data)
+        expected[name] = {
+            "source": photo.name,
+            "model": entry.name,
+            "quality": quality,
+            "pixels_sha256": hashlib.sha256(api.decode_pixels(data, weights=weights).tobytes()).hexdigest(),
+        }
     write_atomic(folder / "expected.json", (json.dumps(expected, indent=2) + "\n").encode())
 
 
@@ -137,7 +134,7 @@ def _write_table(readme: Path, bundled: Sequence[Entry], peers: Mapping[str, Sco
 def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
     """The README's figures, in Markdown."""
     rows = [(f"**aecodec** `{entry.name}`", entry.details.get("scores", {})) for entry in _standard_first(bundled)]
-    rows += [(f"`{name}`", scores) for name, scores in reversed(peers.items())]
+    rows += [(f"`{name}`", scores) for name, scores in reversed(list(peers.items()))]
     lines = [
         f"| at {TARGET_BYTES:,} bytes (1 % of raw) | kodak256: PSNR | L1 | MS-SSIM | dev256: PSNR | L1 | MS-SSIM |",
         "|---|---|---|---|---|---|---|",
@@ -159,11 +156,6 @@ def _cell(row: Scores | None, metric: str) -> str:
 
 
 def _rates(entry: Entry, peers: Mapping[str, Scores]) -> str:
-    from aecodec.bench.bdrate import HIGH_RATE
-    from aecodec.bench.bdrate import LOW_RATE
-    from aecodec.bench.bdrate import Curve
-    from aecodec.bench.bdrate import bd_rate
-
     def curve(scores: Scores) -> Curve:
         return Curve.of((row["bits_per_pixel"], row["psnr"]) for row in scores["kodak_curve"])
 

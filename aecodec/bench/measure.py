@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
 from aecodec.bench.codecs import BenchCodec
-from aecodec.bench.metrics import l1, ms_ssim, psnr
-from aecodec.bench.result import AtBytes, Row
+from aecodec.bench.metrics import l1
+from aecodec.bench.metrics import ms_ssim
+from aecodec.bench.metrics import psnr
+from aecodec.bench.result import AtBytes
+from aecodec.bench.result import Row
 
 Report = Callable[[str], None]
 

@@ -7,14 +7,17 @@ the fair one to hold a claim in PSNR against.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import PIL
-from PIL import Image, features
+from PIL import Image
+from PIL import features
 
-from aecodec.errors import InputError, MissingExtra
+from aecodec.errors import InputError
+from aecodec.errors import MissingExtra
 
 
 def _save_jpeg(image: Image.Image, file: io.BytesIO, quality: int) -> None:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from aecodec.bench.bdrate import HIGH_RATE, LOW_RATE, Curve, bd_rate, overlap
-from aecodec.bench.codecs import Aecodec, BenchCodec
-from aecodec.bench.measure import Report, measure, measure_at_bytes
-from aecodec.bench.peers import PEERS, peers_named
+from aecodec.bench.bdrate import HIGH_RATE
+from aecodec.bench.bdrate import LOW_RATE
+from aecodec.bench.bdrate import Curve
+from aecodec.bench.bdrate import bd_rate
+from aecodec.bench.bdrate import overlap
+from aecodec.bench.codecs import Aecodec
+from aecodec.bench.codecs import BenchCodec
+from aecodec.bench.measure import Report
+from aecodec.bench.measure import measure
+from aecodec.bench.measure import measure_at_bytes
+from aecodec.bench.peers import PEERS
+from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
 from aecodec.bench.progress import StatusLine
-from aecodec.bench.result import BdRate, BenchResult, Codec, Row
+from aecodec.bench.result import BdRate
+from aecodec.bench.result import BenchResult
+from aecodec.bench.result import Codec
+from aecodec.bench.result import Row
 
 PEER_NAMES = tuple(codec.name for codec in PEERS)
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aecodec.bench.bdrate import HIGH_RATE, LOW_RATE, MIN_POINTS
-from aecodec.bench.result import AtBytes, BdRate, BenchResult, Row
+from aecodec.bench.bdrate import HIGH_RATE
+from aecodec.bench.bdrate import LOW_RATE
+from aecodec.bench.bdrate import MIN_POINTS
+from aecodec.bench.result import AtBytes
+from aecodec.bench.result import BdRate
+from aecodec.bench.result import BenchResult
+from aecodec.bench.result import Row
 
 NOTHING = "-"
 HEADINGS = ("codec", "quality", "bytes", "bpp", "PSNR", "L1", "MS-SSIM", "encode", "decode")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,7 +13,6 @@ from aecodec import __version__
 from aecodec.errors import AecError
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 # Command -> module of aecodec.cli that holds it; a module is imported when its command is looked at.
 _COMMANDS = {"encode": "code", "decode": "code", "info": "code", "bench": "bench", "model": "model"}
@@ -31,15 +29,22 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="aecodec")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """A learned image codec: small photographs to very small files and back.
 
     \b
     aecodec encode in.jpg out.aec
     aecodec decode out.aec out.png
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,18 +57,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result: Any = cli.main(arguments, prog_name="aecodec", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return fail(f"{error.format_message()}{_hint(error)}", error.exit_code)
     except AecError as error:
         return fail(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet
-        return BROKEN_PIPE
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except MemoryError:
         return fail("out of memory", 1)
     return result if isinstance(result, int) else 0
+
+
+def _hint(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    return "" if ctx is None else f" See {ctx.command_path} --help."
 
 
 def fail(message: str, exit_code: int) -> int:

@@ -55,7 +55,8 @@ def bench(
     from aecodec.files import write_atomic
 
     try:
-        options = BenchOptions(folder, PEER_NAMES if codecs is None else codecs, model, weights, quality, size, at_bytes)
+        chosen = PEER_NAMES if codecs is None else codecs
+        options = BenchOptions(folder, chosen, model, weights, quality, size, at_bytes)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     result = run_bench(options)

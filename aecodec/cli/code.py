@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import click
 
+from aecodec.errors import AecError
 from aecodec.errors import OutputError
+from aecodec.limits import MAX_PIXELS
 
 DEVICES = click.Choice(["auto", "cpu", "cuda"])
 REACHED = 0.97  # a target size counts as reached from this share on
+
+
+def _number(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):  # FloatRange lets it pass
+        raise click.BadParameter("nan is not in the range 0<=x<=100.")
+    return value
 
 
 @click.command()
@@ -19,7 +30,9 @@ REACHED = 0.97  # a target size counts as reached from this share on
 @click.option(
     "-q",
     "--quality",
+    metavar="NUMBER",
     type=click.FloatRange(0, 100),
+    callback=_number,
     help="0 (smallest) to 100 (this model's best, not visually lossless). "
     "Default: the model's own, about 1 % of raw for a small photograph.",
 )
@@ -44,7 +57,7 @@ def encode(
     aecodec encode photo.jpg photo.aec --target-size 2000
     """
     if quality is not None and target_size is not None:
-        raise click.UsageError("give --quality or --target-size, not both")
+        raise click.UsageError("Give --quality or --target-size, not both.")
     from aecodec import api
     from aecodec.files import write_atomic
     from aecodec.picture import open_picture
@@ -53,23 +66,31 @@ def encode(
     picture = open_picture(source)
     for notice in picture.notices:
         say(f"{source}: {notice}")
-    data = api.encode(
-        picture.pixels, quality, model=model, weights=weights, target_size=target_size, device=device
-    )
+    data = api.encode(picture.pixels, quality, model=model, weights=weights, target_size=target_size, device=device)
     write_atomic(target, data)
     info = api.read_info(data)
     if target_size is not None and len(data) < REACHED * target_size:
-        say(f"{target}: {model}'s best for this picture takes {len(data)} bytes, less than the target of {target_size}")
+        reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"
+        say(f"{target}: {len(data)} bytes instead of {target_size}: {reason}")
     say(f"{target}: {len(data)} bytes, {info.bits_per_pixel:.3f} bits per pixel, quality {info.quality:g}")
 
 
-@click.command()
+@click.command(short_help="Decode the file IN to the picture OUT.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
-@click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures. Default: 178956970.")
-def decode(source: Path, target: Path, device: str, max_pixels: int | None) -> None:
-    """Decode the file IN to the picture OUT, in the format that its name says.
+@click.option(
+    "--max-pixels",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures.",
+)
+def decode(source: Path, target: Path, device: str, max_pixels: int) -> None:
+    """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...).
+
+    The file names its weights: bundled ones are found, others in the folders of the variable AECODEC_WEIGHTS.
 
     \b
     aecodec decode photo.aec photo.png
@@ -77,15 +98,17 @@ def decode(source: Path, target: Path, device: str, max_pixels: int | None) -> N
     from aecodec import api
     from aecodec.files import read_bytes
     from aecodec.files import write_atomic
-    from aecodec.limits import MAX_PIXELS
     from aecodec.picture import format_of
     from aecodec.picture import write_image
 
     refuse_same(source, target)
     file_format = format_of(target)
-    image = api.decode(read_bytes(source), device=device, max_pixels=max_pixels or MAX_PIXELS)
+    data = read_bytes(source)
+    with naming(source):
+        image = api.decode(data, device=device, max_pixels=max_pixels)
     stream = BytesIO()
-    write_image(image, stream, file_format)
+    with naming(target):
+        write_image(image, stream, file_format)
     write_atomic(target, stream.getvalue())
     say(f"{target}: {image.width}x{image.height} {image.mode}")
 
@@ -100,14 +123,16 @@ def info(source: Path, as_json: bool) -> None:
     from aecodec import api
     from aecodec.files import read_bytes
 
-    fields = asdict(api.read_info(read_bytes(source)))
+    data = read_bytes(source)
+    with naming(source):
+        fields = asdict(api.read_info(data))
     if as_json:
         import json
 
         click.echo(json.dumps({"file": str(source)} | fields))
         return
     model = fields["model"] or "unknown"
-    click.echo(f"{source}: {fields['width']}x{fields['height']} {fields['mode']}")
+    click.echo(f"{click.format_filename(source)}: {fields['width']}x{fields['height']} {fields['mode']}")
     click.echo(f"  {fields['size_bytes']} bytes, {fields['bits_per_pixel']:.3f} bits per pixel, {fields['tiles']} tile(s)")
     click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
     click.echo(f"  weights {fields['weights_id']} ({model}), format version {fields['version']}")
@@ -116,6 +141,16 @@ def info(source: Path, as_json: bool) -> None:
 def say(line: str) -> None:
     """A remark for the user: always on stderr."""
     click.echo(line, err=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the file's name before the message of an AecError that does not know it."""
+    try:
+        yield
+    except AecError as error:
+        message = f"{path}: {error}"
+        raise type(error)(message) from error
 
 
 def refuse_same(source: Path, target: Path) -> None:

@@ -12,9 +12,12 @@ from aecodec.errors import MissingExtra
 FOLDERS = click.Path(path_type=Path)
 
 
-@click.group()
-def model() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def model(ctx: click.Context) -> None:
     """Train, export and list weights."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def _require_torch() -> None:

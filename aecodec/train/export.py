@@ -29,8 +29,6 @@ from aecodec.networks import STEPS
 from aecodec.networks import to_json
 from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import DepthwiseLayer
-from aecodec.train.layers import Stack
-from aecodec.train.layers import SumLayer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 from aecodec.transforms import analyse
@@ -87,7 +85,7 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
         "name": model.config.name,
         "latent_shift": _shift_of(model.latent_scale.value),
         "hyper_shift": _shift_of(model.hyper_scale.value),
-        "inverse_shift": int(tables["inverse_shift"]),
+        "inverse_shift": tables["inverse_shift"],
     }
     return Halves(
         decoder=_file(model, decoder_networks, decoder, description),
@@ -97,7 +95,7 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
             encoder,
             {
                 "name": model.config.name,
-                "gain_shift": int(tables["gain_shift"]),
+                "gain_shift": tables["gain_shift"],
                 "hyper_input_shift": _shift_of(model.hyper_input_scale.value),
                 "default_quality": default_quality,
             },
@@ -153,7 +151,7 @@ def _smallest(bias: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def _quality_tables(model: AutoEncoder) -> dict[str, np.ndarray]:
+def _quality_tables(model: AutoEncoder) -> dict[str, Any]:
     """Everything that depends on quality, as integers for each of the 256 steps."""
     quality = torch.arange(QUALITY_STEPS) / (QUALITY_STEPS - 1)
 
@@ -164,13 +162,13 @@ def _quality_tables(model: AutoEncoder) -> dict[str, np.ndarray]:
     analysis, synthesis = model.analysis.output_scale.value, model.synthesis_scale.value
     gain = log_gain.exp() * UNIT / float(analysis)
     inverse = (log_inverse - log_gain).exp() * float(synthesis) / UNIT
-    gain, gain_shift = _fixed_point(gain)
-    inverse, inverse_shift = _fixed_point(inverse)
+    gain_table, gain_shift = _fixed_point(gain)
+    inverse_table, inverse_shift = _fixed_point(inverse)
     features = float(model.latent_scale.value)
     return {
-        "gain": gain,
+        "gain": gain_table,
         "gain_shift": gain_shift,
-        "inverse_gain": inverse,
+        "inverse_gain": inverse_table,
         "inverse_shift": inverse_shift,
         "hyper_mean": torch.floor(at(model.hyper_mean) * UNIT + 0.5).numpy().astype(np.int16),
         "hyper_index": at(model.hyper_index).round().clamp(0, SCALE_COUNT - 1).numpy().astype(np.uint8),
@@ -178,10 +176,10 @@ def _quality_tables(model: AutoEncoder) -> dict[str, np.ndarray]:
     }
 
 
-def _fixed_point(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _fixed_point(values: Tensor) -> tuple[np.ndarray, int]:
     """Positive factors as integers below 2^20 and the shift that takes their unit back."""
     shift = 20 - int(np.ceil(np.log2(float(values.max()))))
-    return torch.round(values * 2.0**shift).numpy().astype(np.int32), np.int64(shift)
+    return torch.round(values * 2.0**shift).numpy().astype(np.int32), shift
 
 
 def wide_layers(encoder: EncoderHalf, decoder: DecoderHalf) -> list[str]:

@@ -217,7 +217,7 @@ class AutoEncoder(nn.Module):
         if self.config.distortion == "mse":
             distortion = 255.0**2 * error.square().mean((1, 2, 3))
         else:
-            distortion = 16 * 255.0 * error.abs().mean((1, 2, 3))  # 16: near 0.03 its slope is that of the squared error
+            distortion = 16 * 255.0 * error.abs().mean((1, 2, 3))  # 16: about the squared error's slope near 0.03
         bits_per_pixel = (coded.bits + coded.hyper_bits) / (x.shape[2] * x.shape[3])
         return ((rate_weight * bits_per_pixel + weight * distortion) / weight.sqrt()).mean() / 10
 
@@ -261,7 +261,8 @@ def _start_from_components(model: AutoEncoder, patches: np.ndarray) -> None:
     last.weight.copy_(transposed_as_product(backward, 8) * (510 / 256))
     for bias in (first.bias, last.bias):
         bias.zero_()
-    to_latent, from_latent = model.analysis.get_submodule(str(model.analysis.size - 1)), model.synthesis.get_submodule("0")
+    to_latent = model.analysis.get_submodule(str(model.analysis.size - 1))
+    from_latent = model.synthesis.get_submodule("0")
     to_latent.weight.zero_()
     from_latent.weight.mul_(0.1)
     for channel in range(LATENT_CHANNELS):
