@@ -76,7 +76,7 @@ class Analysed:
                 low, best = middle, data
             else:
                 high = middle - 1
-        for quality in range(low + 2, min(low + SIZE_PATIENCE, QUALITY_STEPS)):
+        for quality in range(low + 2, min(low + SIZE_PATIENCE + 1, QUALITY_STEPS)):
             data = self.encode(quality)
             if len(data) <= target:
                 best = data

@@ -6,13 +6,16 @@ choose Winograd or FFT, which are not exact. Layers that do not fit float32 run 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from aecodec.engine import FLOAT32_LIMIT
 from aecodec.engine import Network
+from aecodec.engine import known_product
 from aecodec.engine import path_of
 from aecodec.errors import MissingExtra
 from aecodec.networks import Conv
@@ -50,10 +53,9 @@ class TorchRuntime:
             raise MissingExtra(message)
         self._device = torch.device(device)
         self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
-        with _full_precision():
-            x = torch.tensor([[4097.0, 1.0]], device=self._device)
-            w = torch.tensor([[4095.0], [-2.0]], device=self._device)
-            self._float32_is_exact = float(x @ w) == 16_777_213.0
+        x, w, expected = known_product()
+        with _full_precision(self._device):
+            self._float32_is_exact = bool((self._take(x) @ self._take(w) == expected).all())
 
     @torch.inference_mode()
     def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
@@ -63,7 +65,7 @@ class TorchRuntime:
             prepared = {path: self._prepare(network, path) for path in network.integers}
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
         second = None if side is None else self._take(side)
-        with _full_precision():
+        with _full_precision(self._device):
             return _run(network.layers, "", known[1], self._take(x), second).cpu().numpy()
 
     def _take(self, x: np.ndarray) -> Tensor:
@@ -72,21 +74,22 @@ class TorchRuntime:
     def _prepare(self, network: Network, path: str) -> _Prepared:
         own = network.integers[path]
         fits = self._float32_is_exact and network.bounds[path] < FLOAT32_LIMIT
-        scale = np.ldexp(1.0, -own.shift)
+        scale = np.ldexp(1.0, -own.shift.astype(np.intc))  # not int64: no such loop where a C long is 32 bits wide
         values = (own.weight * scale, own.bias * scale, own.low, own.high)
         dtype = torch.float32 if fits else torch.float64
         return _Prepared(*(torch.from_numpy(value).to(self._device, dtype) for value in values))
 
 
-class _full_precision:
-    """TF32 off for the products inside, and whatever was set before restored after."""
-
-    def __enter__(self) -> None:
-        self._before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_float32_matmul_precision(self._before)
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """TF32 and a caller's autocast off for the products inside; whatever was set before holds again after."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _run(layers: Layers, prefix: str, prepared: Mapping[str, _Prepared], x: Tensor, side: Tensor | None) -> Tensor:

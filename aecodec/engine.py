@@ -35,6 +35,7 @@ from aecodec.networks import Side
 
 FLOAT32_LIMIT = 2.0**24
 FLOAT64_LIMIT = 2.0**52
+VALUE_LIMIT = 2.0**23  # of a layer's outputs: float32 holds the sum of any two
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _propagate(
 ) -> np.ndarray:
     """Bounds of |x| through the layers; notes in `found` the largest partial sum each product can reach.
 
-    Raises ValueError where a sum could leave float64's exact range.
+    Raises ValueError where a sum could leave float64's exact range, or a value float32's.
     """
     for position, layer in enumerate(layers):
         path = path_of(prefix, position)
@@ -113,6 +114,9 @@ def _propagate(
                     message = f"layer {path}: sums can reach 2^{np.log2(found[path]):.1f}, more than 2^52"
                     raise ValueError(message)
                 bound = _magnitude(own)
+                if bound.max() > VALUE_LIMIT:
+                    message = f"layer {path}: values can reach {bound.max():.0f}, more than 2^23"
+                    raise ValueError(message)
             case Residual():
                 bound = _propagate(layer.body, path, numbers, bound, side, found)
             case Side():
@@ -124,11 +128,20 @@ def _propagate(
     return bound
 
 
+def known_product() -> tuple[np.ndarray, np.ndarray, float]:
+    """Two float32 matrices and what every element of their product is: an integer that needs all 24 bits.
+
+    Large enough that a library takes the routine that networks get, not one for vectors.
+    """
+    x, w = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)
+    x[:, :2], w[:2] = (4097, 1), [[4095], [-2]]
+    return x, w, 4097.0 * 4095 - 2
+
+
 def float32_is_exact() -> bool:
     """Whether this library's float32 product keeps all 24 bits (a reduced-precision mode would not)."""
-    x = np.array([[4097.0, 1.0]], np.float32)
-    w = np.array([[4095.0], [-2.0]], np.float32)
-    return bool((x @ w)[0, 0] == 16_777_213.0)
+    x, w, expected = known_product()
+    return bool((x @ w == expected).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +174,7 @@ class NumpyRuntime:
         own = network.integers[path]
         fits = network.bounds[path] < FLOAT32_LIMIT
         carrier = self._carrier or (np.float32 if fits else np.float64)
-        scale = np.ldexp(1.0, -own.shift)
+        scale = np.ldexp(1.0, -own.shift.astype(np.intc))  # not int64: no such loop where a C long is 32 bits wide
         return _Prepared(
             weight=(own.weight * scale).astype(carrier),
             bias=(own.bias * scale).astype(carrier),

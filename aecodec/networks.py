@@ -226,13 +226,15 @@ def multiply_adds(layers: Layers, positions: float = 1.0) -> tuple[float, float]
 def reach(layers: Layers) -> int:
     """Receptive field beyond a position, in positions of the coarsest field: the halo that a work piece needs.
 
-    Every layer's one-sided reach is rounded up at that field, so the sum is an upper bound.
+    Every layer's one-sided reach, in positions of its own output and rounded up, counts in full, so the sum is an
+    upper bound.
     """
     total = 0
     for layer in layers:
         match layer:
             case Conv():
-                total += 1 if layer.kernel > 1 else 0
+                beyond = max(layer.padding, layer.kernel - layer.padding - layer.stride)
+                total += -(-beyond // layer.stride)
             case Depthwise():
                 total += 1
             case Residual() | Side():
