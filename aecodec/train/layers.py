@@ -14,6 +14,7 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
+from aecodec.engine import FLOAT32_LIMIT
 from aecodec.networks import Conv
 from aecodec.networks import Depthwise
 from aecodec.networks import Layer
@@ -25,7 +26,7 @@ from aecodec.networks import Side
 
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
-BIAS_MAXIMUM = 2.0**22  # of a bias in units of the sum, which must stay under 2^24 in all
+SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # what a sum may reach; the rest is for what rounding the weights adds
 
 
 class Mode:
@@ -87,6 +88,8 @@ def limits(bits: int) -> tuple[float, float]:
 class _Product(nn.Module):
     """A layer with weights. `outside` is the scale of its input; its output's scale is its own unless one is given."""
 
+    input_bound: Tensor  # of the input's integers, in the shape of the weight's input channels
+
     def __init__(
         self, shape: tuple[int, int, int, int], bits: int, mode: Mode, outside: Scale, given: Scale | None
     ) -> None:
@@ -95,6 +98,7 @@ class _Product(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.low, self.high = limits(bits)
         self.mode = mode
+        self.register_buffer("input_bound", torch.zeros(1), persistent=False)
         if given is None:
             self.scale = Scale(mode)
         self.between = (outside, given or self.scale)  # in a tuple: held, not owned, so that a scale is saved once
@@ -110,11 +114,13 @@ class _Product(nn.Module):
     def weight_scale(self) -> Tensor:
         """The power of two per output channel that brings its largest weight just under 127. Shape [outputs, 1, 1, 1].
 
-        Less where the weights are so small against the bias that the bias would fill the sum.
+        Less where a sum could come near 2^24, the engine's rounding constant included: so every layer is exact in
+        float32.
         """
-        largest = self.weight.detach().abs().amax((1, 2, 3))
-        bias = self.bias.detach().abs() * self.input_scale.value
-        room = torch.minimum((WEIGHT_MAXIMUM + 0.5) / largest.clamp_min(2.0**-20), BIAS_MAXIMUM / bias.clamp_min(1e-6))
+        weight, bias = self.weight.detach().abs(), self.bias.detach().abs()
+        constant = 0.5 / self.output_scale.value.flatten()
+        sums = (weight * self.input_bound).sum((1, 2, 3)) + (bias + constant) * self.input_scale.value
+        room = torch.minimum((WEIGHT_MAXIMUM + 0.5) / weight.amax((1, 2, 3)).clamp_min(2.0**-20), SUM_MAXIMUM / sums)
         return torch.exp2(torch.floor(torch.log2(room)))[:, None, None, None]
 
     def rounded_weight(self) -> Tensor:
@@ -151,6 +157,10 @@ class ConvLayer(_Product):
         super().__init__((layer.outputs, layer.inputs, layer.kernel, layer.kernel), layer.bits, mode, outside, given)
         self.layer = layer
 
+    def bound(self, x: Tensor, side: Tensor) -> Tensor:
+        self.input_bound = x[None, :, None, None]
+        return torch.full((self.layer.outputs,), -self.low)
+
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         weight, bias = self.used()
         layer = self.layer
@@ -167,6 +177,10 @@ class DepthwiseLayer(_Product):
     def __init__(self, layer: Depthwise, mode: Mode, outside: Scale, given: Scale | None) -> None:
         super().__init__((layer.channels, 1, 3, 3), layer.bits, mode, outside, given)
 
+    def bound(self, x: Tensor, side: Tensor) -> Tensor:
+        self.input_bound = x[:, None, None, None]
+        return torch.full_like(x, -self.low)
+
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         weight, bias = self.used()
         x = functional.conv2d(x, weight, bias, padding=1, groups=x.shape[1])
@@ -179,6 +193,9 @@ class ShuffleLayer(nn.Module):
     def __init__(self, layer: Shuffle) -> None:
         super().__init__()
         self.layer = layer
+
+    def bound(self, x: Tensor, side: Tensor) -> Tensor:
+        return x.reshape(self.layer.factor**2, -1).amax(0)
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         factor, crop = self.layer.factor, self.layer.crop
@@ -194,6 +211,9 @@ class RepeatLayer(nn.Module):
     def __init__(self, layer: Repeat) -> None:
         super().__init__()
         self.layer = layer
+
+    def bound(self, x: Tensor, side: Tensor) -> Tensor:
+        return x
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         return functional.interpolate(x, scale_factor=self.layer.factor, mode="nearest")
@@ -216,6 +236,12 @@ class Stack(nn.Module):
     def output_scale(self) -> Scale:
         return self.held[0]
 
+    def bound(self, x: Tensor, side: Tensor) -> Tensor:
+        """Tells every layer the bounds of its input's integers, per channel, given those of both inputs."""
+        for position in range(self.size):
+            x = self._modules[str(position)].bound(x, side)
+        return x
+
     def forward(self, x: Tensor, side: Tensor | None = None) -> Tensor:
         for position in range(self.size):
             x = self._modules[str(position)](x, side)
@@ -232,6 +258,9 @@ class SumLayer(Stack):
         final = layer.body[-1]
         assert isinstance(final, Conv), "a body ends in a convolution"
         self.low, self.high = limits(final.bits)
+
+    def bound(self, x: Tensor, side: Tensor) -> Tensor:
+        return super().bound(side if self.from_side else x, side)
 
     def forward(self, x: Tensor, side: Tensor | None = None) -> Tensor:
         start = side if self.from_side else x

@@ -36,6 +36,7 @@ from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
 from aecodec.train.layers import limits
 from aecodec.train.layers import straight_through
+from aecodec.weights import INPUT_BOUNDS
 from aecodec.weights import SYNTHESIS_BITS
 
 KNOTS = 5  # quality functions are linear between this many knots
@@ -113,6 +114,9 @@ class AutoEncoder(nn.Module):
         self.hyper_synthesis = Stack(shape.hyper_synthesis, mode, self.hyper_scale, unit, last=features)
         for step, layers in enumerate(shape.context):
             self.add_module(f"context{step}", Stack(layers, mode, features, features, last=parameters))
+        for name in shape.networks():
+            bounds = (INPUT_BOUNDS[name], INPUT_BOUNDS["context0"])  # the second input is the features, as there
+            self.get_submodule(name).bound(*(torch.from_numpy(bound).float() for bound in bounds))
         self.log_gain = nn.Parameter(torch.linspace(0, 2, KNOTS)[:, None].repeat(1, LATENT_CHANNELS) + math.log(2))
         self.log_inverse_gain = nn.Parameter(torch.zeros(KNOTS, LATENT_CHANNELS))
         self.hyper_mean = nn.Parameter(torch.zeros(KNOTS, LATENT_CHANNELS))
