@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +71,9 @@ def encode(
     if quality is not None and target_size is not None:
         message = "give a quality or a target size, not both"
         raise AecError(message)
+    if target_size is not None and not isinstance(target_size, Integral):
+        message = f"target size {target_size!r} is not a whole number of bytes"
+        raise AecError(message)
     entry = stored.find_by_file(Path(weights)) if weights is not None else stored.find_by_name(model)
     encoder = stored.load_encoder(entry)
     step = encoder.default_quality if quality is None else quality_step(quality)
@@ -128,10 +133,10 @@ def read_info(data: Buffer) -> Info:
 
 def quality_step(quality: float) -> int:
     """The file's quality step 0..255 for a quality of 0..100. Raises AecError beyond."""
-    if not 0 <= quality <= QUALITY_MAXIMUM:
-        message = f"quality {quality} is not within 0..{QUALITY_MAXIMUM}"
+    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAXIMUM:
+        message = f"quality {quality!r} is not a number within 0..{QUALITY_MAXIMUM}"
         raise AecError(message)
-    return int(quality * (codec.QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
+    return int(float(quality) * (codec.QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -54,10 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0; 1 input, output, limit; 2 usage; 3 damaged `.aec`; 4 other weights or reader; 130 interrupted."""
+    warnings.simplefilter("ignore")  # what concerns the user is told by notices, one line each
     try:
         result: Any = cli.main(arguments, prog_name="aecodec", standalone_mode=False)
     except click.ClickException as error:
-        return fail(f"{error.format_message()}{_hint(error)}", error.exit_code)
+        return fail(error.format_message().rstrip(".") + _hint(error), error.exit_code)
     except AecError as error:
         return fail(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -71,7 +73,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _hint(error: click.ClickException) -> str:
     ctx = getattr(error, "ctx", None)
-    return "" if ctx is None else f" See {ctx.command_path} --help."
+    return "" if ctx is None else f" (see {ctx.command_path} --help)"
 
 
 def fail(message: str, exit_code: int) -> int:

@@ -20,7 +20,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-@click.command()
+@click.command(short_help="Compare with JPEG, WebP and AVIF on a folder of pictures.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr. Default: all.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")

@@ -14,8 +14,16 @@ from aecodec.errors import AecError
 from aecodec.errors import OutputError
 from aecodec.limits import MAX_PIXELS
 
-DEVICES = click.Choice(["auto", "cpu", "cuda"])
 REACHED = 0.97  # a target size counts as reached from this share on
+
+
+_device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="cuda needs a GPU and the torch extra.",
+)
 
 
 def _number(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -30,16 +38,15 @@ def _number(ctx: click.Context, parameter: click.Parameter, value: float | None)
 @click.option(
     "-q",
     "--quality",
-    metavar="NUMBER",
+    metavar="Q",
     type=click.FloatRange(0, 100),
     callback=_number,
-    help="0 (smallest) to 100 (this model's best, not visually lossless). "
-    "Default: the model's own, about 1 % of raw for a small photograph.",
+    help="0 (smallest file) to 100 (this model's best). Default: the model's own.",
 )
 @click.option("--target-size", metavar="BYTES", type=click.IntRange(min=1), help="Best quality within so many bytes.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A weights file of your own, instead of --model.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True)
+@_device
 def encode(
     source: Path,
     target: Path,
@@ -55,6 +62,12 @@ def encode(
     aecodec encode photo.jpg photo.aec
     aecodec encode photo.jpg photo.aec -q 60
     aecodec encode photo.jpg photo.aec --target-size 2000
+
+    IN is any picture that Pillow opens. It is coded upright, as 8-bit sRGB or grey, without its metadata. OUT is
+    replaced where it exists.
+
+    The quality is a scale of its own, not that of JPEG. Near 0 is a rough preview. The default takes about 1 % of
+    the raw size for a photograph of 256x256. 100 is the best that the model gives, which is not visually lossless.
     """
     if quality is not None and target_size is not None:
         raise click.UsageError("Give --quality or --target-size, not both.")
@@ -72,13 +85,15 @@ def encode(
     if target_size is not None and len(data) < REACHED * target_size:
         reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"
         say(f"{target}: {len(data)} bytes instead of {target_size}: {reason}")
+    if weights is not None and info.model is None:
+        say(f"{target}: decodes where {weights.parent.absolute()} is in AECODEC_WEIGHTS")
     say(f"{target}: {len(data)} bytes, {info.bits_per_pixel:.3f} bits per pixel, quality {info.quality:g}")
 
 
 @click.command(short_help="Decode the file IN to the picture OUT.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--device", type=DEVICES, default="auto", show_default=True)
+@_device
 @click.option(
     "--max-pixels",
     metavar="N",
@@ -133,7 +148,8 @@ def info(source: Path, as_json: bool) -> None:
         return
     model = fields["model"] or "unknown"
     click.echo(f"{click.format_filename(source)}: {fields['width']}x{fields['height']} {fields['mode']}")
-    click.echo(f"  {fields['size_bytes']} bytes, {fields['bits_per_pixel']:.3f} bits per pixel, {fields['tiles']} tile(s)")
+    bits = f"{fields['bits_per_pixel']:.3f} bits per pixel"
+    click.echo(f"  {fields['size_bytes']} bytes, {bits}, {fields['tiles']} tile(s)")
     click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
     click.echo(f"  weights {fields['weights_id']} ({model}), format version {fields['version']}")
 

@@ -40,10 +40,10 @@ def _require_torch() -> None:
 @click.option("--rounding/--no-rounding", default=None, help="Integer rounding in the loop. Default: in a branch only.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
-@click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops a step.")
+@click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True, help="Side of a crop, pixels.")
 @click.option("--learning-rate", type=float, help="Instead of the config's own.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, crops and noise.")
 def train(data: tuple[Path, ...], **fields: object) -> None:
     """Train a model on folders of pictures.
 
@@ -63,7 +63,7 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
     run(options)
 
 
-@model.command()
+@model.command(short_help="Make weights of a checkpoint.")
 @click.argument("checkpoint", type=FOLDERS)
 @click.option("--data", type=FOLDERS, multiple=True, required=True, metavar="FOLDER", help="The training pictures.")
 @click.option("--out", type=FOLDERS, required=True, metavar="DIR", help="Weights folder; its manifest gets an entry.")
@@ -80,19 +80,22 @@ def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None
     release(checkpoint, data, out, name, recipe, say)
 
 
-@model.command(name="list")
+@model.command(name="list", short_help="List the models on the search path.")
 def list_models() -> None:
     """List the models on the search path (bundled, then the folders in AECODEC_WEIGHTS)."""
     from aecodec import weights
 
-    for entry in weights.known():
+    entries = list(weights.known())
+    if not entries:
+        say("no models: none are bundled, and AECODEC_WEIGHTS names no folder with a manifest.json")
+    for entry in entries:
         size = sum((entry.folder / file).stat().st_size for file in (entry.decoder_file, entry.encoder_file))
         pixels = entry.details.get("pixels")
         trained = f", trained on {pixels / 1e9:.2f} gigapixels" if pixels else ""
         click.echo(f"{entry.name:<12} {entry.weights_id.hex()}  {size} bytes{trained}  {entry.folder}")
 
 
-@model.command()
+@model.command(short_help="Put exported weights into a checkout of aecodec.")
 @click.argument("exported", type=FOLDERS)
 @click.option("--project", type=FOLDERS, default=Path(), help="A checkout of aecodec. Default: the current folder.")
 @click.option("--kodak", type=FOLDERS, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
