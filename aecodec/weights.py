@@ -94,7 +94,7 @@ class EncoderHalf:
 def folders() -> list[Path]:
     """The search path: bundled weights (installed, or of a checkout), then AECODEC_WEIGHTS."""
     package = Path(__file__).parent
-    bundled = [folder for folder in (package / "weights", package.parent / "weights") if (folder / MANIFEST).is_file()]
+    bundled = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
     added = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if part]
     return bundled[:1] + added
 
@@ -252,6 +252,7 @@ def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
             latent_shift=int(file.description["latent_shift"]),
             hyper_shift=int(file.description["hyper_shift"]),
         )
+        _check(entropy)
         return DecoderHalf(
             name=str(file.description["name"]),
             weights_id=weights_id,
@@ -262,6 +263,16 @@ def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
         )
     except Exception as error:
         raise _not_weights(where, error) from error
+
+
+def _check(model: EntropyModel) -> None:
+    """Raises ValueError where a table is none, or a scale index could be without a table."""
+    last = [network.integers[str(len(network.layers) - 1)] for network in model.context]
+    edges = np.concatenate([own.low[LATENT_CHANNELS:] for own in last] + [own.high[LATENT_CHANNELS:] for own in last])
+    indexes = np.append(edges, model.hyper_index)
+    if len(model.tables.coder) != SCALE_COUNT + 1 or indexes.min() < 0 or indexes.max() >= SCALE_COUNT:
+        message = f"scale indexes {indexes.min()}..{indexes.max()} for {SCALE_COUNT} tables"
+        raise ValueError(message)
 
 
 def parse_encoder(data: bytes, where: str) -> EncoderHalf:

@@ -1,1 +1,1 @@
-"""Bundled weights. The file makes this folder a package, which an editable install needs to find it."""
+"""Bundled weights. The file makes this folder a package, `aecodec.bundled` once installed."""
