@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+from aecodec.weights import entries_of
+from aecodec.weights import load_decoder
+from aecodec.weights import load_encoder
+
 GOLDEN = Path(__file__).parent / "golden"
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 
@@ -17,3 +23,10 @@ settings.load_profile("aecodec")
 @pytest.fixture(autouse=True)
 def _tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AECODEC_WEIGHTS", str(GOLDEN / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[EncoderHalf, DecoderHalf]:
+    """The permanent test network: its encoder's numbers and its decoder's."""
+    (entry,) = entries_of(GOLDEN / "tiny")
+    return load_encoder(entry), load_decoder(entry)

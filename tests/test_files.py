@@ -182,9 +182,7 @@ def test_new_file_gets_the_permissions_of_a_plain_open(tmp_path: Path, mask: int
 
 @posix_only
 @pytest.mark.parametrize("permissions", [0o600, 0o666, 0o755])
-def test_replaced_file_keeps_its_permissions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, permissions: int
-) -> None:
+def test_replaced_file_keeps_its_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, permissions: int) -> None:
     target = tmp_path / "a.aec"
     target.write_bytes(b"old")
     target.chmod(permissions)

@@ -13,7 +13,7 @@ from aecodec.bench.peers import peers_named
 from aecodec.files import write_atomic
 from aecodec.picture import open_picture
 
-PHOTOS = ("mountain.jpg", "dog.jpg")
+PHOTOS = ("lighthouse.png", "aqueduct.png")  # never trained on
 GAP = 8
 
 

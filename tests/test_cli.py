@@ -1,0 +1,737 @@
+"""The command line: what each command does, and one line with the right exit code for everything that goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import aecodec
+from aecodec import codec
+from aecodec.bitstream import MAGIC
+from aecodec.bitstream import Header
+from aecodec.bitstream import pack
+from aecodec.cli import code
+from aecodec.cli import run
+
+ROOT = Path(aecodec.__path__[0]).parent
+PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "dog.jpg"
+TINY = Path(__file__).parent / "golden" / "tiny"
+TINY_ID = "11ddc256"
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files and signals")
+not_as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+needs_standard = pytest.mark.skipif(
+    not (Path(__file__).parents[1] / "weights" / "manifest.json").is_file(), reason="no bundled weights in this tree"
+)
+
+USAGE_ERRORS = (
+    ("frobnicate",),
+    ("encode",),
+    ("encode", "in.png"),
+    ("encode", "in.png", "out.aec", "--frobnicate"),
+    ("encode", "in.png", "out.aec", "-q", "-1"),
+    ("encode", "in.png", "out.aec", "-q", "100.1"),
+    ("encode", "in.png", "out.aec", "-q", "nan"),
+    ("encode", "in.png", "out.aec", "-q", "inf"),
+    ("encode", "in.png", "out.aec", "-q", "high"),
+    ("encode", "in.png", "out.aec", "-q", "50", "--target-size", "2000"),
+    ("encode", "in.png", "out.aec", "--target-size", "0"),
+    ("encode", "in.png", "out.aec", "--target-size", "2k"),
+    ("encode", "in.png", "out.aec", "--device", "abacus"),
+    ("decode", "in.aec"),
+    ("decode", "in.aec", "out.png", "--max-pixels", "0"),
+    ("info",),
+    ("bench", "photos", "--quality", "1,high"),
+    ("bench", "photos", "--size", "0"),
+    ("model", "frobnicate"),
+    ("model", "train"),
+)
+HELP = (
+    ("--help",),
+    ("-h",),
+    ("--version",),
+    (),
+    ("encode", "--help"),
+    ("decode", "--help"),
+    ("info", "--help"),
+    ("bench", "--help"),
+    ("model", "--help"),
+    ("model",),
+    ("model", "train", "--help"),
+    ("model", "export", "--help"),
+)
+
+# Runs several command lines in one fresh interpreter; the last line printed says how they ended and what was imported.
+RUN_AND_TELL = """
+import json, sys
+from aecodec.cli import run
+codes = [run(arguments) for arguments in json.loads(sys.argv[1])]
+loaded = [name for name in ("numpy", "PIL", "torch", "safetensors") if name in sys.modules]
+print(json.dumps({"codes": codes, "loaded": loaded}))
+"""
+
+
+def environment() -> dict[str, str]:
+    """For a subprocess that finds this package, also where it is not installed."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "aecodec", *map(str, arguments)]
+
+
+def run_and_tell(*command_lines: tuple[str, ...]) -> tuple[list[int], list[str]]:
+    """Exit codes of the command lines, and which of the heavy modules they imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_AND_TELL, json.dumps(command_lines)],
+        env=environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    return told["codes"], told["loaded"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8)
+
+
+def small_file(weights_id: bytes = bytes.fromhex(TINY_ID)) -> bytes:
+    """A valid header for the tiny network with an empty stream: no decoder gets as far as the stream in its tests."""
+    return pack(Header(256, 256, 128, weights_id), [b""])
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in.png"
+    Image.fromarray(noise(24, 40, 3)).save(path)
+    return path
+
+
+@pytest.fixture
+def encoded(tmp_path: Path, picture: Path) -> Path:
+    path = tmp_path / "in.aec"
+    path.write_bytes(aecodec.encode(Image.open(picture), 50, model="tiny"))
+    return path
+
+
+class Refused:
+    """Runs a command that must fail: its exit code, one line on stderr, nothing on stdout, no file made or changed."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._folder, self._capsys = folder, capsys
+
+    def __call__(self, exit_code: int, *arguments: str | Path) -> str:
+        before = {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()}
+        self._capsys.readouterr()
+        assert run([str(argument) for argument in arguments]) == exit_code
+        out, err = self._capsys.readouterr()
+        assert out == ""
+        assert err.startswith("aecodec: ")
+        assert err.count("\n") == 1 and err.endswith("\n"), err
+        assert {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()} == before
+        return err
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    return Refused(tmp_path, capsys)
+
+
+# Encoding, decoding, looking at the header.
+
+
+def test_encode_info_decode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, back = tmp_path / "dog.aec", tmp_path / "dog.png"
+    assert run(["encode", str(PHOTO), str(file), "--model", "tiny", "-q", "40"]) == 0
+    size = file.stat().st_size
+    assert capsys.readouterr() == ("", f"{file}: {size} bytes, {size / 8192:.3f} bits per pixel, quality 40\n")
+    assert run(["info", str(file)]) == 0
+    told = capsys.readouterr().out
+    for part in ("256x256 RGB", f"{size} bytes", "quality 40", f"weights {TINY_ID} (tiny)", "format version 0"):
+        assert part in told
+    assert run(["decode", str(file), str(back)]) == 0
+    assert capsys.readouterr() == ("", f"{back}: 256x256 RGB\n")
+    with Image.open(back) as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image), aecodec.decode_pixels(file.read_bytes()))
+    assert names(tmp_path) == ["dog.aec", "dog.png"]
+
+
+def test_info_json(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", str(encoded), "--json"]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert fields == {
+        "file": str(encoded),
+        "version": 0,
+        "width": 40,
+        "height": 24,
+        "mode": "RGB",
+        "quality": 50.2,
+        "quality_index": 128,
+        "model": "tiny",
+        "weights_id": TINY_ID,
+        "tiles": 1,
+        "size_bytes": encoded.stat().st_size,
+        "bits_per_pixel": round(8 * encoded.stat().st_size / 960, 5),
+    }
+
+
+def test_info_names_unknown_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.aec"
+    path.write_bytes(small_file(b"\1\2\3\4"))
+    assert run(["info", str(path)]) == 0
+    assert "weights 01020304 (unknown)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "bmp", "tif", "PNG"])
+def test_the_name_says_the_format(extension: str, tmp_path: Path, encoded: Path) -> None:
+    back = tmp_path / f"back.{extension}"
+    assert run(["decode", str(encoded), str(back)]) == 0
+    with Image.open(back) as image:
+        assert image.size == (40, 24)
+        assert image.format == Image.registered_extensions()[f".{extension.lower()}"]
+
+
+def test_quality_runs_from_small_to_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = []
+    for quality in ("0", "50", "100"):
+        assert run(["encode", str(PHOTO), str(tmp_path / "a.aec"), "--model", "tiny", "-q", quality]) == 0
+        sizes.append((tmp_path / "a.aec").stat().st_size)
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_grey_stays_grey(tmp_path: Path) -> None:
+    Image.fromarray(noise(24, 40)).save(tmp_path / "in.png")
+    assert run(["encode", str(tmp_path / "in.png"), str(tmp_path / "a.aec"), "--model", "tiny"]) == 0
+    assert run(["decode", str(tmp_path / "a.aec"), str(tmp_path / "out.png")]) == 0
+    with Image.open(tmp_path / "out.png") as image:
+        assert (image.mode, image.size) == ("L", (40, 24))
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:, 32:] = 255
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels, -1))).save(tmp_path / "upright.png")
+    for name in ("turned", "upright"):
+        assert run(["encode", str(tmp_path / f"{name}.png"), str(tmp_path / f"{name}.aec"), "--model", "tiny"]) == 0
+    assert (tmp_path / "turned.aec").read_bytes() == (tmp_path / "upright.aec").read_bytes()
+    assert run(["decode", str(tmp_path / "turned.aec"), str(tmp_path / "back.png")]) == 0
+    with Image.open(tmp_path / "back.png") as image:
+        assert image.size == (32, 64)
+
+
+def test_losses_are_noticed_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(noise(24, 40, 4), "RGBA").save(tmp_path / "alpha.png")
+    Image.fromarray(noise(24, 40).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    frames = [Image.fromarray(noise(24, 40) ^ n) for n in (0, 255)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    notices = {"alpha.png": "alpha channel", "deep.png": "16-bit", "moving.gif": "frames"}
+    for name, notice in notices.items():
+        path = tmp_path / name
+        assert run(["encode", str(path), str(tmp_path / "a.aec"), "--model", "tiny"]) == 0
+        out, err = capsys.readouterr()
+        assert out == ""
+        first, last = err.splitlines()
+        assert first.startswith(f"{path}: ") and notice in first
+        assert last.startswith(f"{tmp_path / 'a.aec'}: ")
+
+
+@posix_only
+def test_encode_to_stdout(picture: Path, encoded: Path) -> None:
+    done = subprocess.run(
+        command("encode", picture, "/dev/stdout", "--model", "tiny", "-q", "50"),
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == encoded.read_bytes()
+
+
+@posix_only
+def test_a_name_that_is_no_text(tmp_path: Path, encoded: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff.aec"
+    try:
+        shutil.copy(encoded, name)
+    except OSError:
+        pytest.skip("this file system wants names in UTF-8")
+    done = subprocess.run([*command("info"), name], env=environment(), capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# Target size.
+
+
+@pytest.mark.parametrize("target", [4500, 5000, 7000, 9000])
+def test_target_size_within_three_percent(target: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.aec"
+    assert run(["encode", str(PHOTO), str(file), "--model", "tiny", "--target-size", str(target)]) == 0
+    assert 0.97 * target <= file.stat().st_size <= target
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_target_size_above_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, best = tmp_path / "a.aec", tmp_path / "best.aec"
+    assert run(["encode", str(PHOTO), str(best), "--model", "tiny", "-q", "100"]) == 0
+    capsys.readouterr()
+    assert run(["encode", str(PHOTO), str(file), "--model", "tiny", "--target-size", "100000"]) == 0
+    assert file.read_bytes() == best.read_bytes()
+    remark, _ = capsys.readouterr().err.splitlines()
+    assert f"{file.stat().st_size} bytes instead of 100000: the best of this model" in remark
+
+
+def test_target_size_between_two_qualities(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(code, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
+    pixels = np.asarray(Image.open(picture))
+    sizes = {len(aecodec.encode(pixels, step / 2.55, model="tiny")) for step in range(codec.QUALITY_STEPS)}
+    target = next(size for size in range(max(sizes), min(sizes), -1) if size not in sizes)
+    arguments = [str(picture), str(tmp_path / "a.aec"), "--model", "tiny"]
+    assert run(["encode", *arguments, "--target-size", str(target)]) == 0
+    assert (tmp_path / "a.aec").stat().st_size < target
+    remark, _ = capsys.readouterr().err.splitlines()
+    assert f"instead of {target}: the next quality takes more than that" in remark
+
+
+def test_target_size_out_of_reach(tmp_path: Path, refused: Refused) -> None:
+    line = refused(1, "encode", PHOTO, tmp_path / "a.aec", "--model", "tiny", "--target-size", "100")
+    smallest = len(aecodec.encode(Image.open(PHOTO), 0, model="tiny"))
+    assert f"the target of 100 bytes cannot be reached: the lowest quality takes {smallest}" in line
+
+
+# The command line itself.
+
+
+@pytest.mark.parametrize("arguments", USAGE_ERRORS, ids=" ".join)
+def test_usage_errors(arguments: tuple[str, ...], refused: Refused) -> None:
+    line = refused(2, *arguments)
+    assert "--help" in line
+    for part in arguments[1:]:
+        assert not part.startswith("-") or part in ("-q", "--quality") or part in line
+
+
+def test_both_quality_and_target_size_are_named(refused: Refused) -> None:
+    line = refused(2, "encode", "in.png", "out.aec", "-q", "50", "--target-size", "2000")
+    assert "--quality or --target-size, not both" in line
+
+
+def test_help_and_usage_errors_import_nothing_heavy() -> None:
+    codes, loaded = run_and_tell(*HELP, *USAGE_ERRORS)
+    assert codes == [0] * len(HELP) + [2] * len(USAGE_ERRORS)
+    assert loaded == []
+
+
+def test_import_is_light() -> None:
+    code = "import aecodec, sys; print([m for m in ('numpy', 'PIL', 'torch', 'click') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=True, text=True)
+    assert done.stdout == "[]\n"
+
+
+def test_plain_work_never_imports_torch(tmp_path: Path, picture: Path, encoded: Path) -> None:
+    assert run_and_tell(("info", str(encoded))) == ([0], ["numpy"])
+    back, again = str(tmp_path / "back.png"), str(tmp_path / "again.aec")
+    codes, loaded = run_and_tell(
+        ("decode", str(encoded), back), ("encode", str(picture), again, "--model", "tiny"), ("model", "list")
+    )
+    assert codes == [0, 0, 0]
+    assert "torch" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ((), ("encode", "decode", "info", "bench", "model", "aecodec encode in.jpg out.aec", "--version")),
+        (("encode",), ("-q, --quality", "--target-size BYTES", "--model", "--weights", "--device")),
+        (("encode",), ("not that of JPEG", "0 is a rough preview", "1 % of the raw size", "not visually lossless")),
+        (("decode",), ("--device", "--max-pixels", "[default: 178956970", ".png", "AECODEC_WEIGHTS")),
+        (("info",), ("--json",)),
+        (("bench",), ("--codecs", "jpeg,webp,avif,avif-psnr", "--quality", "--size", "--at-bytes", "--json")),
+        (("model",), ("train", "export", "list")),
+        (("model", "train"), ("--config", "--data", "--out", "--minutes", "--steps", "--resume", "--init", "--crop")),
+    ],
+)
+def test_help_names_what_there_is(
+    arguments: tuple[str, ...], wanted: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    text = " ".join(out.split())  # wherever the lines break
+    assert [part for part in wanted if part not in text] == []
+    assert max(len(line) for line in out.splitlines()) <= 100
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.split()[-1] == aecodec.__version__
+
+
+# Bad input to encode.
+
+
+def test_missing_input(tmp_path: Path, refused: Refused) -> None:
+    missing = tmp_path / "missing"
+    for arguments in (("encode", missing, tmp_path / "a.aec", "--model", "tiny"), ("info", missing)):
+        assert f"{missing}: No such file" in refused(1, *arguments)
+    assert f"{missing}: No such file" in refused(1, "decode", missing, tmp_path / "a.png")
+
+
+def test_folder_as_input(tmp_path: Path, refused: Refused) -> None:
+    assert str(tmp_path) in refused(1, "encode", tmp_path, tmp_path / "a.aec", "--model", "tiny")
+    assert str(tmp_path) in refused(1, "decode", tmp_path, tmp_path / "a.png")
+
+
+def test_text_file_as_picture(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "notes.jpg").write_text("no picture\n")
+    line = refused(1, "encode", tmp_path / "notes.jpg", tmp_path / "a.aec", "--model", "tiny")
+    assert "notes.jpg: not a picture" in line
+
+
+def test_truncated_picture(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "cut.jpg").write_bytes(PHOTO.read_bytes()[:10_000])
+    assert "cut.jpg: " in refused(1, "encode", tmp_path / "cut.jpg", tmp_path / "a.aec", "--model", "tiny")
+
+
+def test_picture_over_the_limit(tmp_path: Path, refused: Refused) -> None:
+    Image.new("1", (65_536, 1)).save(tmp_path / "long.png")
+    assert "65535" in refused(1, "encode", tmp_path / "long.png", tmp_path / "a.aec", "--model", "tiny")
+
+
+def test_unknown_model(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    line = refused(4, "encode", picture, tmp_path / "a.aec", "--model", "enormous")
+    assert "'enormous'" in line and "tiny" in line
+
+
+# Output that cannot be written.
+
+
+def test_output_folder_missing(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
+    assert "nowhere" in refused(1, "encode", picture, tmp_path / "nowhere" / "a.aec", "--model", "tiny")
+    assert "nowhere" in refused(1, "decode", encoded, tmp_path / "nowhere" / "a.png")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_output_is_a_folder(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    assert "folder.png: " in refused(1, "encode", picture, folder, "--model", "tiny")
+    assert "folder.png: " in refused(1, "decode", encoded, folder)
+
+
+@posix_only
+@not_as_root
+def test_output_not_permitted(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o500)
+    assert "Permission denied" in refused(1, "encode", picture, folder / "a.aec", "--model", "tiny")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_disk_full(picture: Path, refused: Refused) -> None:
+    assert "/dev/full: No space left" in refused(1, "encode", picture, "/dev/full", "--model", "tiny")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_disk_full_behind_stdout(encoded: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command("info", encoded), env=environment(), stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_output_below_a_file(picture: Path, encoded: Path, refused: Refused) -> None:
+    assert "in.aec" in refused(1, "encode", picture, encoded / "a.aec", "--model", "tiny")
+
+
+@posix_only
+def test_output_name_too_long(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    assert "File name too long" in refused(1, "encode", picture, tmp_path / ("x" * 300), "--model", "tiny")
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.aec"])
+def test_unknown_output_extension(name: str, tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    (tmp_path / name).write_bytes(b"precious")
+    assert f"{name}: " in refused(1, "decode", encoded, tmp_path / name)
+
+
+def test_picture_too_large_for_its_format(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "a.aec").write_bytes(aecodec.encode(np.zeros((1, 16_400), np.uint8), 0, model="tiny"))
+    line = refused(1, "decode", tmp_path / "a.aec", tmp_path / "out.webp")
+    assert "out.webp: " in line and "WEBP" in line
+
+
+def test_in_place_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    assert "is the input itself" in refused(1, "encode", picture, picture, "--model", "tiny")
+    assert "is the input itself" in refused(1, "decode", picture, picture)
+
+
+@posix_only
+def test_in_place_through_a_link_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    (tmp_path / "link.aec").symlink_to(picture)
+    assert "is the input itself" in refused(1, "encode", picture, tmp_path / "link.aec", "--model", "tiny")
+
+
+def test_existing_output_survives_a_failure(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    (tmp_path / "old.png").write_bytes(b"precious")
+    encoded.write_bytes(encoded.read_bytes()[:-1])
+    refused(3, "decode", encoded, tmp_path / "old.png")
+    assert (tmp_path / "old.png").read_bytes() == b"precious"
+
+
+# Bad `.aec` files.
+
+
+def test_cut_anywhere(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    data = encoded.read_bytes()
+    for length in [*range(20), *range(20, len(data), 17), len(data) - 1]:
+        encoded.write_bytes(data[:length])
+        assert f"{encoded}: " in refused(3, "decode", encoded, tmp_path / "a.png")
+
+
+def test_any_bit_flipped(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    data = encoded.read_bytes()
+    for bit in [*range(8 * 20), *range(8 * 20, 8 * len(data), 131)]:
+        at, mask = bit // 8, 1 << bit % 8
+        encoded.write_bytes(data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :])
+        newer = at == len(MAGIC) and mask > 8  # the version is looked at before the checksum
+        assert f"{encoded}: " in refused(4 if newer else 3, "decode", encoded, tmp_path / "a.png")
+
+
+def test_bytes_after_the_end(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    encoded.write_bytes(encoded.read_bytes() + b"\0")
+    refused(3, "decode", encoded, tmp_path / "a.png")
+
+
+def test_text_file_as_aec(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "notes.aec").write_text("no picture\n")
+    assert "notes.aec: not an .aec file" in refused(3, "decode", tmp_path / "notes.aec", tmp_path / "a.png")
+    assert "notes.aec: not an .aec file" in refused(3, "info", tmp_path / "notes.aec")
+
+
+def test_enormous_header(tmp_path: Path, refused: Refused) -> None:
+    side = b"\xa0\x8d\x06"  # 100000
+    fields = MAGIC + b"\0" + bytes.fromhex(TINY_ID) + side + side + b"\x80"
+    (tmp_path / "a.aec").write_bytes(fields + zlib.crc32(fields).to_bytes(4, "big"))
+    tracemalloc.start()
+    try:
+        line = refused(3, "decode", tmp_path / "a.aec", tmp_path / "a.png")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "100000x100000" in line
+    assert peak < 20_000_000
+
+
+def test_max_pixels(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    assert "959" in refused(3, "decode", encoded, tmp_path / "a.png", "--max-pixels", "959")
+    assert run(["decode", str(encoded), str(tmp_path / "a.png"), "--max-pixels", "960"]) == 0
+
+
+def test_newer_version(tmp_path: Path, refused: Refused) -> None:
+    data = bytearray(small_file())
+    data[len(MAGIC)] |= 0x10
+    (tmp_path / "a.aec").write_bytes(data)
+    assert "format version 1" in refused(4, "decode", tmp_path / "a.aec", tmp_path / "a.png")
+    assert "format version 1" in refused(4, "info", tmp_path / "a.aec")
+
+
+def test_unknown_weights(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "a.aec").write_bytes(small_file(b"\1\2\3\4"))
+    line = refused(4, "decode", tmp_path / "a.aec", tmp_path / "a.png")
+    assert "a.aec: needs weights 01020304" in line
+    assert f"{TINY_ID} (tiny)" in line
+
+
+# Weights of one's own.
+
+
+def test_own_weights(
+    tmp_path: Path,
+    picture: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(TINY, own)
+    monkeypatch.delenv("AECODEC_WEIGHTS")
+    file, back = tmp_path / "a.aec", tmp_path / "a.png"
+    assert run(["encode", str(picture), str(file), "--weights", str(own / "tiny.decoder.safetensors")]) == 0
+    assert f"{file}: decodes where {own} is in AECODEC_WEIGHTS\n" in capsys.readouterr().err
+    assert f"needs weights {TINY_ID}" in refused(4, "decode", file, back)
+    monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(tmp_path / "nowhere"), str(own)]))
+    assert run(["decode", str(file), str(back)]) == 0
+    assert back.is_file()
+
+
+def test_weights_file_that_is_none(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    for path in (tmp_path / "missing.safetensors", picture):
+        assert f"{path}: " in refused(4, "encode", picture, tmp_path / "a.aec", "--weights", path)
+
+
+@pytest.mark.parametrize("part", ["decoder", "encoder"])
+def test_damaged_weights(part: str, tmp_path: Path, picture: Path, refused: Refused) -> None:
+    shutil.copytree(TINY, tmp_path / "own")
+    path = tmp_path / "own" / f"tiny.{part}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    line = refused(4, "encode", picture, tmp_path / "a.aec", "--weights", path)
+    assert f"{path}: damaged" in line
+
+
+def test_damaged_manifest(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(tmp_path))
+    assert "manifest.json: not a weights manifest" in refused(4, "model", "list")
+
+
+# Interrupts and closed pipes.
+
+
+@posix_only
+def test_ctrl_c(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        command("encode", pipe, tmp_path / "a.aec", "--model", "tiny"), env=environment(), stderr=subprocess.PIPE
+    )
+    with open(pipe, "wb"):  # returns once the process reads, which then waits for bytes that never come
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.split(b"\n") in ([b"", b"aecodec: interrupted", b""], [b"aecodec: interrupted", b""])
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_ctrl_c_while_writing(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny"]) == 130
+    assert names(tmp_path) == ["in.png"]
+    assert capsys.readouterr().err.strip() == "aecodec: interrupted"
+
+
+@posix_only
+def test_closed_pipe_is_quiet(encoded: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for arguments in (("--help",), ("info", encoded), ("model", "list")):
+        done = subprocess.run(command(*arguments), env=environment(), stdout=writer, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (1, b"")
+    os.close(writer)
+
+
+# Real processes.
+
+
+def test_two_processes_in_two_folders(tmp_path: Path, picture: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    encoding = command("encode", picture, "a.aec", "--model", "tiny")
+    subprocess.run(encoding, env=environment(), cwd=tmp_path / "here", check=True, capture_output=True)
+    decoding = command("decode", Path("..", "here", "a.aec"), "a.png")
+    subprocess.run(decoding, env=environment(), cwd=tmp_path / "there", check=True, capture_output=True)
+    with Image.open(tmp_path / "there" / "a.png") as image:
+        again = aecodec.decode_pixels((tmp_path / "here" / "a.aec").read_bytes())
+        np.testing.assert_array_equal(np.asarray(image), again)
+
+
+def test_a_failure_is_quick_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.aec").write_bytes(small_file()[:-2])
+    start = time.monotonic()
+    done = subprocess.run(command("decode", "a.aec", "a.png"), env=environment(), cwd=tmp_path, capture_output=True)
+    assert time.monotonic() - start < 20
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr.startswith(b"aecodec: a.aec: ") and done.stderr.count(b"\n") == 1
+
+
+# Bench and model.
+
+
+def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    with Image.open(PHOTO) as image:
+        for n in range(2):
+            image.crop((64 * n, 0, 64 * n + 64, 64)).save(tmp_path / "photos" / f"{n}.png")
+    options = ["--model", "tiny", "--codecs", "jpeg", "--quality", "0,50,100"]
+    json_file = tmp_path / "figures.json"
+    assert run(["bench", str(tmp_path / "photos"), *options, "--json", str(json_file)]) == 0
+    table = capsys.readouterr().out
+    assert "aecodec" in table and "jpeg" in table
+    assert json.loads(json_file.read_text())["pictures"] == 2
+
+
+def test_bench_errors(tmp_path: Path, refused: Refused) -> None:
+    assert "nowhere" in refused(1, "bench", tmp_path / "nowhere", "--model", "tiny")
+    assert "'gif'" in refused(2, "bench", tmp_path, "--model", "tiny", "--codecs", "gif")
+    refused(2, "bench", tmp_path, "--model", "tiny", "--quality", "101")
+
+
+def test_model_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["model", "list"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny ")]
+    size = sum(path.stat().st_size for path in TINY.glob("*.safetensors"))
+    assert len(lines) == 1
+    for part in (TINY_ID, f"{size} bytes", str(TINY)):
+        assert part in lines[0]
+
+
+def test_model_list_with_a_half_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(TINY, tmp_path / "own")
+    (tmp_path / "own" / "tiny.encoder.safetensors").unlink()
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(tmp_path / "own"))
+    assert run(["model", "list"]) == 1
+    err = capsys.readouterr().err
+    assert "tiny.encoder.safetensors: No such file" in err and err.count("\n") == 1
+
+
+def test_model_list_without_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aecodec.weights.folders", lambda: [tmp_path])
+    assert run(["model", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and "no models" in err and err.count("\n") == 1
+
+
+# The bundled default.
+
+
+@needs_standard
+def test_default_model_without_any_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AECODEC_WEIGHTS")
+    assert run(["encode", str(PHOTO), str(tmp_path / "a.aec")]) == 0
+    assert run(["decode", str(tmp_path / "a.aec"), str(tmp_path / "a.png")]) == 0
+    info = aecodec.read_info((tmp_path / "a.aec").read_bytes())
+    assert info.model == "standard"
+    assert 800 < info.size_bytes < 4000  # 1,966 on average
+    with Image.open(PHOTO) as original, Image.open(tmp_path / "a.png") as decoded:
+        error = np.asarray(original.convert("RGB"), float) - np.asarray(decoded, float)
+    assert 10 * np.log10(255**2 / np.mean(error**2)) > 22

@@ -1,0 +1,306 @@
+"""Pixels to a file and back: every size, grey, tiles, a target size, limits; the same on every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from PIL import Image
+
+from aecodec.bitstream import Header
+from aecodec.bitstream import pack
+from aecodec.bitstream import read_header
+from aecodec.bitstream import unpack
+from aecodec.codec import Analysed
+from aecodec.codec import check_size
+from aecodec.codec import decode
+from aecodec.codec import decode_parts
+from aecodec.codec import luma
+from aecodec.engine import NumpyRuntime
+from aecodec.engine import Runtime
+from aecodec.entropy import encode_latent
+from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
+from aecodec.errors import HeaderLimitExceeded
+from aecodec.errors import LimitExceeded
+from aecodec.errors import UnknownWeights
+from aecodec.limits import MAX_PIXELS
+from aecodec.limits import MAX_SIDE
+from aecodec.picture import open_picture
+from aecodec.transforms import analyse
+from aecodec.transforms import apply_gain
+from aecodec.transforms import pad_to_grid
+from aecodec.transforms import synthesise
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+
+Tiny = tuple[EncoderHalf, DecoderHalf]
+
+RUNTIME = NumpyRuntime()
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return open_picture(PHOTOS / "mountain.jpg").pixels
+
+
+def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """A smooth picture with some noise; without a third axis where `channels` is 1."""
+    rng = np.random.default_rng(height * 1000 + width)
+    ramp = np.add.outer(np.arange(height), 2 * np.arange(width))[..., None] // 4 + 40 * np.arange(channels)
+    return ((ramp + rng.integers(0, 9, ramp.shape)) % 256).astype(np.uint8).squeeze(-1 if channels == 1 else ())
+
+
+def encode(tiny: Tiny, pixels: np.ndarray, quality: int, runtime: Runtime = RUNTIME) -> bytes:
+    return Analysed(pixels, *tiny, runtime).encode(quality)
+
+
+def loader(tiny: Tiny) -> Callable[[bytes], DecoderHalf]:
+    def load(weights_id: bytes) -> DecoderHalf:
+        assert weights_id == tiny[1].weights_id
+        return tiny[1]
+
+    return load
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of the samples: a network without training gets the picture, but not its level."""
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def as_the_encoder_sees_it(tiny: Tiny, pixels: np.ndarray, quality: int) -> np.ndarray:
+    """The decoded picture without any file: from the latents that the encoder's own context holds."""
+    encoder, decoder = tiny
+    height, width = pixels.shape[:2]
+    colour = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+    steps = np.array([quality])
+    latent = apply_gain(encoder, analyse(encoder.analysis, RUNTIME, pad_to_grid(colour[None])), steps)
+    decoded, features = encode_latent(decoder.entropy, encoder.hyper_analysis, RUNTIME, latent, steps, [Ignore()])
+    out = synthesise(decoder, RUNTIME, decoded, features, steps)[0, :height, :width]
+    return luma(out) if pixels.ndim == 2 else out
+
+
+class Ignore:
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        pass
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (7, 9), (32, 32), (33, 65), (300, 200)])
+def test_any_size_comes_back_as_both_ends_see_it(tiny: Tiny, size: tuple[int, int], channels: int):
+    pixels = picture(*size, channels)
+    for quality in (0, 255):
+        data = encode(tiny, pixels, quality)
+        assert read_header(data) == Header(size[1], size[0], quality, tiny[1].weights_id, channels == 1)
+        out = decode(data, RUNTIME, loader(tiny))
+        assert out.dtype == np.uint8 and out.shape == pixels.shape == (*size, 3)[: pixels.ndim]
+        assert np.array_equal(out, as_the_encoder_sees_it(tiny, pixels, quality))
+
+
+def test_photographs_come_back_and_quality_counts(tiny: Tiny, photo: np.ndarray):
+    files = [encode(tiny, photo, quality) for quality in (0, 128, 255)]
+    assert len(files[0]) < len(files[1]) < len(files[2])
+    like = [likeness(decode(data, RUNTIME, loader(tiny)), photo) for data in files]
+    assert 0.9 < like[0] < like[1] < like[2]
+
+
+def test_the_padding_is_not_seen(tiny: Tiny, photo: np.ndarray):
+    """A picture off the grid decodes to the corner of the one that repeats its last row and column."""
+    pixels = photo[:70, :45]
+    padded = np.pad(pixels, ((0, 26), (0, 19), (0, 0)), mode="edge")
+    small, large = (decode(encode(tiny, p, 90), RUNTIME, loader(tiny)) for p in (pixels, padded))
+    assert np.array_equal(small, large[:70, :45])
+
+
+def test_grey_is_the_luma_of_three_equal_channels(tiny: Tiny, photo: np.ndarray):
+    grey = photo[..., 1]
+    three = np.repeat(grey[..., None], 3, -1)
+    data, coloured = encode(tiny, grey, 60), encode(tiny, three, 60)
+    assert unpack(data)[1] == unpack(coloured)[1] and len(data) == len(coloured)
+    assert np.array_equal(decode(data, RUNTIME, loader(tiny)), luma(decode(coloured, RUNTIME, loader(tiny))))
+
+
+def test_luma_is_pillows():
+    corners = np.stack(np.meshgrid(*[[0, 1, 127, 128, 254, 255]] * 3), -1).reshape(-1, 1, 3)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
+    for pixels in (corners.astype(np.uint8), noise.astype(np.uint8)):
+        assert np.array_equal(luma(pixels), np.asarray(Image.fromarray(pixels).convert("L")))
+
+
+# More than one tile: 1100x1030 has four, three of them slivers.
+
+
+@pytest.fixture(scope="module")
+def large_file(tiny: Tiny) -> bytes:
+    return encode(tiny, picture(1030, 1100), 3)
+
+
+def test_a_picture_of_four_tiles_comes_back_as_both_ends_see_it(tiny: Tiny, large_file: bytes):
+    """Work pieces run across tile edges: the file's pixels are those of one pass over the whole latent field."""
+    header, parts = unpack(large_file)
+    assert len(parts) == 4
+    latent, features = decode_parts(header, parts, tiny[1], RUNTIME)
+    one_pass = synthesise(tiny[1], RUNTIME, latent, features, np.array([3]), piece=1000)
+    out = decode(large_file, RUNTIME, loader(tiny))
+    assert np.array_equal(one_pass[0, :1030, :1100], out)
+    assert likeness(out, picture(1030, 1100)) > 0.9
+
+
+def test_each_tile_is_coded_by_itself(tiny: Tiny, large_file: bytes):
+    """The last tile's stream alone, as a picture of its own size, gives the same latents."""
+    header, parts = unpack(large_file)
+    latent, features = decode_parts(header, parts, tiny[1], RUNTIME)
+    alone = Header(1100 - 1024, 1030 - 1024, header.quality, header.weights_id)
+    corner, seen = decode_parts(alone, parts[3:], tiny[1], RUNTIME)
+    assert np.array_equal(corner, latent[:, 128:, 128:])
+    assert np.array_equal(seen, features[:, 128:, 128:])
+
+
+# A target size
+
+
+@pytest.fixture(scope="module")
+def analysed(tiny: Tiny, photo: np.ndarray) -> Analysed:
+    return Analysed(photo[:64, :64], *tiny, RUNTIME)
+
+
+@pytest.fixture(scope="module")
+def sizes(analysed: Analysed) -> list[int]:
+    return [len(analysed.encode(quality)) for quality in range(256)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_a_target_size_gets_the_best_quality_within_it(analysed: Analysed, sizes: list[int], share: float):
+    target = round(sizes[0] + share * (sizes[-1] - sizes[0]))
+    data = analysed.encode_to_size(target)
+    quality = read_header(data).quality
+    assert len(data) == sizes[quality] <= target
+    assert not any(size <= target for size in sizes[quality + 1 : quality + 5])
+
+
+def test_more_than_enough_takes_the_highest_quality(analysed: Analysed):
+    assert read_header(analysed.encode_to_size(10**9)).quality == 255
+
+
+def test_too_small_a_target_is_refused_with_the_least_there_is(analysed: Analysed, sizes: list[int]):
+    with pytest.raises(AecError, match=f"target of {sizes[0] - 1} bytes cannot be reached.* takes {sizes[0]}"):
+        analysed.encode_to_size(sizes[0] - 1)
+
+
+def test_sizes_that_are_not_monotone_are_searched_a_little_further(analysed: Analysed, monkeypatch: pytest.MonkeyPatch):
+    """Bisection ends at step 97 here. Four steps further fits again and is looked at, five is too far."""
+    made_up = {quality: 10 * quality for quality in range(256)} | {101: 965, 102: 960}
+    monkeypatch.setattr(analysed, "encode", lambda quality: bytes([quality]) + bytes(max(made_up[quality] - 1, 0)))
+    assert analysed.encode_to_size(970)[0] == 101
+
+
+# Limits
+
+
+@pytest.mark.parametrize("size", [(MAX_SIDE, 1), (1, MAX_SIDE), (13377, 13377)])
+def test_what_the_format_holds(size: tuple[int, int]):
+    check_size(*size)
+
+
+@pytest.mark.parametrize(
+    ("size", "limit"), [((MAX_SIDE + 1, 1), MAX_SIDE), ((1, MAX_SIDE + 1), MAX_SIDE), ((13378, 13378), MAX_PIXELS)]
+)
+def test_larger_pictures_are_refused_before_any_work(tiny: Tiny, size: tuple[int, int], limit: int):
+    pixels = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (size[1], size[0], 3))
+    with pytest.raises(LimitExceeded, match=f"over the limit of {limit}"):
+        Analysed(pixels, *tiny, RUNTIME)
+
+
+def test_a_reader_can_allow_less(tiny: Tiny):
+    data = encode(tiny, picture(40, 50), 0)
+    assert decode(data, RUNTIME, loader(tiny), max_pixels=2000).shape == (40, 50, 3)
+    with pytest.raises(HeaderLimitExceeded):
+        decode(data, RUNTIME, loader(tiny), max_pixels=1999)
+
+
+# Damage
+
+
+def test_every_flipped_bit_is_noticed_before_weights_are_looked_for(tiny: Tiny):
+    data = encode(tiny, picture(32, 32), 0)
+
+    def load(weights_id: bytes) -> DecoderHalf:
+        raise AssertionError("a damaged file names no weights")
+
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(AecError) as caught:
+            decode(bytes(damaged), RUNTIME, load)
+        assert caught.value.exit_code in (3, 4)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 10, 17, 18, -1])
+def test_a_cut_file_is_refused(tiny: Tiny, keep: int):
+    with pytest.raises(CorruptFile):
+        decode(encode(tiny, picture(32, 32), 0)[:keep], RUNTIME, loader(tiny))
+
+
+def test_a_whole_file_of_nonsense_is_refused(tiny: Tiny):
+    """Its checksums are right, its stream is noise."""
+    noise = np.random.default_rng(0).bytes(4000)
+    data = pack(Header(64, 64, 128, tiny[1].weights_id), [noise])
+    with pytest.raises(CorruptFile):
+        decode(data, RUNTIME, loader(tiny))
+
+
+def test_a_stream_that_ends_early_or_late_is_refused(tiny: Tiny):
+    header, (stream,) = unpack(encode(tiny, picture(64, 64), 128))
+    for other in (stream + b"\0", stream + b"\1"):
+        with pytest.raises(CorruptFile):
+            decode(pack(header, [other]), RUNTIME, loader(tiny))
+
+
+def test_weights_that_nobody_has(tiny: Tiny):
+    def load(weights_id: bytes) -> DecoderHalf:
+        raise UnknownWeights(weights_id.hex())
+
+    with pytest.raises(UnknownWeights, match=tiny[1].weights_id.hex()):
+        decode(encode(tiny, picture(8, 8), 0), RUNTIME, load)
+
+
+# One file and one picture, whatever runs the networks
+
+
+def runtimes() -> dict[str, Callable[[], Runtime]]:
+    def torch_cpu() -> Runtime:
+        pytest.importorskip("torch")
+        from aecodec.cuda import TorchRuntime
+
+        return TorchRuntime("cpu")
+
+    def torch_cuda() -> Runtime:
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+        from aecodec.cuda import TorchRuntime
+
+        return TorchRuntime("cuda")
+
+    return {"numpy float64": lambda: NumpyRuntime(np.float64), "torch cpu": torch_cpu, "torch cuda": torch_cuda}
+
+
+@pytest.mark.parametrize("name", runtimes())
+@pytest.mark.parametrize("grey", [False, True])
+def test_every_runtime_gives_the_same_file_and_the_same_pixels(tiny: Tiny, photo: np.ndarray, name: str, grey: bool):
+    other = runtimes()[name]()
+    pixels = photo[:200, :, 0] if grey else photo[:200]
+    for quality in (0, 200):
+        data = encode(tiny, pixels, quality)
+        assert encode(tiny, pixels, quality, other) == data
+        expected = decode(data, RUNTIME, loader(tiny))
+        assert np.array_equal(decode(data, other, loader(tiny)), expected)
+
+
+def test_encoding_twice_gives_the_same_file(tiny: Tiny, photo: np.ndarray):
+    analysed = Analysed(photo, *tiny, RUNTIME)
+    first = analysed.encode(40)
+    analysed.encode(200)
+    assert analysed.encode(40) == first == encode(tiny, photo, 40, NumpyRuntime())

@@ -1,0 +1,313 @@
+"""Every runtime and carrier gives the integers of a slow reference written straight from the engine's definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from aecodec.engine import FLOAT32_LIMIT
+from aecodec.engine import Integers
+from aecodec.engine import Network
+from aecodec.engine import NumpyRuntime
+from aecodec.engine import Runtime
+from aecodec.engine import float32_is_exact
+from aecodec.engine import known_product
+from aecodec.networks import Conv
+from aecodec.networks import Depthwise
+from aecodec.networks import Layer
+from aecodec.networks import Layers
+from aecodec.networks import Repeat
+from aecodec.networks import Residual
+from aecodec.networks import Shuffle
+from aecodec.networks import Side
+from aecodec.networks import expansion
+from aecodec.networks import walk
+
+torch = pytest.importorskip("torch")
+from aecodec.cuda import TorchRuntime  # noqa: E402  (needs torch)
+
+RUNTIMES: dict[str, Runtime] = {
+    "numpy": NumpyRuntime(),
+    "numpy in float64": NumpyRuntime(np.float64),
+    "torch": TorchRuntime("cpu"),
+}
+INPUT, SIDE, CHANNELS, SIDE_CHANNELS = 1023, 500, 5, 3
+
+Numbers = Mapping[str, Integers]
+
+
+# The reference: one output sample at a time, int64, shifts instead of products by powers of two.
+
+
+def reference(layers: Layers, prefix: str, numbers: Numbers, x: np.ndarray, side: np.ndarray) -> np.ndarray:
+    for position, layer in enumerate(layers):
+        path = f"{prefix}.{position}" if prefix else str(position)
+        x = reference_layer(layer, path, numbers, x, side)
+    return x
+
+
+def reference_layer(layer: Layer, path: str, numbers: Numbers, x: np.ndarray, side: np.ndarray) -> np.ndarray:
+    match layer:
+        case Conv():
+            r = reference_product(numbers[path], x, layer.kernel, layer.stride, layer.padding)
+            return np.maximum(r, (r + 4) >> 3) if layer.active else r
+        case Depthwise():
+            own = numbers[path]
+            channels = []
+            for c in range(layer.channels):
+                alone = Integers(*(values[..., c : c + 1] for values in vars(own).values()))
+                channels.append(reference_product(alone, x[..., c : c + 1], 3, 1, 1))
+            return np.concatenate(channels, -1)
+        case Residual() | Side():
+            start = x if isinstance(layer, Residual) else side
+            total = reference(layer.body, path, numbers, start, side)
+            both = min(total.shape[-1], x.shape[-1])
+            total[..., :both] += x[..., :both]
+            last = numbers[f"{path}.{len(layer.body) - 1}"]
+            return np.minimum(np.maximum(total, last.low), last.high)
+        case Shuffle():
+            return reference_shuffle(x, layer.factor, layer.crop)
+        case Repeat():
+            return np.kron(x, np.ones((1, layer.factor, layer.factor, 1), np.int64))
+
+
+def reference_product(own: Integers, x: np.ndarray, kernel: int, stride: int, padding: int) -> np.ndarray:
+    batch, rows, columns, channels = x.shape
+    up, across = ((n + 2 * padding - kernel) // stride + 1 for n in (rows, columns))
+    out = np.empty((batch, up, across, own.weight.shape[1]), np.int64)
+    for b, r, c in np.ndindex(batch, up, across):
+        total = own.bias.copy()
+        for tap_row, tap_column in np.ndindex(kernel, kernel):
+            row, column = r * stride + tap_row - padding, c * stride + tap_column - padding
+            if 0 <= row < rows and 0 <= column < columns:
+                start = (tap_row * kernel + tap_column) * channels
+                total += x[b, row, column] @ own.weight[start : start + channels].astype(np.int64)
+        out[b, r, c] = np.where(own.shift >= 0, total >> np.maximum(own.shift, 0), total << np.maximum(-own.shift, 0))
+    return np.minimum(np.maximum(out, own.low), own.high)
+
+
+def reference_shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
+    batch, rows, columns, channels = x.shape
+    outputs = channels // factor**2
+    full = np.empty((batch, rows * factor, columns * factor, outputs), np.int64)
+    for row, column in np.ndindex(factor, factor):
+        start = (row * factor + column) * outputs
+        full[:, row::factor, column::factor] = x[..., start : start + outputs]
+    return full[:, crop : full.shape[1] - crop, crop : full.shape[2] - crop]
+
+
+def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> Integers:
+    if isinstance(layer, Conv):
+        rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
+    else:
+        rows, outputs = 9, layer.channels
+    shift = rng.integers(-2, 14, outputs)
+    edge = rng.integers(1, 1 << (layer.bits - 1), outputs)
+    return Integers(
+        weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
+        bias=rng.integers(-(1 << 16), 1 << 16, outputs),
+        shift=shift,
+        low=-edge - rng.integers(0, 2, outputs) if rng.random() < 0.7 else np.zeros(outputs, np.int64),
+        high=edge if rng.random() < 0.5 else np.full(outputs, edge[0]),
+    )
+
+
+def random_network(layers: Layers, rng: np.random.Generator) -> Network:
+    numbers = {
+        path.removeprefix("."): random_integers(layer, rng)
+        for path, layer in walk(layers, "")
+        if isinstance(layer, (Conv, Depthwise))
+    }
+    return Network(layers, numbers, np.full(CHANNELS, float(INPUT)), np.full(SIDE_CHANNELS, float(SIDE)), 0)
+
+
+def assert_all_agree(network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
+    second = side if side is not None else np.zeros((*x.shape[:3], SIDE_CHANNELS), np.int64)
+    expected = reference(network.layers, "", network.integers, x.astype(np.int64), second.astype(np.int64))
+    for name, runtime in RUNTIMES.items():
+        before = x.copy()
+        got = runtime.run(network, x, side)
+        assert got.shape == expected.shape, name
+        assert np.array_equal(got, expected), name
+        assert np.array_equal(x, before), f"{name} changed its input"
+    return expected
+
+
+KINDS: dict[str, Layers] = {
+    "1x1": (Conv(5, 4),),
+    "1x1 active": (Conv(5, 4, active=True),),
+    "3x3": (Conv(5, 4, kernel=3, padding=1),),
+    "strided": (Conv(5, 4, kernel=4, stride=2, padding=1, active=True),),
+    "lapped": (Conv(5, 2, kernel=8, stride=4, padding=2),),
+    "strided 1x1": (Conv(5, 4, stride=2),),
+    "depthwise": (Depthwise(5),),
+    "expansion": expansion(5, 2, 2, active=True),
+    "repeat": (Repeat(2), Conv(5, 4, kernel=3, padding=1)),
+    "residual": (Residual((Conv(5, 7, active=True), Depthwise(7), Conv(7, 5))),),
+    "residual to more channels": (Residual((Conv(5, 8, kernel=3, padding=1),)), Conv(8, 2)),
+    "residual to fewer channels": (Residual((Conv(5, 3, kernel=3, padding=1, active=True),)), Conv(3, 2)),
+    "nested": (Residual((Residual((Conv(5, 5, active=True),)), Conv(5, 5))),),
+    "side": (Conv(5, 6), Side((Conv(3, 6),)), Residual((Conv(6, 6),))),
+    "side in two layers": (Conv(5, 6), Side((Conv(3, 4, active=True), Conv(4, 6)))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32 - 1), batch=st.integers(1, 2), rows=st.sampled_from([4, 6]), extreme=st.booleans())
+def test_every_kind_of_layer(kind: str, seed: int, batch: int, rows: int, extreme: bool):
+    rng = np.random.default_rng(seed)
+    network = random_network(KINDS[kind], rng)
+    x = rng.integers(-INPUT, INPUT + 1, (batch, rows, 4, CHANNELS), dtype=np.int32)
+    side = rng.integers(-SIDE, SIDE + 1, (batch, rows, 4, SIDE_CHANNELS), dtype=np.int32)
+    if extreme:
+        x, side = np.sign(x) * INPUT, np.sign(side) * SIDE
+    assert_all_agree(network, x, side)
+
+
+def single(layer: Conv, weight: list[list[int]], **numbers: int) -> Network:
+    values = {"bias": 0, "shift": 0, "low": -1024, "high": 1023} | numbers
+    columns = {name: np.full(layer.outputs, value, np.int64) for name, value in values.items()}
+    own = Integers(weight=np.array(weight, np.int8), **columns)
+    return Network((layer,), {"0": own}, np.array([float(INPUT)] * layer.inputs), np.zeros(1), 0)
+
+
+def row_of(values: range) -> np.ndarray:
+    return np.array(values, np.int32)[None, None, :, None]
+
+
+def test_requantisation_rounds_halves_up_and_floors_negatives():
+    """Shift 3 with its constant 4 in the bias: -12 / 8 is -1.5 and goes to -1, -13 / 8 to -2."""
+    out = assert_all_agree(single(Conv(1, 1), [[1]], shift=3, bias=4), row_of(range(-40, 41)))
+    assert dict(zip(range(-40, 41), out.ravel().tolist(), strict=True)) == {v: (v + 4) // 8 for v in range(-40, 41)}
+    assert out[0, 0, [27, 28, 43, 44], 0].tolist() == [-2, -1, 0, 1]  # of -13, -12, 3, 4
+
+
+def test_clipping_reaches_its_bounds_and_no_further():
+    out = assert_all_agree(single(Conv(1, 1), [[1]], low=-7, high=5), row_of(range(-9, 9)))
+    assert out.ravel().tolist() == [-7, -7, *range(-7, 5), 5, 5, 5, 5]
+
+
+def test_leaky_relu_rounds_an_eighth():
+    out = assert_all_agree(single(Conv(1, 1, active=True), [[1]]), row_of(range(-20, 4)))
+    assert out.ravel().tolist() == [max(v, (v + 4) // 8) for v in range(-20, 4)]
+    assert out[0, 0, [0, 7, 8, 15, 16], 0].tolist() == [-2, -2, -1, -1, 0]  # of -20, -13, -12, -5, -4: halves go up
+
+
+def test_a_residual_sum_is_clipped_to_the_bounds_of_its_body():
+    layers = (Residual((Conv(1, 1),)),)
+    numbers = {"0.0": Integers(np.array([[1]], np.int8), *(np.array([v]) for v in (0, 0, -100, 99)))}
+    network = Network(layers, numbers, np.array([float(INPUT)]), np.zeros(1), 0)
+    out = assert_all_agree(network, row_of(range(-120, 121, 10)))
+    assert out.min() == -100 and out.max() == 99 and 80 in out
+
+
+@pytest.mark.parametrize("inputs", [128, 130, 256])
+def test_a_layer_whose_sums_pass_2_24_runs_in_float64_and_is_right(inputs: int):
+    """Sums of odd numbers beyond 2^24 are not representable in float32; their last bit is made to show."""
+    layer = Conv(inputs, 2, bits=20)
+    weight = np.full((inputs, 2), 127, np.int8)
+    weight[:, 1] = np.where(np.arange(inputs) % 2, 127, 125)
+    bounds = [np.array([v, v]) for v in (1, 6, -(1 << 19), (1 << 19) - 1)]
+    network = Network((layer,), {"0": Integers(weight, *bounds)}, np.full(inputs, 1023.0), np.zeros(1), 0)
+    assert (network.bounds["0"] >= FLOAT32_LIMIT) == (inputs > 129)
+    rng = np.random.default_rng(inputs)
+    for x in (rng.integers(1000, 1024, (1, 8, 8, inputs)), np.full((1, 1, 1, inputs), 1023)):
+        assert_all_agree(network, x.astype(np.int32))
+
+
+def test_in_float32_such_a_layer_would_be_wrong():
+    """What the bound is for: the same network with its bound understated."""
+    inputs = 300
+    bounds = [np.array([v]) for v in (3, 3, -(1 << 23), 1 << 23)]
+    layers, numbers = (Conv(inputs, 1),), {"0": Integers(np.full((inputs, 1), 127, np.int8), *bounds)}
+    network = Network(layers, numbers, np.full(inputs, 1.0), np.zeros(1), 0)
+    x = np.full((1, 1, 1, inputs), 1023)
+    assert network.bounds["0"] < FLOAT32_LIMIT
+    assert RUNTIMES["numpy"].run(network, x).item() != (127 * 1023 * inputs + 3) >> 3
+
+
+def test_bounds_are_the_largest_sums_there_can_be():
+    layers = (Conv(2, 2), Residual((Conv(2, 2),)))
+    first = Integers(np.array([[3, -100], [-4, 100]], np.int8), *(np.array([v, -v]) for v in (9, 0)), *clip(-50, 40))
+    second = Integers(np.array([[1, 2], [3, 4]], np.int8), *(np.array([0, 0]) for _ in range(2)), *clip(-8, 7))
+    network = Network(layers, {"0": first, "1.0": second}, np.array([10.0, 20.0]), np.zeros(1), 0)
+    assert network.bounds == {"0": 100 * 10 + 100 * 20 + 9, "1.0": 50 * (2 + 4)}
+
+
+def clip(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([low, low]), np.array([high, high])
+
+
+def test_the_second_input_bounds_its_own_branch():
+    layers = (Conv(1, 1), Side((Conv(1, 1),)))
+    own = Integers(np.array([[2]], np.int8), *(np.array([v]) for v in (0, 0, -8, 7)))
+    network = Network(layers, {"0": own, "1.0": own}, np.array([10.0]), np.array([1000.0]), 0)
+    assert network.bounds == {"0": 20, "1.0": 2000}
+
+
+def test_sums_beyond_2_52_are_refused():
+    with pytest.raises(ValueError, match=r"layer 0: sums can reach 2\^52\.\d, more than 2\^52"):
+        single(Conv(1, 1), [[1]], bias=(1 << 52) + (1 << 50))
+
+
+@pytest.mark.parametrize("bounds", [{"high": (1 << 23) + 1}, {"low": -(1 << 23) - 1}])
+def test_values_that_float32_might_not_add_are_refused(bounds: dict[str, int]):
+    assert single(Conv(1, 1), [[1]], low=-(1 << 23), high=1 << 23)
+    with pytest.raises(ValueError, match=r"layer 0: values can reach 8388609, more than 2\^23"):
+        single(Conv(1, 1), [[1]], **bounds)
+
+
+def test_this_machine_multiplies_exactly_in_float32():
+    assert float32_is_exact()
+
+
+@pytest.mark.parametrize("bits", [8, 11, 16, 22])
+def test_the_known_product_tells_reduced_precision(bits: int):
+    """As TF32 keeps 11 bits of each factor, bfloat16 8; and where only the sum is rounded, to 22."""
+    x, w, expected = known_product()
+    assert (x.astype(np.float64) @ w == expected).all()
+
+    def reduced(values: np.ndarray) -> np.ndarray:
+        mantissa, exponent = np.frexp(values)
+        return np.ldexp(np.round(mantissa * 2.0**bits), exponent - bits)
+
+    assert (reduced(reduced(x) @ reduced(w)) != expected).all()
+
+
+def test_torch_is_exact_whatever_precision_the_caller_set():
+    """Reduced precision and autocast are the caller's for its own products, and are left as they were."""
+    early = TorchRuntime("cpu")
+    rng = np.random.default_rng(3)
+    network = random_network(KINDS["residual"], rng)
+    x = rng.integers(-INPUT, INPUT + 1, (1, 8, 8, CHANNELS))
+    expected = RUNTIMES["numpy"].run(network, x)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for runtime in (early, TorchRuntime("cpu")):
+                assert np.array_equal(runtime.run(network, x), expected)
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_runtime_keeps_networks_apart():
+    """Prepared weights are kept by identity: a network made where another one was must not get its weights."""
+    runtime = NumpyRuntime()
+    x = np.ones((1, 1, 1, 1))
+    for weight in range(1, 40):
+        assert runtime.run(single(Conv(1, 1), [[weight]]), x).item() == weight
+
+
+def test_a_network_with_a_second_input_wants_it():
+    network = random_network(KINDS["side"], np.random.default_rng(0))
+    with pytest.raises(AssertionError, match="second input"):
+        NumpyRuntime().run(network, np.zeros((1, 2, 2, CHANNELS)))

@@ -1,0 +1,360 @@
+"""Entropy coding: what the encoder writes the decoder reads, hostile latents too, in the order that the page says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from aecodec.engine import NumpyRuntime
+from aecodec.entropy import CONTEXT_BITS
+from aecodec.entropy import FEATURE_BITS
+from aecodec.entropy import SCALE_COUNT
+from aecodec.entropy import STEP_CHANNELS
+from aecodec.entropy import TOTAL
+from aecodec.entropy import EntropyModel
+from aecodec.entropy import SymbolMeter
+from aecodec.entropy import SymbolReader
+from aecodec.entropy import SymbolTables
+from aecodec.entropy import SymbolWriter
+from aecodec.entropy import clip_bits
+from aecodec.entropy import decode_latent
+from aecodec.entropy import encode_latent
+from aecodec.entropy import from_symbols
+from aecodec.entropy import narrow
+from aecodec.entropy import scale_of_index
+from aecodec.entropy import to_symbols
+from aecodec.errors import CorruptFile
+from aecodec.limits import MAX_SYMBOL
+from aecodec.picture import open_picture
+from aecodec.rangecoder import Decoder
+from aecodec.rangecoder import Encoder
+from aecodec.transforms import analyse
+from aecodec.transforms import apply_gain
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+
+Tiny = tuple[EncoderHalf, DecoderHalf]
+
+RUNTIME = NumpyRuntime()
+LOWEST, HIGHEST = -(1 << 15), (1 << 15) - 1  # of a latent
+
+
+class Recorder:
+    """A sink that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        self.calls.append((index.copy(), symbols.copy()))
+
+    @property
+    def symbols(self) -> np.ndarray:
+        return np.concatenate([symbols for _, symbols in self.calls])
+
+
+def photo_latent(tiny: Tiny, name: str, quality: int) -> np.ndarray:
+    pixels = open_picture(PHOTOS / f"{name}.jpg").pixels[None]
+    return apply_gain(tiny[0], analyse(tiny[0].analysis, RUNTIME, pixels), np.array([quality]))
+
+
+def encode(tiny: Tiny, latent: np.ndarray, quality: list[int]) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Streams, decoded latents and features of a batch."""
+    encoder, decoder = tiny
+    writers = [SymbolWriter(decoder.entropy.tables) for _ in quality]
+    qualities = np.array(quality)
+    decoded, features = encode_latent(decoder.entropy, encoder.hyper_analysis, RUNTIME, latent, qualities, writers)
+    return [writer.finish() for writer in writers], decoded, features
+
+
+def decode(model: EntropyModel, streams: list[bytes], shape: tuple[int, int], quality: list[int]) -> np.ndarray:
+    readers = [SymbolReader(model.tables, stream) for stream in streams]
+    return decode_latent(model, RUNTIME, readers, shape, np.array(quality))[0]
+
+
+def assert_round_trip(tiny: Tiny, latent: np.ndarray, quality: list[int]) -> list[bytes]:
+    streams, decoded, features = encode(tiny, latent, quality)
+    model = tiny[1].entropy
+    readers = [SymbolReader(model.tables, stream) for stream in streams]
+    got, seen = decode_latent(model, RUNTIME, readers, latent.shape[1:3], np.array(quality))
+    assert np.array_equal(got, decoded) and np.array_equal(seen, features)
+    assert decoded.min() >= LOWEST and decoded.max() <= HIGHEST
+    return streams
+
+
+# Numbers and units
+
+
+def test_narrow_rounds_halves_up_and_clips_to_the_width():
+    values = np.array([-9, -8, -7, -5, -4, 0, 3, 4, 11, 12, 1000, -1000])
+    assert narrow(values, 3, 5).tolist() == [-1, -1, -1, -1, 0, 0, 0, 1, 1, 2, 15, -16]
+    assert narrow(values, 0, 16).tolist() == values.tolist()
+    assert clip_bits(np.array([-129, -128, 127, 128]), 8).tolist() == [-128, -128, 127, 127]
+
+
+def test_a_symbol_is_the_nearest_with_halves_up():
+    latent = np.array([-97, -96, -33, -32, 31, 32, 95, 96])
+    assert to_symbols(latent, np.zeros(8, int)).tolist() == [-2, -1, -1, 0, 0, 1, 1, 2]
+    assert to_symbols(np.array([100]), np.array([68])).tolist() == [1]
+    extremes = np.array([LOWEST, HIGHEST])
+    assert to_symbols(extremes, extremes[::-1]).tolist() == [-MAX_SYMBOL, MAX_SYMBOL]
+    assert to_symbols(np.array([-(1 << 20), 1 << 20]), np.zeros(2, int)).tolist() == [-MAX_SYMBOL, MAX_SYMBOL]
+
+
+def test_a_decoded_latent_stays_within_16_bits():
+    symbols, means = np.array([2, MAX_SYMBOL, -MAX_SYMBOL]), np.array([-3, 5, -5])
+    assert from_symbols(symbols, means).tolist() == [125, HIGHEST, LOWEST]
+
+
+def test_scales_run_geometrically_over_the_indexes():
+    scales = scale_of_index(np.arange(SCALE_COUNT))
+    assert scales[[0, -1]] == pytest.approx([0.08, 64])
+    assert np.diff(np.log(scales)) == pytest.approx(np.full(63, np.log(800) / 63))
+
+
+def test_tables_of_the_tiny_network(tiny: Tiny):
+    tables = tiny[1].entropy.tables
+    assert len(tables.frequencies) == SCALE_COUNT
+    assert all(table.sum() == TOTAL and table.min() >= 1 for table in tables.frequencies)
+    assert [len(table) for table in tables.frequencies] == (2 * tables.supports + 2).tolist()
+    assert tables.supports.max() < MAX_SYMBOL and (np.diff(tables.supports) >= 0).all()
+    escape = tables.coder.frequencies[SCALE_COUNT]
+    assert len(escape) == 2 * MAX_SYMBOL + 1 and escape.sum() == TOTAL
+    assert set(escape[:-1]) == {TOTAL // 2049} and escape[-1] == TOTAL // 2049 + TOTAL % 2049
+
+
+# The four steps
+
+
+def test_the_steps_cover_each_position_and_channel_once():
+    covered = np.zeros((2, 2, 16), int)
+    for step in range(4):
+        for row, column in np.ndindex(2, 2):
+            covered[row, column, STEP_CHANNELS[step, row, column]] += 1
+    assert (covered == 1).all() and STEP_CHANNELS.shape == (4, 2, 2, 4)
+
+
+def test_group_g_is_coded_in_step_s_at_place_s_xor_g():
+    places = ((0, 0), (1, 1), (0, 1), (1, 0))
+    for step in range(4):
+        for group in range(4):
+            assert STEP_CHANNELS[step][places[step ^ group]].tolist() == list(range(4 * group, 4 * group + 4))
+
+
+# Symbols of a table
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), calls=st.lists(st.integers(1, 60), min_size=1, max_size=4))
+def test_symbols_come_back_escapes_of_both_signs_too(tiny: Tiny, seed: int, calls: list[int]):
+    rng = np.random.default_rng(seed)
+    tables = tiny[1].entropy.tables
+    writer, meter, written = SymbolWriter(tables), SymbolMeter(tables), []
+    for count in calls:
+        index = rng.integers(0, SCALE_COUNT, count)
+        support = tables.supports[index]
+        edges = np.stack([support, support + 1, np.full(count, MAX_SYMBOL), rng.integers(0, 5, count)])
+        symbols = rng.choice([-1, 1], count) * edges[rng.integers(0, 4, count), np.arange(count)]
+        writer.write(index, symbols)
+        meter.write(index, symbols)
+        written.append((index, symbols))
+    data = writer.finish()
+    reader = SymbolReader(tables, data)
+    for index, symbols in written:
+        assert np.array_equal(reader.read(index), symbols)
+    reader.finish()
+    assert abs(len(data) - meter.bits / 8) <= 0.001 * meter.bits / 8 + 8
+
+
+@pytest.mark.parametrize("symbol", [0, 1, -1, "support", "-support"])
+def test_an_escape_of_what_the_table_holds_is_refused(tiny: Tiny, symbol: int | str):
+    """Otherwise one picture would have several files."""
+    tables, table = tiny[1].entropy.tables, 40
+    support = int(tables.supports[table])
+    value = {"support": support, "-support": -support}.get(str(symbol), symbol)
+    encoder = Encoder(tables.coder)
+    encoder.encode(table, np.array([2 * support + 1]))
+    encoder.encode(SCALE_COUNT, np.array([int(value) + MAX_SYMBOL]))
+    with pytest.raises(CorruptFile, match="escapes a symbol that its table holds"):
+        SymbolReader(tables, encoder.finish()).read(np.array([table]))
+
+
+def test_symbols_are_grouped_by_table_and_escapes_follow_their_group(tiny: Tiny):
+    """By hand, straight on the range coder: indexes 7 before 30, order kept within, escaped values after the group."""
+    tables = tiny[1].entropy.tables
+    index = np.array([30, 7, 30, 7, 30])
+    seven, thirty = tables.supports[[7, 30]].tolist()
+    symbols = np.array([2, -(seven + 3), 1000, 0, -(thirty + 1)])
+    encoder = Encoder(tables.coder)
+    encoder.encode(7, np.array([2 * seven + 1, seven]))
+    encoder.encode(SCALE_COUNT, np.array([-(seven + 3) + MAX_SYMBOL]))
+    encoder.encode(30, np.array([2 + thirty, 2 * thirty + 1, 2 * thirty + 1]))
+    encoder.encode(SCALE_COUNT, np.array([1000, -(thirty + 1)]) + MAX_SYMBOL)
+    writer = SymbolWriter(tables)
+    writer.write(index, symbols)
+    assert writer.finish() == encoder.finish()
+
+
+# Whole latents
+
+
+@pytest.mark.parametrize("quality", [0, 90, 255])
+def test_photographs_come_back_near_their_ideal_length(tiny: Tiny, quality: int):
+    latent = photo_latent(tiny, "church", quality)
+    (stream,) = assert_round_trip(tiny, latent, [quality])
+    meter = SymbolMeter(tiny[1].entropy.tables)
+    qualities = np.array([quality])
+    decoded, _ = encode_latent(tiny[1].entropy, tiny[0].hyper_analysis, RUNTIME, latent, qualities, [meter])
+    assert abs(len(stream) - meter.bits / 8) <= 0.001 * meter.bits / 8 + 8
+    assert len(stream) > 1000
+    assert -32 < (decoded - latent).min() and (decoded - latent).max() <= 32, "to the nearest symbol"
+
+
+def hostile_latents() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    shape = (1, 8, 12, 16)
+    checks = np.indices(shape).sum(0) % 2
+    spike = np.zeros(shape, int)
+    spike[0, 3, 5, 7], spike[0, 4, 5, 11] = HIGHEST, LOWEST
+    return {
+        "zero": np.zeros(shape, int),
+        "lowest": np.full(shape, LOWEST),
+        "highest": np.full(shape, HIGHEST),
+        "alternating": np.where(checks, HIGHEST, LOWEST),
+        "noise": rng.integers(LOWEST, HIGHEST + 1, shape),
+        "little noise": rng.integers(-70, 70, shape),
+        "two spikes": spike,
+    }
+
+
+@pytest.mark.parametrize("name", hostile_latents())
+@pytest.mark.parametrize("quality", [0, 255])
+def test_hostile_latents_come_back(tiny: Tiny, name: str, quality: int):
+    latent = hostile_latents()[name].astype(np.int32)
+    assert_round_trip(tiny, latent, [quality])
+    recorder = Recorder()
+    qualities = np.array([quality])
+    encode_latent(tiny[1].entropy, tiny[0].hyper_analysis, RUNTIME, latent, qualities, [recorder])
+    escaped = np.abs(recorder.symbols) > tiny[1].entropy.tables.supports[np.concatenate([i for i, _ in recorder.calls])]
+    if name in ("alternating", "noise"):
+        assert (recorder.symbols[escaped] > 400).any() and (recorder.symbols[escaped] < -400).any()
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([1, 40, 600, 9000, 40000]),
+    rows=st.sampled_from([4, 8]),
+    columns=st.sampled_from([4, 12]),
+    quality=st.integers(0, 255),
+)
+def test_any_latent_comes_back(tiny: Tiny, seed: int, spread: int, rows: int, columns: int, quality: int):
+    noise = np.random.default_rng(seed).normal(0, spread, (1, rows, columns, 16))
+    assert_round_trip(tiny, np.clip(noise, LOWEST, HIGHEST).astype(np.int32), [quality])
+
+
+def test_a_batch_gives_the_streams_of_its_pictures_alone(tiny: Tiny):
+    qualities = [0, 130, 255]
+    latents = [photo_latent(tiny, name, q) for name, q in zip(("car", "dog", "mountain"), qualities, strict=True)]
+    alone = [encode(tiny, latent, [q])[0][0] for latent, q in zip(latents, qualities, strict=True)]
+    assert assert_round_trip(tiny, np.concatenate(latents), qualities) == alone
+
+
+# The order of the stream, derived again from the page: one sample at a time, straight on the range coder.
+
+
+def read_symbols(decoder: Decoder, tables: SymbolTables, index: list[int]) -> list[int]:
+    symbols = [0] * len(index)
+    for table in sorted(set(index)):
+        places = [place for place, own in enumerate(index) if own == table]
+        support = len(tables.frequencies[table]) // 2 - 1
+        values = [int(entry) - support for entry in decoder.decode(table, len(places))]
+        escaped = [n for n, value in enumerate(values) if value == support + 1]
+        for n, entry in zip(escaped, decoder.decode(SCALE_COUNT, len(escaped)), strict=True):
+            values[n] = int(entry) - MAX_SYMBOL
+        for place, value in zip(places, values, strict=True):
+            symbols[place] = value
+    return symbols
+
+
+def clipped(value: int, bits: int) -> int:
+    return max(-(1 << (bits - 1)), min((1 << (bits - 1)) - 1, value))
+
+
+def rounded(values: np.ndarray, shift: int) -> np.ndarray:
+    scaled = [clipped(math.floor(value / 2**shift + 0.5), CONTEXT_BITS) for value in values.ravel().tolist()]
+    return np.array(scaled).reshape(values.shape)
+
+
+def read_independently(model: EntropyModel, stream: bytes, rows: int, columns: int, quality: int) -> np.ndarray:
+    decoder = Decoder(model.tables.coder, stream)
+    hyper = np.zeros((1, rows // 4, columns // 4, 16), int)
+    order = list(np.ndindex(hyper.shape))  # raster, channel fastest
+    symbols = read_symbols(decoder, model.tables, [int(model.hyper_index[quality, place[3]]) for place in order])
+    for place, symbol in zip(order, symbols, strict=True):
+        hyper[place] = clipped(64 * symbol + int(model.hyper_mean[quality, place[3]]), 16)
+    features = RUNTIME.run(model.hyper_synthesis, rounded(hyper, model.hyper_shift)).astype(int)
+    bias = model.feature_bias[quality]
+    features = np.clip(features + bias, -(1 << (FEATURE_BITS - 1)), (1 << (FEATURE_BITS - 1)) - 1)
+    latent = np.zeros((1, rows, columns, 16), int)
+    for step, network in enumerate(model.context):
+        context = rounded(latent, model.latent_shift)
+        parameters = RUNTIME.run(network, np.concatenate([features, context], -1) if step else features).astype(int)
+        order = []
+        for row, column in np.ndindex(rows, columns):
+            place = [(0, 0), (1, 1), (0, 1), (1, 0)].index((row % 2, column % 2))
+            group = step ^ place
+            order += [(0, row, column, 4 * group + channel) for channel in range(4)]
+        index = [int(parameters[0, row, column, 16 + channel]) for _, row, column, channel in order]
+        symbols = read_symbols(decoder, model.tables, index)
+        for position, symbol in zip(order, symbols, strict=True):
+            latent[position] = clipped(64 * symbol + int(parameters[position]), 16)
+    decoder.finish()
+    return latent
+
+
+@pytest.mark.parametrize("spread", [0, 400, 20000])
+def test_the_stream_has_the_order_of_the_page(tiny: Tiny, spread: int):
+    rng = np.random.default_rng(11)
+    latent = np.clip(rng.normal(0, spread, (1, 8, 12, 16)), LOWEST, HIGHEST).astype(np.int32)
+    (stream,), decoded, _ = encode(tiny, latent, [77])
+    assert np.array_equal(read_independently(tiny[1].entropy, stream, 8, 12, 77), decoded)
+
+
+# Damage
+
+
+def test_damaged_streams_end_in_corrupt_file_or_in_symbols_of_their_own(tiny: Tiny):
+    """A changed or cut stream may be another picture's, but it is never an error of another kind."""
+    rng = np.random.default_rng(2)
+    (stream,), decoded, _ = encode(tiny, rng.integers(-600, 600, (1, 4, 8, 16)).astype(np.int32), [60])
+    changed = [bytearray(stream) for _ in range(60)]
+    for damaged in changed:
+        damaged[rng.integers(len(stream))] ^= 1 << int(rng.integers(8))
+    cut = [stream[:length] for length in range(0, len(stream), 9)]
+    refused = 0
+    for data in [*map(bytes, changed), *cut]:
+        try:
+            assert not np.array_equal(decode(tiny[1].entropy, [data], (4, 8), [60]), decoded)
+        except CorruptFile:
+            refused += 1
+    assert refused > 50, "most end elsewhere than their symbols do"
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\x80", bytes(40)])
+def test_bytes_after_the_end_are_refused(tiny: Tiny, tail: bytes):
+    (stream,), _, _ = encode(tiny, photo_latent(tiny, "dog", 30), [30])
+    with pytest.raises(CorruptFile):
+        decode(tiny[1].entropy, [stream + tail], (32, 32), [30])
+
+
+def test_a_stream_of_another_size_is_refused(tiny: Tiny):
+    (stream,), _, _ = encode(tiny, photo_latent(tiny, "dog", 100), [100])
+    with pytest.raises(CorruptFile):
+        decode(tiny[1].entropy, [stream], (32, 28), [100])

@@ -1,0 +1,113 @@
+"""Golden files: files decode to the pixels they always did, and pictures give the bytes they always did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from conftest import PHOTOS
+from golden.make_files import source
+from golden.make_files import wanted
+
+from aecodec import api
+from aecodec.bitstream import unpack
+from aecodec.codec import Analysed
+from aecodec.codec import decode
+from aecodec.engine import NumpyRuntime
+from aecodec.picture import open_picture
+from aecodec.weights import entries_of
+from aecodec.weights import find_by_id
+from aecodec.weights import find_by_name
+from aecodec.weights import load_decoder
+from aecodec.weights import load_encoder
+
+TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
+
+
+def expected_of(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / "expected.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+PERMANENT, LANDED = expected_of(TINY), expected_of(BUNDLED)
+
+
+def digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def test_every_permanent_file_is_there():
+    assert set(PERMANENT) == {name for name, _ in wanted()} == {path.name for path in TINY.glob("*.aec")}
+    assert {name: PERMANENT[name] | fields for name, fields in wanted()} == PERMANENT
+
+
+@pytest.mark.parametrize("name", PERMANENT)
+def test_a_permanent_file_decodes_to_its_pixels(name: str):
+    pixels = api.decode_pixels((TINY / name).read_bytes())
+    assert list(pixels.shape) == PERMANENT[name]["shape"]
+    assert digest(pixels) == PERMANENT[name]["pixels_sha256"]
+
+
+@pytest.mark.parametrize("name", PERMANENT)
+def test_its_source_encodes_to_its_bytes(name: str):
+    entry, pixels = entries_of(TINY)[0], source(PERMANENT[name])
+    if "photo" in PERMANENT[name] and digest(pixels) != PERMANENT[name]["source_sha256"]:
+        pytest.skip("this machine's JPEG decoder gives other pixels")
+    assert digest(pixels) == PERMANENT[name]["source_sha256"]
+    analysed = Analysed(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime())
+    assert analysed.encode(PERMANENT[name]["quality"]) == (TINY / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["car-128.aec", "two-tiles-30.aec"])
+def test_torch_decodes_a_permanent_file_to_its_pixels(name: str):
+    pytest.importorskip("torch")
+    from aecodec.cuda import TorchRuntime
+
+    pixels = decode((TINY / name).read_bytes(), TorchRuntime("cpu"), lambda found: load_decoder(find_by_id(found)))
+    assert digest(pixels) == PERMANENT[name]["pixels_sha256"]
+
+
+def test_the_permanent_files_hold_what_they_are_for():
+    headers = {name: unpack((TINY / name).read_bytes()) for name in PERMANENT}
+    assert len(headers["two-tiles-30.aec"][1]) == 2
+    assert headers["grey-100.aec"][0].grey
+    assert (headers["dot-100.aec"][0].width, headers["dot-100.aec"][0].height) == (1, 1)
+    assert {header.weights_id for header, _ in headers.values()} == {bytes.fromhex("11ddc256")}
+    assert len({PERMANENT[name]["pixels_sha256"] for name in PERMANENT}) == len(PERMANENT)
+
+
+def test_golden_files_are_not_written_again(tmp_path: Path):
+    script = tmp_path / "golden" / "make_files.py"
+    shutil.copytree(GOLDEN, script.parent)
+    before = {path: path.read_bytes() for path in script.parent.rglob("*") if path.is_file()}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1 and "for ever" in done.stderr
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
+@pytest.mark.parametrize("name", LANDED)
+def test_a_bundled_model_decodes_its_file_to_its_pixels(name: str):
+    assert digest(api.decode_pixels((BUNDLED / name).read_bytes())) == LANDED[name]["pixels_sha256"]
+
+
+@pytest.mark.parametrize("name", LANDED)
+def test_a_bundled_model_encodes_its_source_to_its_bytes(name: str):
+    fields = LANDED[name]
+    pixels = open_picture(PHOTOS / fields["source"]).pixels
+    if digest(pixels) not in {permanent["source_sha256"] for permanent in PERMANENT.values()}:
+        pytest.skip("this machine's JPEG decoder gives other pixels")
+    assert api.encode(pixels, fields["quality"], model=fields["model"]) == (BUNDLED / name).read_bytes()
+
+
+@pytest.mark.parametrize("model", sorted({fields["model"] for fields in LANDED.values()}))
+def test_golden_files_are_of_the_weights_that_are_bundled(model: str):
+    ids = {api.read_info((BUNDLED / name).read_bytes()).weights_id for name in LANDED if LANDED[name]["model"] == model}
+    assert ids == {find_by_name(model).weights_id.hex()}

@@ -1,0 +1,125 @@
+"""Imports go one way, heavy libraries stay in their rooms, and what should be light is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PHOTOS
+
+import aecodec
+
+PACKAGE = Path(aecodec.__file__).parent
+
+# From the bottom to the top; a module imports only from rows below its own. A sub-package is one room.
+ROWS = (
+    ("errors",),
+    ("limits",),
+    ("networks", "tiling", "files", "picture"),
+    ("bitstream", "rangecoder", "engine"),
+    ("entropy", "cuda"),
+    ("weights",),
+    ("transforms",),
+    ("codec",),
+    ("api",),
+    ("bench",),
+    ("train",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
+TORCH_ROOMS = ("train/", "cuda.py", "cli/model.py")  # the last one only looks whether there is one
+PIL_ROOMS = ("picture.py", "bench/")
+
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
+
+
+def room_of(file: str) -> str:
+    return file.split("/")[0].removesuffix(".py")
+
+
+def nodes(tree: ast.AST, *, type_checking: bool) -> Iterator[ast.AST]:
+    """Every node, with or without the bodies of `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        guarded = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        if guarded and not type_checking:
+            continue
+        yield node
+        yield from nodes(node, type_checking=type_checking)
+
+
+def imported(file: str, *, type_checking: bool = True) -> set[str]:
+    """Dotted names of the modules that a file imports anywhere, in functions too."""
+    names: set[str] = set()
+    for node in nodes(ast.parse((PACKAGE / file).read_text("utf-8")), type_checking=type_checking):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            if node.module == "aecodec":
+                names |= {f"aecodec.{alias.name}" for alias in node.names}
+            else:
+                names.add(str(node.module))
+    return names
+
+
+def test_the_walk_sees_the_package():
+    assert {"aecodec.engine", "numpy"} <= imported("entropy.py")
+    assert "torch" in imported("cuda.py")
+    assert "aecodec.picture" in imported("api.py"), "imports in functions count"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != "__init__.py"])
+def test_imports_go_down_only(file: str):
+    own = room_of(file)
+    assert own in RANK, "a new module has to take its place in ROWS"
+    for name in imported(file):
+        if not name.startswith("aecodec.") or name == "aecodec.__version__":
+            continue
+        room = name.split(".")[1]
+        assert RANK[room] < RANK[own] or (room == own and "/" in file), f"{file} imports {name}"
+
+
+@pytest.mark.parametrize(("library", "rooms"), [("torch", TORCH_ROOMS), ("PIL", PIL_ROOMS)])
+def test_heavy_libraries_stay_in_their_rooms(library: str, rooms: tuple[str, ...]):
+    users = {
+        file
+        for file in FILES
+        for name in imported(file, type_checking=False)
+        if name.split(".")[0] == library and not file.startswith(rooms)
+    }
+    assert users == set()
+
+
+def run(code: str, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_aecodec_and_its_help_load_no_library():
+    run(
+        "import sys, aecodec, aecodec.cli\n"
+        "assert aecodec.cli.run(['--help']) == 0 and aecodec.CorruptFile.exit_code == 3\n"
+        "heavy = {'numpy', 'PIL', 'torch', 'safetensors', 'constriction'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+
+def test_encode_decode_and_info_never_load_torch(tmp_path: Path):
+    run(
+        "import sys\n"
+        "from aecodec.cli import run\n"
+        "photo, out, back = sys.argv[1:]\n"
+        "assert run(['encode', photo, out, '--model', 'tiny', '-q', '20']) == 0\n"
+        "assert run(['info', out]) == 0\n"
+        "assert run(['decode', out, back]) == 0\n"
+        "assert 'numpy' in sys.modules and 'torch' not in sys.modules\n",
+        str(PHOTOS / "dog.jpg"),
+        str(tmp_path / "dog.aec"),
+        str(tmp_path / "dog.png"),
+    )
+    assert (tmp_path / "dog.png").stat().st_size > 0

@@ -1,0 +1,398 @@
+"""The float model: with rounding on it is the exported integer codec; it trains, and export makes its tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from aecodec.codec import Analysed  # noqa: E402
+from aecodec.codec import decode  # noqa: E402
+from aecodec.engine import FLOAT32_LIMIT  # noqa: E402
+from aecodec.engine import NumpyRuntime  # noqa: E402
+from aecodec.entropy import SCALE_COUNT  # noqa: E402
+from aecodec.entropy import TOTAL  # noqa: E402
+from aecodec.entropy import SymbolMeter  # noqa: E402
+from aecodec.entropy import encode_latent  # noqa: E402
+from aecodec.entropy import scale_of_index  # noqa: E402
+from aecodec.networks import paper  # noqa: E402
+from aecodec.networks import standard  # noqa: E402
+from aecodec.picture import open_picture  # noqa: E402
+from aecodec.train.export import Halves  # noqa: E402
+from aecodec.train.export import export  # noqa: E402
+from aecodec.train.export import wide_layers  # noqa: E402
+from aecodec.train.export import with_default_quality  # noqa: E402
+from aecodec.train.layers import Scale  # noqa: E402
+from aecodec.train.layers import straight_through  # noqa: E402
+from aecodec.train.model import CONFIGS  # noqa: E402
+from aecodec.train.model import KNOTS  # noqa: E402
+from aecodec.train.model import AutoEncoder  # noqa: E402
+from aecodec.train.model import Coded  # noqa: E402
+from aecodec.train.model import at_quality  # noqa: E402
+from aecodec.transforms import analyse  # noqa: E402
+from aecodec.transforms import apply_gain  # noqa: E402
+from aecodec.weights import DecoderHalf  # noqa: E402
+from aecodec.weights import EncoderHalf  # noqa: E402
+
+RUNTIME = NumpyRuntime()
+STEPS = np.array([0, 77, 255])  # quality steps of the three pictures
+NAMES = ("car", "church", "mountain")
+
+
+def pictures() -> np.ndarray:
+    """Three pieces of photographs, uint8 [3, 64, 96, 3]."""
+    return np.stack([open_picture(PHOTOS / f"{name}.jpg").pixels[60:124, 60:156] for name in NAMES])
+
+
+def tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+def small_model(name: str) -> AutoEncoder:
+    """An untrained model whose every part has something to do: no bias is zero, no symbol always the same."""
+    torch.manual_seed(3)
+    shape = standard(16, 1, 1, entropy_width=16) if name == "standard" else paper()
+    model = AutoEncoder(CONFIGS[name], shape)
+    with torch.no_grad():
+        for module in model.modules():
+            if hasattr(module, "bias"):
+                module.bias += torch.randn_like(module.bias) * 0.05
+        for knots, spread in ((model.hyper_mean, 1.0), (model.feature_bias, 1.0), (model.log_inverse_gain, 0.2)):
+            knots += torch.randn_like(knots) * spread
+        model.get_submodule("hyper_analysis.2").weight.mul_(80)
+        if name == "paper":
+            for part in (model.analysis, model.synthesis):
+                for module in part.modules():
+                    if hasattr(module, "weight"):
+                        module.weight *= 1.6
+    model.calibrate(tensor(pictures()), torch.tensor([0.1, 0.5, 0.9]))
+    return model
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A float model with rounding on and what was exported from it."""
+
+    model: AutoEncoder
+    halves: Halves
+    encoder: EncoderHalf
+    decoder: DecoderHalf
+
+
+@pytest.fixture(scope="module", params=["standard", "paper"])
+def pair(request: pytest.FixtureRequest) -> Pair:
+    model = small_model(request.param)
+    halves = export(model, pictures())
+    model.set_rounding(True)
+    return Pair(model, halves, *halves.parsed())
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.symbols: list[np.ndarray] = []
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        self.symbols.append(symbols)
+
+
+def integers(x: Tensor, scale: float | Tensor) -> np.ndarray:
+    """Values of a grid [B, C, H, W] as integers [B, H, W, C]; they must lie on it exactly."""
+    values = (x * scale).permute(0, 2, 3, 1).detach().numpy()
+    assert np.array_equal(values, np.round(values)), "not on the grid"
+    return values
+
+
+def raw_latent(pair: Pair) -> np.ndarray:
+    return analyse(pair.encoder.analysis, RUNTIME, pictures())
+
+
+def code(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Latent, decoded latent and features of the pictures, by the integers."""
+    latent = apply_gain(pair.encoder, raw_latent(pair), STEPS)
+    sinks = [Recorder() for _ in STEPS]
+    entropy = pair.decoder.entropy
+    decoded, features = encode_latent(entropy, pair.encoder.hyper_analysis, RUNTIME, latent, STEPS, sinks)
+    assert all(np.ptp(symbols) > 0 for sink in sinks for symbols in sink.symbols), "every part codes something"
+    return latent, decoded, features
+
+
+# The float model with rounding is the integer engine, part by part and as a whole.
+
+
+@torch.no_grad()
+def test_analysis_with_rounding_is_the_exported_one(pair: Pair):
+    raw = raw_latent(pair)
+    assert raw.std() > 50
+    scale = pair.model.analysis.output_scale.value
+    assert np.array_equal(integers(pair.model.latent(tensor(pictures())), scale), raw)
+
+
+@torch.no_grad()
+def test_entropy_networks_with_rounding_are_the_exported_ones(pair: Pair):
+    """The same latents in, the same decoded latents and features out: so every symbol and mean was the same."""
+    latent, decoded, features = code(pair)
+    x = torch.from_numpy(latent).permute(0, 3, 1, 2).float() / 64
+    quality = torch.from_numpy(STEPS).float() / 255
+    got, seen, _, _ = pair.model.code_latent(x, quality, noise=False)
+    assert features.std() > 5 and decoded.std() > 50
+    assert np.array_equal(integers(seen, pair.model.latent_scale.value), features)
+    assert np.array_equal(integers(got, 64), decoded)
+
+
+@torch.no_grad()
+def test_synthesis_with_rounding_is_the_exported_one(pair: Pair):
+    _, decoded, features = code(pair)
+    rng = np.random.default_rng(2)
+    model, network = pair.model, pair.decoder.synthesis
+    seen = rng.integers(-700, 700, decoded.shape)
+    x = torch.from_numpy(seen).permute(0, 3, 1, 2).float() / model.synthesis_scale.value
+    side = torch.from_numpy(features).permute(0, 3, 1, 2).float() / model.latent_scale.value
+    out = RUNTIME.run(network, seen, features)
+    assert out.std() > 20
+    assert np.array_equal(integers(model.synthesis(x, side), model.synthesis.output_scale.value), out)
+
+
+@torch.no_grad()
+def test_the_whole_model_with_rounding_gives_the_codecs_pixels(pair: Pair):
+    """Through files. Only the gains differ, of which the integers keep twenty bits: rarely a value rounds apart."""
+    quality = torch.from_numpy(STEPS).float() / 255
+    coded = pair.model(tensor(pictures()), quality, noise=False)
+    expected = (coded.reconstruction * 255 + 0.5).floor().clamp(0, 255).permute(0, 2, 3, 1).numpy()
+    for pixels, step, float_pixels in zip(pictures(), STEPS.tolist(), expected, strict=True):
+        data = Analysed(pixels, pair.encoder, pair.decoder, RUNTIME).encode(step)
+        out = decode(data, RUNTIME, lambda _: pair.decoder)
+        assert out.std() > 2
+        assert (out != float_pixels).mean() < 0.05
+        assert np.abs(out - float_pixels).max() <= 1
+
+
+@torch.no_grad()
+def test_estimated_bits_are_those_of_gaussian_tables(pair: Pair):
+    latent, _, _ = code(pair)
+    encoder, decoder = export(pair.model, []).parsed()
+    meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
+    encode_latent(decoder.entropy, encoder.hyper_analysis, RUNTIME, latent, STEPS, meters)
+    quality = torch.from_numpy(STEPS).float() / 255
+    coded = pair.model(tensor(pictures()), quality, noise=False)
+    estimated = (coded.bits + coded.hyper_bits).numpy()
+    assert np.array([meter.bits for meter in meters]) == pytest.approx(estimated, rel=0.03)
+
+
+@torch.no_grad()
+def test_rounding_after_calibration_costs_little(pair: Pair):
+    quality = torch.from_numpy(STEPS).float() / 255
+    with_rounding = pair.model(tensor(pictures()), quality, noise=False).reconstruction
+    pair.model.set_rounding(False)
+    try:
+        without = pair.model(tensor(pictures()), quality, noise=False).reconstruction
+    finally:
+        pair.model.set_rounding(True)
+    assert 0 < 255 * (with_rounding - without).abs().mean() < 2
+
+
+def test_calibration_settles_every_scale_on_a_power_of_two(pair: Pair):
+    scales = [module for module in pair.model.modules() if isinstance(module, Scale)]
+    assert len(scales) > 20
+    for scale in scales:
+        exponents = scale.value.log2()
+        assert torch.equal(exponents, exponents.round()) and (scale.value <= scale.largest).all()
+    assert float(pair.model.latent_scale.value) <= 64, "a latent has no finer grid than 1/64"
+
+
+@pytest.mark.parametrize("bias", [0.0, 1e-6, 3.0])
+@pytest.mark.parametrize("weight", [0.0, 1e-9, 1e-4])
+def test_a_channel_that_has_died_keeps_its_layer_in_float32(bias: float, weight: float):
+    """Its weights must not be blown up to eight bits at the price of a bias, or rounding constant, of thirty."""
+    model = small_model("standard")
+    layer = model.get_submodule("synthesis.2.1")
+    with torch.no_grad():
+        layer.weight[5], layer.bias[5] = weight, bias
+    halves = export(model, [])
+    network = halves.parsed()[1].synthesis
+    assert not [line for line in wide_layers(*halves.parsed()) if line.startswith("synthesis")]
+    rng = np.random.default_rng(0)
+    seen, side = rng.integers(-700, 700, (1, 4, 4, 16)), rng.integers(-700, 700, (1, 4, 4, 32))
+    model.set_rounding(True)
+    x, features = (torch.from_numpy(values).permute(0, 3, 1, 2).float() for values in (seen, side))
+    out = model.synthesis(x / model.synthesis_scale.value, features / model.latent_scale.value)
+    assert np.array_equal(integers(out, model.synthesis.output_scale.value), RUNTIME.run(network, seen, side))
+
+
+@pytest.mark.parametrize("value", [1.0, 64.0, 2.0**14, 0.25])
+def test_straight_through_is_exactly_the_rounded_value_and_passes_the_gradient(value: float):
+    """x + (rounded - x) must not lose a bit: what follows counts on the grid."""
+    x = torch.cat([torch.randn(10_000) * 10.0**power for power in range(-3, 5)]) / value
+    x.requires_grad_()
+    rounded = torch.floor(x * value + 0.5).clamp(-1024, 1023) / value
+    out = straight_through(x, rounded)
+    assert torch.equal(out, rounded)
+    out.sum().backward()
+    assert torch.equal(x.grad, torch.ones_like(x))
+
+
+# Training
+
+
+def crops(count: int) -> Tensor:
+    photo = open_picture(PHOTOS / "church.jpg").pixels
+    return tensor(np.stack([photo[16 * n : 16 * n + 64, 20 * n : 20 * n + 64] for n in range(count)]))
+
+
+@pytest.mark.parametrize(("name", "rounding"), [("standard", False), ("standard", True), ("paper", False)])
+def test_the_loss_falls_in_a_few_steps(name: str, rounding: bool):
+    model = small_model(name)
+    model.set_rounding(rounding)
+    torch.manual_seed(0)
+    x, quality = crops(4), torch.tensor([0.1, 0.4, 0.7, 1.0])
+    optimiser = torch.optim.Adam(model.parameters(), 2e-3)
+    losses = []
+    for _ in range(12):
+        loss = model.loss(x, quality, model(x, quality, noise=True), 1.0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(math.isfinite(loss) for loss in losses)
+
+
+@pytest.mark.parametrize("rounding", [False, True])
+@pytest.mark.parametrize("name", ["standard", "paper"])
+def test_every_parameter_gets_a_gradient(name: str, rounding: bool):
+    """At every knot of quality, too: the qualities lie between all of them."""
+    model = small_model(name)
+    model.set_rounding(rounding)
+    torch.manual_seed(0)
+    quality = torch.tensor([0.1, 0.4, 0.6, 0.9])
+    x = crops(4)
+    model.loss(x, quality, model(x, quality, noise=True), 1.0).backward()
+    for path, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), path
+        assert (parameter.grad != 0).any(), path
+    for knots in (model.log_gain, model.log_inverse_gain, model.hyper_mean, model.hyper_index, model.feature_bias):
+        assert knots.shape[0] == KNOTS and (knots.grad != 0).any(1).all()
+
+
+def test_a_plain_auto_encoder_does_not_quantise():
+    """As the paper trains it: with `plain` the synthesis sees the latent itself."""
+    model = small_model("paper")
+    x, quality = crops(2), torch.tensor([0.0, 0.0])
+    plain = model(x, quality, noise=False, plain=True).reconstruction
+    latent = model.latent(x)
+    gain, inverse = (at_quality(knots, quality).exp() for knots in (model.log_gain, model.log_inverse_gain))
+    direct = model.picture(latent * inverse, model.code_latent(latent * gain, quality, noise=False)[1])
+    assert torch.allclose(plain, direct, atol=1e-5)
+    assert not torch.allclose(plain, model(x, quality, noise=False).reconstruction, atol=1e-3)
+
+
+def test_loss_by_hand():
+    """Rate plus lambda times distortion, over the root of lambda, a tenth; lambda geometric in quality."""
+    x = torch.zeros(2, 3, 8, 8)
+    quality = torch.tensor([0.0, 1.0])
+    coded = Coded(torch.full_like(x, 0.1), bits=torch.tensor([64.0, 128.0]), hyper_bits=torch.tensor([0.0, 64.0]))
+    low, high = CONFIGS["standard"].lambda_range
+
+    def by_hand(bits: float, weight: float, distortion: float) -> float:
+        return (0.5 * bits / 64 + weight * distortion) / math.sqrt(weight) / 10
+
+    for name, distortion in (("standard", 255**2 * 0.01), ("paper", 16 * 255 * 0.1)):
+        expected = (by_hand(64, low, distortion) + by_hand(192, high, distortion)) / 2
+        assert float(small_model(name).loss(x, quality, coded, 0.5)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_quality_functions_are_linear_between_knots():
+    knots = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [4.0, 5.0], [-2.0, 5.0]])
+    quality = torch.tensor([0.0, 0.125, 0.25, 0.375, 0.75, 0.875, 1.0])
+    out = at_quality(knots, quality)
+    assert out.shape == (7, 2, 1, 1)
+    assert out[:, 0, 0, 0].tolist() == [0.0, 0.5, 1.0, 2.5, 4.0, 1.0, -2.0]
+    assert (out[:, 1] == 5).all()
+
+
+# Export
+
+
+def test_export_is_repeatable_and_does_not_depend_on_the_mode(pair: Pair):
+    assert export(pair.model, pictures()) == pair.halves
+    pair.model.set_rounding(False)
+    try:
+        assert export(pair.model, pictures()) == pair.halves
+    finally:
+        pair.model.set_rounding(True)
+
+
+def test_another_default_quality_leaves_the_decoder_and_its_id(pair: Pair):
+    other = with_default_quality(pair.model, pair.halves, 55)
+    assert other.decoder == pair.halves.decoder and other.weights_id == pair.halves.weights_id
+    assert (other.parsed()[0].default_quality, pair.encoder.default_quality) == (55, 128)
+
+
+def test_gains_over_quality():
+    """Gain rises with quality as trained, the inverse falls, and their product is what it was in the model."""
+    model = small_model("standard")
+    with torch.no_grad():
+        model.log_inverse_gain.zero_()
+    encoder, decoder = export(model, []).parsed()
+    assert (np.diff(encoder.gain, axis=0) > 0).all() and (np.diff(decoder.inverse_gain, axis=0) < 0).all()
+    for table in (encoder.gain, decoder.inverse_gain):
+        assert 2**19 <= table.max() <= 2**20 and table.min() > 2**10, "enough bits at every quality"
+    product = encoder.gain * 2.0**-encoder.gain_shift * decoder.inverse_gain * 2.0**-decoder.inverse_shift
+    scales = float(model.synthesis_scale.value / model.analysis.output_scale.value)
+    assert product == pytest.approx(np.full((256, 16), scales), rel=1e-4)
+
+
+def test_quality_tables_pass_through_the_knots():
+    model = small_model("standard")
+    _, decoder = export(model, []).parsed()
+    entropy = decoder.entropy
+    for step, knot in ((0, 0), (255, KNOTS - 1)):
+        means = model.hyper_mean[knot].detach().numpy()
+        assert entropy.hyper_mean[step] == pytest.approx(means * 64, abs=0.51)
+        bias = model.feature_bias[knot].detach().numpy() * float(model.latent_scale.value)
+        assert entropy.feature_bias[step] == pytest.approx(bias, abs=0.51)
+    assert (entropy.hyper_index == 12).all()
+
+
+def test_tables_without_pictures_are_gaussians():
+    _, decoder = export(small_model("standard"), []).parsed()
+    for index, table in enumerate(decoder.entropy.tables.frequencies):
+        support = len(table) // 2 - 1
+        symbols, scale = np.arange(-support, support + 1), float(scale_of_index(index)) * math.sqrt(2)
+        expected = np.array([math.erf((k + 0.5) / scale) - math.erf((k - 0.5) / scale) for k in symbols]) / 2
+        assert table[:-1] / TOTAL == pytest.approx(expected, abs=1e-4)
+        assert np.array_equal(table[:support], table[support + 1 : -1][::-1]), "even in sign"
+        assert (np.diff(table[: support + 1]) >= 0).all() and table.sum() == TOTAL and table.min() >= 1
+    assert len(decoder.entropy.tables.frequencies) == SCALE_COUNT
+
+
+def test_tables_counted_on_pictures_code_them_in_fewer_bits(pair: Pair):
+    latent, _, _ = code(pair)
+    bits = []
+    for pieces in ([], list(pictures())):
+        encoder, decoder = export(pair.model, pieces).parsed()
+        meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
+        encode_latent(decoder.entropy, encoder.hyper_analysis, RUNTIME, latent, STEPS, meters)
+        bits.append(sum(meter.bits for meter in meters))
+    assert bits[1] < 0.9 * bits[0]
+
+
+def test_every_exported_layer_is_exact_in_float32(pair: Pair):
+    """Untrained weights fill their width and are the worst case: their scales give way."""
+    assert wide_layers(pair.encoder, pair.decoder) == []
+    for network in (pair.encoder.analysis, pair.decoder.synthesis, *pair.decoder.entropy.context):
+        assert max(network.bounds.values()) < FLOAT32_LIMIT
+    assert max(pair.decoder.entropy.context[1].bounds.values()) > FLOAT32_LIMIT / 4, "and no more than they have to"
+
+
+def test_layers_that_are_not_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
+    """The permanent test network has three."""
+    named = wide_layers(*tiny)
+    assert [line.split()[0] for line in named] == ["context1.0", "context2.0", "context3.0"]
+    assert all("(2^24." in line for line in named)

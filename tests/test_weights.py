@@ -1,0 +1,266 @@
+"""Weights: found by name, id and file in the order of the search path; whatever is damaged is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from safetensors.numpy import load
+from safetensors.numpy import save
+
+from aecodec import weights
+from aecodec.errors import AecError
+from aecodec.errors import UnknownWeights
+from aecodec.networks import standard
+from aecodec.weights import MANIFEST
+from aecodec.weights import SEARCH_PATH
+from aecodec.weights import Entry
+from aecodec.weights import add_entry
+from aecodec.weights import entries_of
+from aecodec.weights import find_by_file
+from aecodec.weights import find_by_id
+from aecodec.weights import find_by_name
+from aecodec.weights import folders
+from aecodec.weights import load_decoder
+from aecodec.weights import load_encoder
+from aecodec.weights import parse_decoder
+from aecodec.weights import parse_encoder
+
+TINY = GOLDEN / "tiny"
+TINY_ID = bytes.fromhex("11ddc256")  # for ever
+FILES = {"decoder": "tiny.decoder.safetensors", "encoder": "tiny.encoder.safetensors"}
+LOADERS: dict[str, Callable[[Entry], object]] = {"decoder": load_decoder, "encoder": load_encoder}
+EACH_HALF = pytest.mark.parametrize("half", FILES)
+
+Edit = Callable[[dict[str, np.ndarray], dict[str, Any]], object]  # of a half's tensors and its description
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the tiny network's folder."""
+    return Path(shutil.copytree(TINY, tmp_path / "copy"))
+
+
+def the_entry(folder: Path) -> Entry:
+    (entry,) = entries_of(folder)
+    return entry
+
+
+def change_manifest(folder: Path, **fields: Any) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    content["models"][0] |= fields
+    (folder / MANIFEST).write_text(json.dumps(content))
+
+
+def edited(half: str, edit: Edit) -> bytes:
+    """The bytes of a half of the tiny network after `edit`."""
+    data = (TINY / FILES[half]).read_bytes()
+    tensors = load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description = json.loads(header["__metadata__"]["description"])
+    edit(tensors, description)
+    return save(tensors, {"description": json.dumps(description)})
+
+
+def parse(half: str, data: bytes) -> object:
+    return parse_decoder(data, TINY_ID, "here") if half == "decoder" else parse_encoder(data, "here")
+
+
+# Finding
+
+
+def test_the_tiny_network_is_what_it_always_was():
+    entry = the_entry(TINY)
+    assert (entry.name, entry.weights_id) == ("tiny", TINY_ID)
+    decoder, encoder = load_decoder(entry), load_encoder(entry)
+    shape = standard(16, 1, 1, entropy_width=16)
+    assert decoder.weights_id == TINY_ID
+    assert (decoder.synthesis.layers, encoder.analysis.layers) == (shape.synthesis, shape.analysis)
+    assert tuple(network.layers for network in decoder.entropy.context) == shape.context
+    assert decoder.inverse_gain.shape == encoder.gain.shape == (256, 16)
+
+
+def test_found_by_name_id_and_either_file():
+    expected = the_entry(TINY)
+    assert find_by_name("tiny") == find_by_id(TINY_ID) == expected
+    assert find_by_file(TINY / FILES["decoder"]) == find_by_file(TINY / FILES["encoder"]) == expected
+
+
+def test_a_name_that_is_not_there_names_those_that_are():
+    with pytest.raises(UnknownWeights, match=r"no model named 'huge' on the search path \(known: .*tiny"):
+        find_by_name("huge")
+
+
+def test_an_id_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(UnknownWeights, match=r"needs weights 00c0ffee.*11ddc256 \(tiny\).*AECODEC_WEIGHTS") as caught:
+        find_by_id(bytes.fromhex("00c0ffee"))
+    assert caught.value.exit_code == 4
+
+
+def test_without_any_weights_none_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(weights, "folders", lambda: [tmp_path])
+    with pytest.raises(UnknownWeights, match=r"known: none"):
+        find_by_name("standard")
+    with pytest.raises(UnknownWeights, match=r"known: none"):
+        find_by_id(TINY_ID)
+
+
+@pytest.mark.parametrize("name", ["other.safetensors", MANIFEST])
+def test_a_file_that_no_manifest_lists_is_refused(folder: Path, name: str):
+    with pytest.raises(UnknownWeights, match=r"not listed in a manifest\.json beside it"):
+        find_by_file(folder / name)
+    with pytest.raises(UnknownWeights, match=r"not listed"):
+        find_by_file(folder.parent / FILES["decoder"])
+
+
+def test_the_search_path_is_looked_through_in_order(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):
+    second = Path(shutil.copytree(folder, tmp_path / "second"))
+    empty = tmp_path / "nothing here"
+    parts = [str(empty), "", str(second), str(folder)]
+    monkeypatch.setenv(SEARCH_PATH, os.pathsep.join(parts))
+    assert folders()[-3:] == [empty, second, folder]
+    assert find_by_name("tiny").folder == find_by_id(TINY_ID).folder == second
+    monkeypatch.setenv(SEARCH_PATH, os.pathsep.join(reversed(parts)))
+    assert find_by_name("tiny").folder == find_by_id(TINY_ID).folder == folder
+
+
+def test_bundled_weights_come_first_and_need_no_variable(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):
+    """Installed they lie in the package, in a checkout beside it; the package's own win."""
+    monkeypatch.setattr(weights, "__file__", str(tmp_path / "project" / "aecodec" / "weights.py"))
+    monkeypatch.setenv(SEARCH_PATH, str(folder))
+    assert folders() == [folder]
+    beside = Path(shutil.copytree(folder, tmp_path / "project" / "weights"))
+    assert folders() == [beside, folder]
+    assert find_by_name("tiny").folder == beside
+    inside = Path(shutil.copytree(folder, tmp_path / "project" / "aecodec" / "bundled"))
+    assert folders() == [inside, folder]
+    monkeypatch.delenv(SEARCH_PATH)
+    assert folders() == [inside]
+
+
+# Damage
+
+
+@EACH_HALF
+@pytest.mark.parametrize("place", [0.0, 0.001, 0.3, 0.7, 1.0])
+def test_a_flipped_bit_anywhere_is_refused(folder: Path, half: str, place: float):
+    path = folder / FILES[half]
+    data = bytearray(path.read_bytes())
+    data[int(place * (len(data) - 1))] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(UnknownWeights, match=rf"{FILES[half]}: damaged, its hash"):
+        LOADERS[half](the_entry(folder))
+
+
+@EACH_HALF
+def test_a_half_cut_short_or_missing_is_refused(folder: Path, half: str):
+    path = folder / FILES[half]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UnknownWeights, match="damaged"):
+        LOADERS[half](the_entry(folder))
+    path.unlink()
+    with pytest.raises(UnknownWeights, match=rf"{FILES[half]}: No such file or directory"):
+        LOADERS[half](the_entry(folder))
+
+
+def test_an_id_that_is_not_the_decoders_is_refused(folder: Path):
+    change_manifest(folder, id="11ddc257")
+    with pytest.raises(UnknownWeights, match=r"damaged, its hash does not begin with 11ddc257"):
+        load_decoder(the_entry(folder))
+
+
+def test_one_half_in_the_place_of_the_other_is_refused(folder: Path):
+    data = (folder / FILES["decoder"]).read_bytes()
+    (folder / FILES["encoder"]).write_bytes(data)
+    change_manifest(folder, encoder={"file": FILES["encoder"], "sha256": hashlib.sha256(data).hexdigest()})
+    with pytest.raises(UnknownWeights, match="not weights of this version"):
+        load_encoder(the_entry(folder))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe{}"),
+        *(b'{"models": 5}', b'{"models": [5]}', b'{"models": [{}]}', b'{"models": [null]}', b'{"models": {"a": 1}}'),
+        b'{"models": [{"name": "x", "id": "zz", "decoder": {"file": "d"}, "encoder": {"file": "e", "sha256": ""}}]}',
+        b'{"models": [{"name": "x", "id": 12, "decoder": {"file": "d"}, "encoder": {"file": "e", "sha256": ""}}]}',
+        b'{"models": [{"name": "x", "id": "00c0ffee", "decoder": "d", "encoder": {"file": "e", "sha256": ""}}]}',
+    ],
+)
+def test_a_damaged_manifest_is_refused_by_its_name(folder: Path, content: bytes):
+    (folder / MANIFEST).write_bytes(content)
+    with pytest.raises(UnknownWeights, match=rf"{re.escape(str(folder / MANIFEST))}: not a weights manifest"):
+        entries_of(folder)
+
+
+def change_tensor(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
+    return lambda tensors, description: tensors.update({name: change(tensors[name])})
+
+
+DAMAGED: dict[str, tuple[str, Edit]] = {
+    "no tensor": ("decoder", lambda tensors, description: tensors.pop("inverse_gain")),
+    "no description": ("encoder", lambda tensors, description: description.clear()),
+    "no network": ("decoder", lambda tensors, description: description["networks"].pop("context2")),
+    "unknown layer": (
+        "decoder",
+        lambda tensors, description: description["networks"]["synthesis"]["layers"][0].update(layer="Dense"),
+    ),
+    "other shape": ("encoder", change_tensor("gain", lambda gain: gain[:255])),
+    "wide weights": ("decoder", change_tensor("synthesis.0.weight", lambda weight: weight.astype(np.int16))),
+    "turned weights": ("decoder", change_tensor("synthesis.0.weight", lambda weight: weight.T.copy())),
+    "sums over 2^52": ("decoder", change_tensor("synthesis.0.bias", lambda bias: bias.astype(np.int64) + (1 << 53))),
+    "short list of tables": ("decoder", change_tensor("tables.supports", lambda supports: supports[:-1])),
+    "tables of other sizes": ("decoder", change_tensor("tables.supports", lambda supports: supports[::-1].copy())),
+    "a table that does not add up": ("decoder", change_tensor("tables.frequencies", lambda table: table + 1)),
+    "a hyper index without a table": ("decoder", change_tensor("hyper_index", lambda index: index + 64)),
+    "a scale index without a table": ("decoder", change_tensor("context2.2.high", lambda high: high + 1)),
+    "a scale index below all tables": ("decoder", change_tensor("context3.2.low", lambda low: low - 1)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_wrong_contents_are_refused_when_they_are_read(name: str):
+    half, edit = DAMAGED[name]
+    assert parse(half, edited(half, lambda tensors, description: None))
+    with pytest.raises(UnknownWeights, match="here: not weights of this version"):
+        parse(half, edited(half, edit))
+
+
+@EACH_HALF
+@pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\xff" * 64, b"not safetensors at all, and long enough"])
+def test_bytes_of_another_kind_are_refused(half: str, data: bytes):
+    with pytest.raises(UnknownWeights, match="here: not weights of this version"):
+        parse(half, data)
+
+
+# Writing
+
+
+def fields(name: str, weights_id: str) -> dict[str, Any]:
+    encoder = {"file": f"{name}.encoder.safetensors", "sha256": "0" * 64}
+    return {"name": name, "id": weights_id, "decoder": {"file": f"{name}.decoder.safetensors"}, "encoder": encoder}
+
+
+def test_a_new_entry_replaces_its_name_and_leaves_the_others(tmp_path: Path):
+    for name, weights_id in (("b", "00000001"), ("a", "00000002"), ("b", "00000003")):
+        add_entry(tmp_path, fields(name, weights_id) | {"recipe": f"of {weights_id}"})
+    entries = entries_of(tmp_path)
+    assert [(entry.name, entry.weights_id.hex()) for entry in entries] == [("a", "00000002"), ("b", "00000003")]
+    assert [entry.details["recipe"] for entry in entries] == ["of 00000002", "of 00000003"]
+    assert find_by_file(tmp_path / "a.encoder.safetensors").name == "a"
+
+
+def test_a_damaged_manifest_is_not_written_over(tmp_path: Path):
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(AecError):
+        add_entry(tmp_path, fields("a", "00000001"))
+    assert (tmp_path / MANIFEST).read_text() == "{"
