@@ -131,31 +131,43 @@ def known() -> Iterator[Entry]:
 
 def find_by_name(name: str) -> Entry:
     """The first model of that name. Raises UnknownWeights naming those there are."""
-    entries = list(known())
-    for entry in entries:
+    others = set()
+    for entry in known():
         if entry.name == name:
             return entry
-    names = ", ".join(sorted({entry.name for entry in entries})) or "none"
+        others.add(entry.name)
+    names = ", ".join(sorted(others)) or "none"
     message = f"no model named {name!r} on the search path (known: {names})"
     raise UnknownWeights(message)
 
 
 def find_by_file(path: Path) -> Entry:
-    """The model that a weights file (either half) belongs to, by the manifest beside it."""
+    """The model that a weights file (either half) belongs to, by the manifest beside it; or a folder's only model.
+
+    Raises UnknownWeights.
+    """
+    if path.is_dir():
+        entries = entries_of(path)
+        if len(entries) == 1:
+            return entries[0]
+        message = f"{path}: holds {len(entries)} models by its {MANIFEST}; name one of their files"
+        raise UnknownWeights(message)
     for entry in entries_of(path.parent):
         if path.name in (entry.decoder_file, entry.encoder_file):
             return entry
-    message = f"{path}: not listed in a {MANIFEST} beside it"
+    missing = "no such file" if not path.exists() else f"not listed in a {MANIFEST} beside it"
+    message = f"{path}: {missing}"
     raise UnknownWeights(message)
 
 
 def find_by_id(weights_id: bytes) -> Entry:
     """The model that a file names. Raises UnknownWeights naming the id and those that are known."""
-    entries = list(known())
-    for entry in entries:
+    others = []
+    for entry in known():
         if entry.weights_id == weights_id:
             return entry
-    have = ", ".join(f"{entry.weights_id.hex()} ({entry.name})" for entry in entries) or "none"
+        others.append(f"{entry.weights_id.hex()} ({entry.name})")
+    have = ", ".join(others) or "none"
     message = f"needs weights {weights_id.hex()}, which are not on the search path (known: {have}); see {SEARCH_PATH}"
     raise UnknownWeights(message)
 

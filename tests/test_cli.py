@@ -487,6 +487,10 @@ def test_in_place_is_refused(tmp_path: Path, picture: Path, refused: Refused) ->
     assert "is the input itself" in refused(1, "decode", picture, picture)
 
 
+def test_output_named_like_a_picture_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    assert "named like a picture" in refused(2, "encode", picture, tmp_path / "new.jpg", "--model", "tiny")
+
+
 @posix_only
 def test_in_place_through_a_link_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
     (tmp_path / "link.aec").symlink_to(picture)

@@ -102,8 +102,6 @@ def test_a_bundled_model_decodes_its_file_to_its_pixels(name: str):
 def test_a_bundled_model_encodes_its_source_to_its_bytes(name: str):
     fields = LANDED[name]
     pixels = open_picture(PHOTOS / fields["source"]).pixels
-    if digest(pixels) not in {permanent["source_sha256"] for permanent in PERMANENT.values()}:
-        pytest.skip("this machine's JPEG decoder gives other pixels")
     assert api.encode(pixels, fields["quality"], model=fields["model"]) == (BUNDLED / name).read_bytes()
 
 

@@ -116,10 +116,20 @@ def test_without_any_weights_none_are_known(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("name", ["other.safetensors", MANIFEST])
 def test_a_file_that_no_manifest_lists_is_refused(folder: Path, name: str):
+    (folder / name).touch()
     with pytest.raises(UnknownWeights, match=r"not listed in a manifest\.json beside it"):
         find_by_file(folder / name)
-    with pytest.raises(UnknownWeights, match=r"not listed"):
+
+
+def test_a_file_that_is_not_there_is_refused(folder: Path):
+    with pytest.raises(UnknownWeights, match=r"no such file"):
         find_by_file(folder.parent / FILES["decoder"])
+
+
+def test_a_folder_stands_for_its_only_model(folder: Path):
+    assert find_by_file(folder).weights_id == TINY_ID
+    with pytest.raises(UnknownWeights, match=r"holds 0 models"):
+        find_by_file(folder.parent)
 
 
 def test_the_search_path_is_looked_through_in_order(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):

@@ -50,12 +50,12 @@ def cli(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and leaves the process: every error is one line on stderr and an exit code."""
+    warnings.simplefilter("ignore")  # what concerns the user is told by notices, one line each
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0; 1 input, output, limit; 2 usage; 3 damaged `.aec`; 4 other weights or reader; 130 interrupted."""
-    warnings.simplefilter("ignore")  # what concerns the user is told by notices, one line each
     try:
         result: Any = cli.main(arguments, prog_name="aecodec", standalone_mode=False)
     except click.ClickException as error:

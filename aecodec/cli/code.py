@@ -14,6 +14,7 @@ from aecodec.errors import AecError
 from aecodec.errors import OutputError
 from aecodec.limits import MAX_PIXELS
 
+PICTURE_NAMES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 REACHED = 0.97  # a target size counts as reached from this share on
 
 
@@ -76,6 +77,8 @@ def encode(
     from aecodec.picture import open_picture
 
     refuse_same(source, target)
+    if target.suffix.lower() in PICTURE_NAMES and not target.is_dir():
+        raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.")
     picture = open_picture(source)
     for notice in picture.notices:
         say(f"{source}: {notice}")
