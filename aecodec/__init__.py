@@ -18,8 +18,8 @@ _HOMES = {
     "encode": "api",
     "decode": "api",
     "decode_pixels": "api",
-    "read_info": "api",
-    "Info": "api",
+    "read_info": "info",
+    "Info": "info",
     "AecError": "errors",
     "InputError": "errors",
     "OutputError": "errors",
@@ -34,11 +34,9 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
-    from aecodec.api import Info as Info
     from aecodec.api import decode as decode
     from aecodec.api import decode_pixels as decode_pixels
     from aecodec.api import encode as encode
-    from aecodec.api import read_info as read_info
     from aecodec.errors import AecError as AecError
     from aecodec.errors import CorruptFile as CorruptFile
     from aecodec.errors import HeaderLimitExceeded as HeaderLimitExceeded
@@ -48,6 +46,8 @@ if TYPE_CHECKING:
     from aecodec.errors import OutputError as OutputError
     from aecodec.errors import UnknownWeights as UnknownWeights
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion
+    from aecodec.info import Info as Info
+    from aecodec.info import read_info as read_info
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral
 from numbers import Real
@@ -12,39 +11,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aecodec import codec
-from aecodec import weights as stored
-from aecodec.bitstream import VERSION
-from aecodec.bitstream import read_header
+from aecodec import manifest
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import InputError
-from aecodec.errors import UnknownWeights
+from aecodec.info import QUALITY_MAXIMUM
+from aecodec.info import Buffer
+from aecodec.info import as_bytes
 from aecodec.limits import MAX_PIXELS
-from aecodec.tiling import tile_count
+from aecodec.weights import DecoderHalf
+from aecodec.weights import load_decoder
+from aecodec.weights import load_encoder
 
 if TYPE_CHECKING:
     from PIL import Image
 
-QUALITY_MAXIMUM = 100
-Buffer = bytes | bytearray | memoryview
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a file's header says. `quality` 0..100; `model` is None where the weights are not on the search path."""
-
-    version: int
-    width: int
-    height: int
-    mode: str
-    quality: float
-    quality_index: int
-    model: str | None
-    weights_id: str
-    tiles: int
-    size_bytes: int
-    bits_per_pixel: float
 
 
 def encode(
@@ -74,10 +56,10 @@ def encode(
     if target_size is not None and not isinstance(target_size, Integral):
         message = f"target size {target_size!r} is not a whole number of bytes"
         raise AecError(message)
-    entry = stored.find_by_file(Path(weights)) if weights is not None else stored.find_by_name(model)
-    encoder = stored.load_encoder(entry)
+    entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
+    encoder = load_encoder(entry)
     step = encoder.default_quality if quality is None else quality_step(quality)
-    analysed = codec.Analysed(_pixels(image), encoder, stored.load_decoder(entry), runtime(device))
+    analysed = codec.Analysed(_pixels(image), encoder, load_decoder(entry), runtime(device))
     return analysed.encode(step) if target_size is None else analysed.encode_to_size(target_size)
 
 
@@ -99,36 +81,13 @@ def decode_pixels(
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture."""
 
-    def load(weights_id: bytes) -> stored.DecoderHalf:
-        own = None if weights is None else stored.find_by_file(Path(weights))
+    def load(weights_id: bytes) -> DecoderHalf:
+        own = None if weights is None else manifest.find_by_file(Path(weights))
         if own is None or own.weights_id != weights_id:
-            own = stored.find_by_id(weights_id)
-        return stored.load_decoder(own)
+            own = manifest.find_by_id(weights_id)
+        return load_decoder(own)
 
-    return codec.decode(_bytes(data), runtime(device), load, max_pixels=max_pixels)
-
-
-def read_info(data: Buffer) -> Info:
-    """What the header of an `.aec` file says; its pixels stay unread. Raises CorruptFile or UnsupportedVersion."""
-    data = _bytes(data)
-    header = read_header(data)
-    try:
-        model: str | None = stored.find_by_id(header.weights_id).name
-    except UnknownWeights:
-        model = None
-    return Info(
-        version=VERSION,
-        width=header.width,
-        height=header.height,
-        mode="L" if header.grey else "RGB",
-        quality=round(header.quality * QUALITY_MAXIMUM / (codec.QUALITY_STEPS - 1), 2),
-        quality_index=header.quality,
-        model=model,
-        weights_id=header.weights_id.hex(),
-        tiles=tile_count(header.width, header.height),
-        size_bytes=len(data),
-        bits_per_pixel=round(8 * len(data) / (header.width * header.height), 5),
-    )
+    return codec.decode(as_bytes(data), runtime(device), load, max_pixels=max_pixels)
 
 
 def quality_step(quality: float) -> int:
@@ -164,10 +123,3 @@ def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
         message = f"an array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}"
         raise InputError(message)
     return image
-
-
-def _bytes(data: Buffer) -> bytes:
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        message = f"an .aec file must be given as bytes, not {type(data).__name__}"
-        raise InputError(message)
-    return bytes(data)

@@ -1,8 +1,7 @@
-"""Finds and reads weights: folders with a `manifest.json` and two safetensors files per model.
+"""Reads weights: the two halves of a model, each a safetensors file.
 
-The decoding half (`NAME.decoder.safetensors`) holds everything that a decoder reads; the first four bytes of its
-SHA-256 are the weights id in every `.aec` file. The encoding half (`NAME.encoder.safetensors`) belongs to one
-decoding half. Search path: the bundled folder, then the folders in the environment variable AECODEC_WEIGHTS.
+The decoding half holds everything that a decoder reads; the first four bytes of its SHA-256 are the weights id in
+every `.aec` file. The encoding half belongs to one decoding half.
 
 A half is a set of integer tensors plus, under the metadata key "description", JSON with its networks as layer lists
 (`networks.to_json`), the exponents of their outputs, and shifts. No pickles, nothing is executed.
@@ -12,13 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +26,7 @@ from aecodec.entropy import EntropyModel
 from aecodec.entropy import HyperAnalysis
 from aecodec.entropy import SymbolTables
 from aecodec.errors import UnknownWeights
+from aecodec.manifest import Entry
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import STEPS
@@ -39,8 +35,6 @@ from aecodec.networks import Depthwise
 from aecodec.networks import from_json
 from aecodec.networks import walk
 
-MANIFEST = "manifest.json"
-SEARCH_PATH = "AECODEC_WEIGHTS"
 SYNTHESIS_BITS = 12  # width of latents as the synthesis sees them
 
 # Bounds of |input| per network, from the widths that the format gives its inputs.
@@ -53,19 +47,6 @@ INPUT_BOUNDS: dict[str, np.ndarray] = {
     "synthesis": np.full(LATENT_CHANNELS, 2.0 ** (SYNTHESIS_BITS - 1)),
     "context0": _FEATURES,
 } | {f"context{step}": np.append(_FEATURES, np.full(LATENT_CHANNELS, _CONTEXT)) for step in range(1, STEPS)}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model in a manifest. Hashes are SHA-256 in hex; `weights_id` is the decoding half's first four bytes."""
-
-    folder: Path
-    name: str
-    weights_id: bytes
-    decoder_file: str
-    encoder_file: str
-    encoder_hash: str
-    details: Mapping[str, Any]  # the whole manifest entry: recipe, pixels seen, scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,87 +70,6 @@ class EncoderHalf:
     gain_shift: int
     hyper_analysis: HyperAnalysis
     default_quality: int
-
-
-def folders() -> list[Path]:
-    """The search path: bundled weights (installed, or of a checkout), then AECODEC_WEIGHTS."""
-    package = Path(__file__).parent
-    bundled = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
-    added = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if part]
-    return bundled[:1] + added
-
-
-def entries_of(folder: Path) -> list[Entry]:
-    """The manifest's entries; none where the folder has no manifest. Raises UnknownWeights where it is damaged."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        return []
-    try:
-        return [_entry(folder, fields) for fields in json.loads(path.read_text("utf-8"))["models"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path}: not a weights manifest ({error})"
-        raise UnknownWeights(message) from error
-
-
-def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
-    return Entry(
-        folder=folder,
-        name=str(fields["name"]),
-        weights_id=bytes.fromhex(fields["id"]),
-        decoder_file=str(fields["decoder"]["file"]),
-        encoder_file=str(fields["encoder"]["file"]),
-        encoder_hash=str(fields["encoder"]["sha256"]),
-        details=fields,
-    )
-
-
-def known() -> Iterator[Entry]:
-    """Every model on the search path, in its order."""
-    for folder in folders():
-        yield from entries_of(folder)
-
-
-def find_by_name(name: str) -> Entry:
-    """The first model of that name. Raises UnknownWeights naming those there are."""
-    others = set()
-    for entry in known():
-        if entry.name == name:
-            return entry
-        others.add(entry.name)
-    names = ", ".join(sorted(others)) or "none"
-    message = f"no model named {name!r} on the search path (known: {names})"
-    raise UnknownWeights(message)
-
-
-def find_by_file(path: Path) -> Entry:
-    """The model that a weights file (either half) belongs to, by the manifest beside it; or a folder's only model.
-
-    Raises UnknownWeights.
-    """
-    if path.is_dir():
-        entries = entries_of(path)
-        if len(entries) == 1:
-            return entries[0]
-        message = f"{path}: holds {len(entries)} models by its {MANIFEST}; name one of their files"
-        raise UnknownWeights(message)
-    for entry in entries_of(path.parent):
-        if path.name in (entry.decoder_file, entry.encoder_file):
-            return entry
-    missing = "no such file" if not path.exists() else f"not listed in a {MANIFEST} beside it"
-    message = f"{path}: {missing}"
-    raise UnknownWeights(message)
-
-
-def find_by_id(weights_id: bytes) -> Entry:
-    """The model that a file names. Raises UnknownWeights naming the id and those that are known."""
-    others = []
-    for entry in known():
-        if entry.weights_id == weights_id:
-            return entry
-        others.append(f"{entry.weights_id.hex()} ({entry.name})")
-    have = ", ".join(others) or "none"
-    message = f"needs weights {weights_id.hex()}, which are not on the search path (known: {have}); see {SEARCH_PATH}"
-    raise UnknownWeights(message)
 
 
 @lru_cache(maxsize=8)
@@ -304,12 +204,3 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
 
 def _not_weights(where: str, error: Exception) -> UnknownWeights:
     return UnknownWeights(f"{where}: not weights of this version ({error!r})")
-
-
-def add_entry(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Puts a model into the manifest of `folder`, in the place of one of the same name. Raises OutputError."""
-    from aecodec.files import write_atomic
-
-    others = [dict(entry.details) for entry in entries_of(folder) if entry.name != fields["name"]]
-    models = sorted([*others, dict(fields)], key=lambda entry: str(entry["name"]))
-    write_atomic(folder / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from aecodec.manifest import entries_of
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
-from aecodec.weights import entries_of
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
 

@@ -22,10 +22,11 @@ from aecodec.bitstream import unpack
 from aecodec.codec import Analysed
 from aecodec.codec import decode
 from aecodec.engine import NumpyRuntime
+from aecodec.info import read_info
+from aecodec.manifest import entries_of
+from aecodec.manifest import find_by_id
+from aecodec.manifest import find_by_name
 from aecodec.picture import open_picture
-from aecodec.weights import entries_of
-from aecodec.weights import find_by_id
-from aecodec.weights import find_by_name
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
 
@@ -107,5 +108,5 @@ def test_a_bundled_model_encodes_its_source_to_its_bytes(name: str):
 
 @pytest.mark.parametrize("model", sorted({fields["model"] for fields in LANDED.values()}))
 def test_golden_files_are_of_the_weights_that_are_bundled(model: str):
-    ids = {api.read_info((BUNDLED / name).read_bytes()).weights_id for name in LANDED if LANDED[name]["model"] == model}
+    ids = {read_info((BUNDLED / name).read_bytes()).weights_id for name in LANDED if LANDED[name]["model"] == model}
     assert ids == {find_by_name(model).weights_id.hex()}

@@ -17,19 +17,19 @@ from conftest import GOLDEN
 from safetensors.numpy import load
 from safetensors.numpy import save
 
-from aecodec import weights
+from aecodec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import UnknownWeights
+from aecodec.manifest import MANIFEST
+from aecodec.manifest import SEARCH_PATH
+from aecodec.manifest import Entry
+from aecodec.manifest import add_entry
+from aecodec.manifest import entries_of
+from aecodec.manifest import find_by_file
+from aecodec.manifest import find_by_id
+from aecodec.manifest import find_by_name
+from aecodec.manifest import folders
 from aecodec.networks import standard
-from aecodec.weights import MANIFEST
-from aecodec.weights import SEARCH_PATH
-from aecodec.weights import Entry
-from aecodec.weights import add_entry
-from aecodec.weights import entries_of
-from aecodec.weights import find_by_file
-from aecodec.weights import find_by_id
-from aecodec.weights import find_by_name
-from aecodec.weights import folders
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
 from aecodec.weights import parse_decoder
@@ -107,7 +107,7 @@ def test_an_id_that_is_not_there_is_named_with_those_that_are():
 
 
 def test_without_any_weights_none_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(weights, "folders", lambda: [tmp_path])
+    monkeypatch.setattr(manifest, "folders", lambda: [tmp_path])
     with pytest.raises(UnknownWeights, match=r"known: none"):
         find_by_name("standard")
     with pytest.raises(UnknownWeights, match=r"known: none"):
@@ -145,7 +145,7 @@ def test_the_search_path_is_looked_through_in_order(monkeypatch: pytest.MonkeyPa
 
 def test_bundled_weights_come_first_and_need_no_variable(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):
     """Installed they lie in the package, in a checkout beside it; the package's own win."""
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "project" / "aecodec" / "weights.py"))
+    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "project" / "aecodec" / "manifest.py"))
     monkeypatch.setenv(SEARCH_PATH, str(folder))
     assert folders() == [folder]
     beside = Path(shutil.copytree(folder, tmp_path / "project" / "weights"))

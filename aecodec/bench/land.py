@@ -28,10 +28,10 @@ from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
+from aecodec.manifest import Entry
+from aecodec.manifest import add_entry
+from aecodec.manifest import entries_of
 from aecodec.picture import open_picture
-from aecodec.weights import Entry
-from aecodec.weights import add_entry
-from aecodec.weights import entries_of
 
 TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 GOLDEN_QUALITIES = (15.0, None, 90.0)  # None: the model's default

@@ -74,6 +74,7 @@ def encode(
         raise click.UsageError("Give --quality or --target-size, not both.")
     from aecodec import api
     from aecodec.files import write_atomic
+    from aecodec.info import read_info
     from aecodec.picture import open_picture
 
     refuse_same(source, target)
@@ -84,7 +85,7 @@ def encode(
         say(f"{source}: {notice}")
     data = api.encode(picture.pixels, quality, model=model, weights=weights, target_size=target_size, device=device)
     write_atomic(target, data)
-    info = api.read_info(data)
+    info = read_info(data)
     if target_size is not None and len(data) < REACHED * target_size:
         reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"
         say(f"{target}: {len(data)} bytes instead of {target_size}: {reason}")
@@ -138,12 +139,12 @@ def info(source: Path, as_json: bool) -> None:
     """Show what the header of FILE says. Pixels and their checksum stay unread."""
     from dataclasses import asdict
 
-    from aecodec import api
     from aecodec.files import read_bytes
+    from aecodec.info import read_info
 
     data = read_bytes(source)
     with naming(source):
-        fields = asdict(api.read_info(data))
+        fields = asdict(read_info(data))
     if as_json:
         import json
 

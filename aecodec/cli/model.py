@@ -83,9 +83,9 @@ def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None
 @model.command(name="list", short_help="List the models on the search path.")
 def list_models() -> None:
     """List the models on the search path (bundled, then the folders in AECODEC_WEIGHTS)."""
-    from aecodec import weights
+    from aecodec import manifest
 
-    entries = list(weights.known())
+    entries = list(manifest.known())
     if not entries:
         say("no models: none are bundled, and AECODEC_WEIGHTS names no folder with a manifest.json")
     for entry in entries:

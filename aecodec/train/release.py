@@ -20,6 +20,7 @@ from aecodec.engine import NumpyRuntime
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.files import write_atomic
+from aecodec.manifest import add_entry
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import load_folders
 from aecodec.train.evaluate import QUALITIES
@@ -31,7 +32,6 @@ from aecodec.train.export import wide_layers
 from aecodec.train.export import with_default_quality
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
-from aecodec.weights import add_entry
 
 DEFAULT_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 TABLE_PICTURES = 400

@@ -20,8 +20,8 @@ import numpy as np
 from aecodec.codec import Analysed
 from aecodec.codec import decode
 from aecodec.engine import NumpyRuntime
+from aecodec.manifest import entries_of
 from aecodec.picture import open_picture
-from aecodec.weights import entries_of
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
 

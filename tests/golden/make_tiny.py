@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aecodec.manifest import add_entry
 from aecodec.networks import standard
 from aecodec.picture import open_picture
 from aecodec.train.export import export
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder
-from aecodec.weights import add_entry
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
