@@ -61,7 +61,8 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
     peers = _peers(weights / "peers.json", folders, say)
     bundled = entries_of(weights)
     _write_golden_files(project, bundled)
-    write_figure(project / "examples" / "comparison.png", project / "examples" / "photos", weights)
+    if any(entry.name == "standard" for entry in bundled):
+        write_figure(project / "examples" / "comparison.png", project / "examples" / "photos", weights)
     _write_table(project / "README.md", bundled, peers)
     say("files, manifest, golden files, figure and README table are in place: look at them, then commit")
 

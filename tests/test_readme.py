@@ -1,0 +1,55 @@
+"""The README says what is so: its commands are those that CI runs, its figures those of the manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from aecodec.bench.land import END
+from aecodec.bench.land import START
+from aecodec.bench.land import figures
+from aecodec.cli import cli
+from aecodec.manifest import entries_of
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+LANDED = pytest.mark.skipif(not entries_of(ROOT / "weights"), reason="no weights are landed")
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    command = next(line for line in README.splitlines() if line.endswith("-m pytest"))
+    assert command in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+
+
+def test_every_command_and_option_in_the_readme_exists() -> None:
+    seen = re.findall(r"(?:^|/|=\S+ )aecodec (\w+)(.*?)(?:&&|#|$)", README, re.MULTILINE)
+    assert len(seen) > 8
+    for name, rest in seen:
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None, name
+        if name == "model":
+            command = command.commands[rest.split()[0]]  # type: ignore[attr-defined]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in rest.split() if re.match(r"--?[a-z]", word)} <= known, (name, rest)
+
+
+def test_every_file_the_readme_names_is_there() -> None:
+    for name in re.findall(r"(?:examples|weights)/[\w/.-]+\.\w+", README):
+        if not name.startswith("weights/") or entries_of(ROOT / "weights"):
+            assert (ROOT / name).is_file(), name
+
+
+@LANDED
+def test_the_figures_are_those_of_the_manifest() -> None:
+    peers = json.loads((ROOT / "weights" / "peers.json").read_text("utf-8"))
+    assert README.split(START)[1].split(END)[0].strip() == figures(entries_of(ROOT / "weights"), peers)
+
+
+@LANDED
+def test_weights_are_small() -> None:
+    halves = [*(ROOT / "weights").glob("*.decoder.safetensors"), *(ROOT / "weights").glob("*.encoder.safetensors")]
+    assert len(halves) >= 4
+    assert sum(path.stat().st_size for path in halves) <= 5_000_000
