@@ -36,24 +36,51 @@ height is within the reader's own limit (178,956,970 pixels unless told otherwis
 5. reserved bits are 0, and flag bit 1 is 1 exactly where n > 1; 6. directory and streams fill the file exactly;
 7. checksum, then those of the streams; 8. the weights are known.
 
-A file cut short, a varint in another than its shortest form and bytes after the end are damage.
+A file cut short, a varint in another than its shortest form and bytes after the end are damage. So is, while a stream
+is decoded, what no encoder writes: a quotient without a symbol or another end than the symbols call for
+(`rangecoder.py`), an escape that was not needed (`entropy.py`).
 
-Body
-----
-*Coded grid and padding*: a latent position stands for 8x8 pixels, a hyper-latent position for 32x32. Both sides of the
-picture are padded at the right and bottom to a multiple of 32 pixels, so that a tile of the grid holds up to 128x128
-latent and 32x32 hyper-latent positions, and only those of the right and bottom edge hold fewer (`tiling.py`).
+Coded grid
+----------
+A latent position holds 16 channels and stands for 8x8 pixels, a hyper-latent position for 32x32. Both sides of the
+picture are padded at the right and bottom to a multiple of 32 pixels (by an encoder: with copies of the last column and
+row): the latent field has 4 ceil(height / 32) rows and 4 ceil(width / 32) columns. A coded tile is 128x128 positions of
+it, counted from the top left, or what is left of them at the right and bottom edge: h rows and w columns, both
+multiples of 4, and h/4 x w/4 hyper-latent positions.
 
-*Order of a stream*: hyper-latent, then the latent in four steps; within each, symbols grouped by table. Described in
-`entropy.py`, with the tables' choice.
+From streams to pixels
+----------------------
+Everything is an integer, and a decoder gives exactly these pixels. floor rounds towards minus infinity; "b bits" is the
+range -2^(b-1)..2^(b-1) - 1; arrays are [rows, columns, channels]; and
 
-*Symbols*: magnitude up to 1024, by table and escape. Described in `entropy.py`.
+    narrow(x, s, b) = floor(x 2^-s + 1/2), clipped to b bits
 
-*Quality*: what follows from the index, by tables of the weights. Described in `entropy.py`.
+*Weights* (`weights.py`): the file whose SHA-256 starts with the weights id holds all tensors, shifts and networks that
+are named below. How a network is computed is defined in `engine.py`.
 
-*Grey*: one channel from the three decoded ones. Described in `codec.py`.
+*Quality*: the quality byte q is the row of every tensor that has 256 rows, and decides nothing else.
 
-*Range coder*: the stream's arithmetic, its tail and when it is damaged are described in `rangecoder.py`.
+*Streams* (`rangecoder.py`, `entropy.py`): each gives the latent [h, w, 16] and the hyper features [h, w, 32] of its
+tile, without a look at other tiles; put together they are the latent and the features of the whole field.
+
+*Symbols* (`entropy.py`): magnitude up to 1024, by a table of the weights or its escape.
+
+*Pixels*: the network "synthesis" runs over the whole field and knows no tiles. Its input is, channel by channel,
+narrow(latent * inverse_gain[q], inverse_shift, 12), its second input the features. Its output y has 8 times the field's
+rows and columns, and the channels R, G and B (sRGB); with e its exponent in the weights,
+
+    pixel = floor(y 2^(7-e)) + 128, clipped to 0..255
+
+The picture is the first `height` rows and `width` columns. In a grey file each of its pixels becomes
+
+    L = floor((19595 R + 38470 G + 7471 B + 32768) / 65536)
+
+Compatibility
+-------------
+Until aecodec 1.0 the version is 0, and format and weights may still change together. From 1.0 on, a file that a release
+has written decodes to the same pixels in every later one: a weights id is for ever, the decoding half of a superseded
+model stays, and whatever changes this page takes a new version, which older readers refuse. `tests/golden` holds files
+with the hashes of their pixels; `examples/decode_from_spec.py` is a decoder made of these pages alone.
 
 Worked examples
 ---------------

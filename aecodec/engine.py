@@ -6,12 +6,30 @@ from the weights when a network is loaded, and a layer that does not fit runs in
 the definition. Source of the idea: Balle, Johnston, Minnen, "Integer networks for data compression with latent-variable
 models", ICLR 2019.
 
-A convolution with weights w (int8), bias b, shift s and bounds [low, high], all per output channel, is
+Definition
+----------
+Arrays are [rows, columns, channels] (in the code a batch of them). A network hands its input x through its layers in
+order; a second input is there for the layers "Side" alone. Outside its field, which is that of a coded tile or, in the
+synthesis, that of the whole picture, the input of every layer is zero.
 
-    r = clip(floor((sum(w x) + b) 2^-s), low, high)        then, if active,        max(r, floor(r / 8 + 1/2))
+*Conv* of kernel k, stride t and padding p has floor((rows + 2p - k) / t) + 1 rows of output, columns likewise. With
+weights w (int8), bias b, shift s and bounds [low, high], the latter four per output channel o, output (i, j, o) is
 
-and the rounding constant 2^(s-1) is part of b. A residual sum is clipped to the bounds of its body's last layer.
-Outside the field every input is zero.
+    r = clip(floor((sum + b) 2^-s), low, high)        then, if active,        max(r, floor(r / 8 + 1/2))
+
+where sum = sum over m, n = 0..k-1 and input channels c of x(t i + m - p, t j + n - p, c) w((m k + n) inputs + c, o).
+The kernel is not turned round; a negative shift multiplies; the rounding constant 2^(s-1) is part of b.
+
+*Depthwise*: the same for each channel by itself, with k = 3, t = 1, p = 1, weight w(3 m + n, o) and never active.
+
+*Residual*: x + body(x). *Side*: x + body(second input). Either has the channels of its body; where x has fewer or more,
+the sum is over the channels that both have, the first ones, and the body's others stay as they are. The sum is clipped
+to the bounds of the body's last layer, a Conv or Depthwise.
+
+*Shuffle* by factor f: y(f i + m, f j + n, c) = x(i, j, (m f + n) C + c) for m, n = 0..f-1, where C = channels / f^2;
+then `crop` rows and columns are cut away on each of the four sides.
+
+*Repeat* by factor f: y(i, j) = x(floor(i / f), floor(j / f)), f times as many rows and columns.
 """
 
 from __future__ import annotations

@@ -1,20 +1,29 @@
 """Entropy coding of one latent: hyper-latent, then four context steps, into one range-coded stream.
 
-Everything is an integer from a table or an integer network, so both ends compute the same probabilities.
+Everything is an integer from a table or an integer network, so both ends compute the same probabilities. Tensors,
+shifts and networks are those of the weights (`weights.py`); narrow and bits are defined in `bitstream.py`.
 
 Units. Latents and means are integers in 1/64 of a symbol, 16 bits wide. A symbol is floor((latent - mean + 32) / 64),
-clipped to -1024..1024; its decoded latent is 64 symbol + mean, clipped to 16 bits.
+clipped to -1024..1024; its decoded latent is 64 symbol + mean, clipped to 16 bits. The hyper-latent likewise.
 
-Order of the stream. First the hyper-latent: all its symbols, in raster order with the channel running fastest, mean and
-scale index per channel from tables over the quality. Then steps 0..3: in raster order over the latent field, each
-position codes the four channels of one group: channel group g (channels 4g..4g+3) is coded in step s where the position
-in its 2x2 tile is P[s xor g], P = (0,0), (1,1), (0,1), (1,0) as (row, column). The networks of step s see the hyper
-features and the decoded latents of earlier steps, zero where none is decoded yet.
+Order of the stream, for a tile of h x w latent positions at quality q:
 
-Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index, smallest index
-first, in their order above within a group. Table i has 2K+2 entries for a support K: symbols -K..K, then the escape.
-After the symbols of a group follow the values of its escaped symbols, in order: symbol + 1024 in a table of 2049
-equal entries (the last one takes the remainder of 2^24). A value within the support is never escaped.
+- The hyper-latent [h/4, w/4, 16]: all its symbols, in raster order with the channel running fastest. The mean of
+  channel c is hyper_mean[q, c], its scale index hyper_index[q, c].
+- No symbols: the hyper features [h, w, 32] are the output of the network "hyper_synthesis" for narrow(hyper-latent,
+  hyper_shift, 12), plus feature_bias[q] in each channel, clipped to 11 bits.
+- Steps s = 0..3, with the network "context<s>". Its input in step 0 is the features; later it has 48 channels,
+  the features followed by narrow(latent, latent_shift, 12) of the 16 channels decoded in earlier steps, zero where
+  none is decoded yet. Channel c of its output [h, w, 32] is the mean of latent channel c, channel 16 + c its scale
+  index. In raster order over the latent field, each position codes the four channels of one group, the lowest first:
+  channel group g (channels 4g..4g+3) is coded in step s where the position in its 2x2 tile is P[s xor g], P = (0,0),
+  (1,1), (0,1), (1,0) as (row, column). The outputs for other channels are not used.
+
+Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index 0..63, smallest
+index first, in their order above within a group. Table i has 2K+2 entries for a support K: symbols -K..K, then the
+escape. After the symbols of a group follow the values of its escaped symbols, in order: symbol + 1024 in a table of
+2049 equal entries of 8188 (the last one takes the remainder of 2^24: 8192). A value within the support is never
+escaped.
 
 Minnen, Balle, Toderici (2018) for hyper-prior and context; He et al. (2021) for the checkerboard in parallel steps.
 """

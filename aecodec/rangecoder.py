@@ -11,6 +11,8 @@ the form of `constriction.stream.queue` 0.5 with 32-bit words, 64 bits of state 
   goes into the words. If width is now under 2^32, the upper half of low is output and both move up by 32 bits.
 - To decode: with `value` the 64 bits of the stream at low's place, q = floor((value - low) / scale) tells the symbol,
   left[s] <= q < left[s] + frequency[s], then as above. In a damaged stream q may be 2^24 or more: no symbol.
+  It takes only the difference of value and low: that is the stream's first 8 bytes to begin with, falls by
+  scale left[s], and moves up by 32 bits where low does, the next 4 bytes of the stream coming in below.
 - *Tail*: the stream is the shortest byte string which, padded with zero bytes for ever, lies in the final interval,
   and of those the smallest. Words are written big-endian, so that what is dropped is least significant. A stream
   never ends in a zero byte; that of no symbols, or of a few likely ones, is empty.

@@ -3,8 +3,41 @@
 The decoding half holds everything that a decoder reads; the first four bytes of its SHA-256 are the weights id in
 every `.aec` file. The encoding half belongs to one decoding half.
 
-A half is a set of integer tensors plus, under the metadata key "description", JSON with its networks as layer lists
-(`networks.to_json`), the exponents of their outputs, and shifts. No pickles, nothing is executed.
+A safetensors file is 8 bytes (little-endian) with the length of a header, the header in JSON, then the tensors' bytes.
+The header has for each tensor {"dtype", "shape", "data_offsets": [start, end]}, counted from the end of the header;
+tensors are little-endian, the last axis running fastest, of dtype I8, U8, I16, I32, U32 or I64, whichever holds the
+values (a PATH.weight is always I8). Beside them "__metadata__" has the one key "description", a string that is JSON
+again. No pickles, nothing is executed.
+
+Tensors of a decoding half, with what they mean in `entropy.py`, `bitstream.py` and `engine.py`:
+
+    name                  shape              contents
+    tables.supports       [64]               support K of each probability table, at most 1024
+    tables.frequencies    [sum of 2K + 2]    the tables one after the other, table 0 first; each sums to 2^24
+    hyper_mean            [256, 16]          mean of each hyper-latent channel, by quality; in 1/64
+    hyper_index           [256, 16]          its scale index, by quality; 0..63
+    feature_bias          [256, 32]          added to the hyper features, by quality
+    inverse_gain          [256, 16]          from the latent to the synthesis' input, by quality
+    PATH.weight           [rows, outputs]    of each Conv (kernel * kernel * inputs rows) and Depthwise (9 rows)
+    PATH.bias             [outputs]          and likewise PATH.shift, PATH.low and PATH.high
+
+The description has "name", the shifts "latent_shift", "hyper_shift" (0 or more) and "inverse_shift" (1 or more), and
+"networks": for each of synthesis, hyper_synthesis and context0 to context3 {"layers": [...], "exponent": e}. Of the
+exponents a decoder needs only that of the synthesis, whose output integers stand for real numbers in units of 2^-e. A
+layer is an object with its kind under "layer" (`networks.py`) and its fields:
+
+    Conv         inputs, outputs, kernel, stride, padding, active
+    Depthwise    channels (its inputs and its outputs)
+    Residual     body, a list of layers
+    Side         body, a list of layers
+    Shuffle      factor, crop
+    Repeat       factor
+
+"bits" of Conv and Depthwise is for training; low and high say what holds. PATH is the network's name and the layer's
+position in its list from 0, in a body after that of the body's owner: "synthesis.2.1.weight".
+
+An encoding half is built alike, with the networks analysis and hyper_analysis, the tensor gain [256, 16] and the
+numbers "gain_shift", "hyper_input_shift" and "default_quality".
 """
 
 from __future__ import annotations
@@ -26,6 +59,7 @@ from aecodec.entropy import EntropyModel
 from aecodec.entropy import HyperAnalysis
 from aecodec.entropy import SymbolTables
 from aecodec.errors import UnknownWeights
+from aecodec.limits import MAX_SYMBOL
 from aecodec.manifest import Entry
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
@@ -184,6 +218,9 @@ def _check(model: EntropyModel) -> None:
     indexes = np.append(edges, model.hyper_index)
     if len(model.tables.coder) != SCALE_COUNT + 1 or indexes.min() < 0 or indexes.max() >= SCALE_COUNT:
         message = f"scale indexes {indexes.min()}..{indexes.max()} for {SCALE_COUNT} tables"
+        raise ValueError(message)
+    if not 0 < model.tables.supports.min() <= model.tables.supports.max() <= MAX_SYMBOL:
+        message = f"a table holds symbols up to {model.tables.supports.max()}, the format up to {MAX_SYMBOL}"
         raise ValueError(message)
 
 

@@ -1,0 +1,299 @@
+"""The format's pages suffice: the decoder made of them alone agrees with the package, on good files and on damaged."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from types import ModuleType
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from aecodec import api
+from aecodec.bitstream import MAGIC
+from aecodec.bitstream import unpack
+from aecodec.codec import luma
+from aecodec.engine import Integers
+from aecodec.engine import Network
+from aecodec.engine import NumpyRuntime
+from aecodec.entropy import SCALE_COUNT
+from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
+from aecodec.networks import Conv
+from aecodec.networks import Depthwise
+from aecodec.networks import Layers
+from aecodec.networks import Repeat
+from aecodec.networks import Residual
+from aecodec.networks import Shuffle
+from aecodec.networks import Side
+from aecodec.networks import to_json
+from aecodec.networks import walk
+from aecodec.rangecoder import Decoder
+from aecodec.rangecoder import Encoder
+from aecodec.rangecoder import Tables
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "decode_from_spec.py"
+TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
+DOT = (TINY / "dot-100.aec").read_bytes()
+TILED = (TINY / "two-tiles-30.aec").read_bytes()
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("decode_from_spec", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+SPEC = load()
+
+
+def golden_files() -> dict[str, str]:
+    """Hashes of their pixels by path within the folder of golden files."""
+    lists = [path for folder in (TINY, BUNDLED) if (path := folder / "expected.json").is_file()]
+    listed = {path.parent.name: json.loads(path.read_text("utf-8")) for path in lists}
+    return {f"{folder}/{name}": own["pixels_sha256"] for folder, files in listed.items() for name, own in files.items()}
+
+
+EXPECTED = golden_files()
+
+
+def run(*arguments: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_golden_file_decodes_to_its_pixels(name: str, tmp_path: Path):
+    path, out = GOLDEN / name, tmp_path / "out.png"
+    done = run(path, out)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with Image.open(out) as image:
+        assert image.format == "PNG" and image.mode == ("L" if unpack(path.read_bytes())[0].grey else "RGB")
+        pixels = np.asarray(image)
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == EXPECTED[name]
+
+
+def test_weights_are_found_in_the_folder_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("AECODEC_WEIGHTS")
+    out = tmp_path / "out.png"
+    refused = run(TINY / "dot-100.aec", out)
+    assert refused.returncode == 1 and "needs weights 11ddc256" in refused.stderr and not out.exists()
+    assert refused.stderr.count("\n") == 1
+    assert run(TINY / "dot-100.aec", out, TINY).returncode == 0 and out.exists()
+
+
+def test_the_script_needs_only_numpy_and_the_standard_library():
+    tree = ast.parse(SCRIPT.read_text("utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} - sys.stdlib_module_names == {"numpy"}
+
+
+def outcome(data: bytes) -> tuple[tuple[int, ...], bytes] | None:
+    """What both decoders make of a file: the same pixels, or None where both refuse it."""
+    try:
+        pixels = SPEC.decode(data, [TINY])
+    except SPEC.Refused:
+        with pytest.raises(AecError):
+            api.decode_pixels(data)
+        return None
+    assert np.array_equal(api.decode_pixels(data), pixels)
+    return pixels.shape, pixels.tobytes()
+
+
+def crc(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "big")
+
+
+STREAM = unpack(DOT)[1][0]
+STREAMS = unpack(TILED)[1]
+LENGTHS = len(STREAMS[0]), len(STREAMS[1])
+
+
+def plain(
+    version: int = 0, sides: bytes = b"\1\1", stream: bytes = STREAM, magic: bytes = MAGIC, weights: bytes = DOT[5:9]
+) -> bytes:
+    """The 1x1 picture, with something else in a field and the checksum made to fit."""
+    fields = magic + bytes([version]) + weights + sides + bytes([100])
+    return fields + crc(fields + stream) + stream
+
+
+def tiled(version: int = 2, lengths: tuple[bytes, bytes] | None = None, last_crc: bytes | None = None) -> bytes:
+    """The picture of two tiles, likewise."""
+    header, _ = unpack(TILED)
+    lengths = lengths or (varint(LENGTHS[0]), varint(LENGTHS[1]))
+    sides = varint(header.width) + varint(header.height)
+    fields = MAGIC + bytes([version]) + header.weights_id + sides + bytes([header.quality])
+    directory = lengths[0] + crc(STREAMS[0]) + lengths[1] + (last_crc or crc(STREAMS[1]))
+    return fields + crc(fields + directory) + directory + STREAMS[0] + STREAMS[1]
+
+
+def varint(value: int, size: int = 1) -> bytes:
+    """LEB128 in at least `size` bytes."""
+    size = max(size, -(-value.bit_length() // 7))
+    return bytes((value >> 7 * n & 127) | (128 if n < size - 1 else 0) for n in range(size))
+
+
+# What is wrong with a file, and what the check that is for it says: the order of checks decides which one sees it.
+REFUSED = {
+    "another magic": (plain(magic=b"\xaeC\n\n"), "not an .aec"),
+    "a newer version": (plain(version=16), "newer reader"),
+    "a newer version of another make": (plain(version=20, sides=b"\0\0"), "newer reader"),
+    "other weights": (plain(weights=b"\0\0\0\0"), "needs weights 00000000"),
+    "no width": (plain(sides=b"\0\1"), "a side is 0"),
+    "no height": (plain(sides=b"\1\0"), "a side is 0"),
+    "a width in two bytes": (plain(sides=varint(1, 2) + b"\1"), "longer than need be"),
+    "a width in six bytes": (plain(sides=varint(1 << 35) + b"\1"), "more than five bytes"),
+    "a side too long": (plain(version=2, sides=varint(65536) + b"\1"), "too large"),
+    "an area too large": (plain(version=4, sides=varint(65535) + varint(2731)), "too large"),
+    "reserved bit 2": (plain(version=4), "reserved"),
+    "reserved bit 3": (plain(version=8), "reserved"),
+    "a directory flag without tiles": (plain(version=2), "directory flag"),
+    "tiles without a directory flag": (tiled(version=0), "directory flag"),
+    "a byte after the end": (DOT + b"\0", "checksum"),
+    "another checksum": (DOT[:12] + bytes(4) + STREAM, "damaged: checksum"),
+    "a longer first stream": (tiled(lengths=(varint(LENGTHS[0] + 1), varint(LENGTHS[1]))), "do not fill"),
+    "a shorter last stream": (tiled(lengths=(varint(LENGTHS[0]), varint(LENGTHS[1] - 1))), "do not fill"),
+    "a length in five bytes": (tiled(lengths=(varint(LENGTHS[0], 5), varint(LENGTHS[1]))), "longer than need be"),
+    "two tiles and a byte after the end": (TILED + b"\0", "do not fill"),
+    "another checksum of the directory": (TILED[:13] + bytes(4) + TILED[17:], "damaged: checksum"),
+    "the streams' border moved": (
+        tiled(lengths=(varint(LENGTHS[0] - 1), varint(LENGTHS[1] + 1))),
+        "a stream's checksum",
+    ),
+    "another stream checksum": (tiled(last_crc=bytes(4)), "a stream's checksum"),
+}
+
+
+def test_the_files_to_be_damaged_are_sound():
+    assert plain() == DOT and outcome(DOT) is not None
+    assert tiled() == TILED and outcome(TILED) is not None
+    assert outcome(plain(version=1)) is not None
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_both_refuse(what: str):
+    data, reason = REFUSED[what]
+    with pytest.raises(SPEC.Refused, match=reason):
+        SPEC.decode(data, [TINY])
+    with pytest.raises(AecError):
+        api.decode_pixels(data)
+
+
+def test_both_refuse_every_prefix():
+    assert all(outcome(data[:length]) is None for data in (DOT, TILED[:60]) for length in range(len(data)))
+
+
+def test_both_agree_on_damaged_streams_with_a_fitting_checksum():
+    flipped = [STREAM[:at] + bytes([STREAM[at] ^ 1 << at % 8]) + STREAM[at + 1 :] for at in range(len(STREAM))]
+    other = [STREAM[:-1], STREAM + b"\0", STREAM + b"\1", b"", b"\xff" * 40]
+    outcomes = [outcome(plain(stream=stream)) for stream in [*flipped, *other]]
+    assert None in outcomes and outcomes[: len(flipped)].count(None) < len(flipped)
+
+
+TABLE = np.array([1, 2**24 - 70_000, 65_536 - 1, 4_464], np.int64)
+
+
+@given(st.binary(max_size=12), st.integers(0, 12))
+def test_both_range_decoders_agree_on_any_bytes(data: bytes, count: int):
+    own, theirs = Decoder(Tables([TABLE]), data), SPEC.RangeDecoder(data)
+    sums = [0, *np.cumsum(TABLE).tolist()]
+    try:
+        expected = own.decode(0, count).tolist()
+    except CorruptFile:
+        with pytest.raises(SPEC.Refused):
+            [theirs.symbol(sums) for _ in range(count)]
+        return
+    assert [theirs.symbol(sums) for _ in range(count)] == expected
+    try:
+        own.finish()
+    except CorruptFile:
+        with pytest.raises(SPEC.Refused):
+            theirs.finish()
+    else:
+        theirs.finish()
+
+
+@pytest.mark.parametrize(("beyond", "needed"), [(0, False), (1, True)])
+def test_an_escape_is_read_only_where_it_is_needed(beyond: int, needed: bool, tiny: tuple[EncoderHalf, DecoderHalf]):
+    tables, index = tiny[1].entropy.tables, 7
+    value = -int(tables.supports[index]) - beyond
+    encoder = Encoder(tables.coder)
+    encoder.encode(index, np.array([2 * tables.supports[index] + 1]))
+    encoder.encode(SCALE_COUNT, np.array([value + 1024]))
+    coder = SPEC.RangeDecoder(encoder.finish())
+    weights = SPEC.find_weights(tiny[1].weights_id, [TINY])
+    if needed:
+        assert SPEC.read_symbols(weights, coder, np.array([index])).tolist() == [value]
+    else:
+        with pytest.raises(SPEC.Refused, match="escape"):
+            SPEC.read_symbols(weights, coder, np.array([index]))
+
+
+def test_grey_is_the_same_where_it_is_rounded():
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3))
+    weighted = pixels @ [19595, 38470, 7471]
+    assert (weighted % 65536 == 32768).any()
+    assert np.array_equal(SPEC.luma(pixels), luma(pixels))
+
+
+NETWORKS: dict[str, Layers] = {
+    "strides and paddings": (
+        Conv(4, 6, kernel=4, stride=2, padding=1, active=True),
+        Conv(6, 5, kernel=3, padding=1),
+        Conv(5, 3, kernel=2, stride=3),
+    ),
+    "bodies of more and fewer channels": (
+        Residual((Conv(4, 7, kernel=3, padding=1, active=True),)),
+        Residual((Conv(7, 7, active=True), Depthwise(7), Conv(7, 2))),
+        Side((Conv(3, 5, active=True), Depthwise(5))),
+    ),
+    "moves": (Conv(4, 18), Shuffle(3, 1), Depthwise(2), Repeat(2), Conv(2, 4, kernel=3, padding=1), Shuffle(2, 0)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_gives_the_integers_of_the_engine(name: str):
+    layers, rng = NETWORKS[name], np.random.default_rng(5)
+    numbers, tensors = {}, {}
+    for path, layer in walk(layers, "net"):
+        if isinstance(layer, (Conv, Depthwise)):
+            numbers[path.removeprefix("net.")] = own = random_integers(layer, rng)
+            tensors |= {f"{path}.{part}": values.astype(np.int64) for part, values in vars(own).items()}
+    x, side = rng.integers(-1000, 1001, (24, 23, 4)), rng.integers(-500, 501, (24, 23, 3))
+    network = Network(layers, numbers, np.full(4, 1000.0), np.full(3, 500.0), 0)
+    expected = NumpyRuntime().run(network, x[None], side[None])[0]
+    weights = SimpleNamespace(tensors=tensors, description={"networks": {"net": {"layers": to_json(layers)}}})
+    result = SPEC.run(weights, "net", x, side)
+    assert len(np.unique(expected)) > 20
+    assert np.array_equal(result, expected)
+
+
+def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> Integers:
+    if isinstance(layer, Conv):
+        rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
+    else:
+        rows, outputs = 9, layer.channels
+    edge = rng.integers(200, 1024, outputs)
+    return Integers(
+        weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
+        bias=rng.integers(-5000, 5000, outputs),
+        shift=rng.integers(-1, 10, outputs),
+        low=-edge,
+        high=edge - 1,
+    )
