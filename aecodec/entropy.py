@@ -200,7 +200,7 @@ class SymbolReader:
             if escaped.any():
                 values[escaped] = self._decoder.decode(SCALE_COUNT, int(escaped.sum())) - MAX_SYMBOL
                 if (np.abs(values[escaped]) <= support).any():
-                    raise CorruptFile("the stream escapes a symbol that its table holds")
+                    raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
             symbols[positions] = values
         return symbols
 

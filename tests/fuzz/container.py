@@ -1,0 +1,129 @@
+"""Writes and reads the container without its checks: for files that `aecodec.bitstream` would never write."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aecodec.bitstream import MAGIC
+from aecodec.tiling import tile_count
+
+WEIGHTS_ID = bytes.fromhex("11ddc256")  # of the permanent tiny network
+GREY = 1
+DIRECTORY = 2
+MOST_TILES = 64 * 64  # of a picture whose sides are within the limit
+
+
+@dataclass(frozen=True)
+class Head:
+    """The fields before the checksum as they stand, in or out of range, and where the checksum stands."""
+
+    flags: int
+    width: int
+    height: int
+    crc_at: int
+
+    @property
+    def tiles(self) -> int:
+        return tile_count(self.width, self.height)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the picture that the header declares."""
+        return (self.height, self.width) if self.flags & GREY else (self.height, self.width, 3)
+
+
+def varint(value: int, padding: int = 0) -> bytes:
+    """LEB128, made longer than need be by so many bytes of padding."""
+    digits = [value & 127]
+    while value := value >> 7:
+        digits.append(value & 127)
+    digits += [0] * padding
+    return bytes([digit | 128 for digit in digits[:-1]] + digits[-1:])
+
+
+def crc(*pieces: bytes) -> bytes:
+    return zlib.crc32(b"".join(pieces)).to_bytes(4, "big")
+
+
+def head(
+    width: int | bytes,
+    height: int | bytes,
+    *,
+    flags: int = 0,
+    version: int = 0,
+    quality: int = 100,
+    weights_id: bytes = WEIGHTS_ID,
+) -> bytes:
+    """The fields before the checksum; sides given as bytes are taken as they are."""
+    sides = b"".join(side if isinstance(side, bytes) else varint(side) for side in (width, height))
+    return MAGIC + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality])
+
+
+def plain(fields: bytes, stream: bytes = b"") -> bytes:
+    """A file without a directory, its checksum right."""
+    return fields + crc(fields, stream) + stream
+
+
+def tiled(fields: bytes, parts: Sequence[bytes], lengths: Sequence[bytes] | None = None) -> bytes:
+    """A file with a directory, all its checksums right; `lengths` are what it says of the parts, as varints."""
+    lengths = [varint(len(part)) for part in parts] if lengths is None else lengths
+    directory = b"".join(length + crc(part) for length, part in zip(lengths, parts, strict=True))
+    return b"".join([fields, crc(fields, directory), directory, *parts])
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int] | None:
+    """A number of any length in bytes, and the position after it; none where the data end first."""
+    value = shift = 0
+    for position in range(at, len(data)):
+        value |= (data[position] & 127) << shift
+        shift += 7
+        if data[position] < 128:
+            return value, position + 1
+    return None
+
+
+def read_head(data: bytes) -> Head | None:
+    """The fields of a file, or none where it ends before its checksum does."""
+    width = read_varint(data, len(MAGIC) + 1 + len(WEIGHTS_ID))
+    height = read_varint(data, width[1]) if width else None
+    if width is None or height is None or height[1] + 5 > len(data):
+        return None
+    return Head(data[len(MAGIC)] & 15, width[0], height[0], height[1] + 1)
+
+
+def _read_lengths(body: bytes, count: int) -> tuple[list[tuple[int, bytes]], int] | None:
+    """Each length of a directory as a number and as it stands, and where the streams start; none where it is cut."""
+    lengths, at = [], 0
+    for _ in range(count):
+        entry = read_varint(body, at)
+        if entry is None or entry[1] + 4 > len(body):
+            return None
+        lengths.append((entry[0], body[at : entry[1]]))
+        at = entry[1] + 4
+    return lengths, at
+
+
+def seal(data: bytes, *, mend_length: bool = False) -> bytes:
+    """The same file with every checksum right, as far as it has room for them; its lengths may be wrong.
+
+    `mend_length`: the last stream of a directory is said to reach to the end of the file.
+    """
+    found = read_head(data)
+    if found is None:
+        return data
+    fields, body = data[: found.crc_at], data[found.crc_at + 4 :]
+    directory = _read_lengths(body, found.tiles) if 1 < found.tiles <= MOST_TILES else None
+    if directory is None:
+        return plain(fields, body)
+    lengths, at = directory
+    parts = []
+    for length, _ in lengths:
+        parts.append(body[at : at + length])
+        at += length
+    stored = [stored for _, stored in lengths]
+    if mend_length:
+        parts[-1] += body[at:]
+        return tiled(fields, parts, [*stored[:-1], varint(len(parts[-1]))])
+    return tiled(fields, parts, stored) + body[at:]

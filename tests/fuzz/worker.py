@@ -1,0 +1,59 @@
+"""The process that decodes: takes files through a pipe and answers with what became of each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from .mutate import MOST_PIXELS
+from .mutate import TINY
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one file: a refusal's class, or an uncaught exception, or the picture's shape and hash."""
+
+    seconds: float  # of processor time
+    refusal: str = ""
+    uncaught: str = ""
+    shape: tuple[int, ...] = ()
+    sha256: str = ""
+
+
+def decode(data: bytes) -> Answer:
+    """What `aecodec.api.decode_pixels` makes of a file."""
+    from aecodec import api
+    from aecodec.errors import AecError
+
+    start = time.process_time()
+    try:
+        pixels = api.decode_pixels(data, max_pixels=MOST_PIXELS)
+    except AecError as error:
+        return Answer(time.process_time() - start, refusal=type(error).__name__)
+    except BaseException:  # a panic of constriction is no Exception
+        return Answer(time.process_time() - start, uncaught=traceback.format_exc())
+    seconds = time.process_time() - start
+    if pixels.dtype != "uint8":
+        return Answer(seconds, uncaught=f"pixels are {pixels.dtype}")
+    return Answer(seconds, shape=pixels.shape, sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
+
+
+def serve(pipe: Connection) -> None:
+    """Answers until the pipe closes. A warning counts as an exception."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair
+    os.environ["AECODEC_WEIGHTS"] = str(TINY)
+    warnings.simplefilter("error")
+    decode((TINY / "dot-100.aec").read_bytes())  # imports and weights are loaded outside the first file's time
+    pipe.send(os.getpid())
+    while True:
+        try:
+            data = pipe.recv_bytes()
+        except EOFError:
+            return
+        pipe.send(decode(data))
