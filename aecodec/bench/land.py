@@ -33,6 +33,7 @@ from aecodec.manifest import add_entry
 from aecodec.manifest import entries_of
 from aecodec.picture import open_picture
 
+DEFAULT_MODEL = "standard"
 TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 GOLDEN_QUALITIES = (15.0, None, 90.0)  # None: the model's default
 START, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -57,25 +58,27 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
             shutil.copyfile(exported / file, weights / file)
         add_entry(weights, entry.details)
         own = BenchOptions(kodak, codecs=(), weights=weights / entry.decoder_file)
-        add_entry(weights, dict(entry.details) | {"scores": _scores(own, folders, say)})
+        with_curve = entry.name == DEFAULT_MODEL
+        add_entry(weights, dict(entry.details) | {"scores": _scores(own, folders, with_curve, say)})
     peers = _peers(weights / "peers.json", folders, say)
     bundled = entries_of(weights)
     _write_golden_files(project, bundled)
-    if any(entry.name == "standard" for entry in bundled):
+    if any(entry.name == DEFAULT_MODEL for entry in bundled):
         write_figure(project / "examples" / "comparison.png", project / "examples" / "photos", weights)
     _write_table(project / "README.md", bundled, peers)
     say("files, manifest, golden files, figure and README table are in place: look at them, then commit")
 
 
-def _scores(options: BenchOptions, folders: Mapping[str, Path], say: Say) -> Scores:
-    """At the target size on both sets, and the curve on Kodak as it is."""
+def _scores(options: BenchOptions, folders: Mapping[str, Path], with_curve: bool, say: Say) -> Scores:
+    """At the target size on both sets; `with_curve` also the curve on Kodak as it is, for the BD-rates."""
     scores: Scores = {}
     for name, (folder, size) in SETS.items():
         say(f"  {name} at {TARGET_BYTES} bytes")
         at = run_bench(replace(options, folder=folders[folder], size=size, at_bytes=TARGET_BYTES)).at_bytes[0]
         scores[name] = _row(asdict(at.row)) if at.row is not None else None
-    say("  kodak, the curve")
-    scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(options).rows]
+    if with_curve:
+        say("  kodak, the curve")
+        scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(options).rows]
     return scores
 
 
@@ -134,7 +137,7 @@ def _write_table(readme: Path, bundled: Sequence[Entry], peers: Mapping[str, Sco
 
 def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
     """The README's figures, in Markdown."""
-    rows = [(f"**aecodec** `{entry.name}`", entry.details.get("scores", {})) for entry in _standard_first(bundled)]
+    rows = [(f"**aecodec** `{entry.name}`", entry.details.get("scores", {})) for entry in _default_first(bundled)]
     rows += [(f"`{name}`", scores) for name, scores in reversed(list(peers.items()))]
     lines = [
         f"| at {TARGET_BYTES:,} bytes (1 % of raw) | kodak256: PSNR | L1 | MS-SSIM | dev256: PSNR | L1 | MS-SSIM |",
@@ -143,11 +146,12 @@ def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
     for name, scores in rows:
         cells = [_cell(scores.get(of), metric) for of in SETS for metric in ("psnr", "l1", "ms_ssim")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _rates(_standard_first(bundled)[0], peers)])
+    rates = [_rates(entry, peers) for entry in bundled if entry.name == DEFAULT_MODEL]
+    return "\n".join([*lines, "", *rates])
 
 
-def _standard_first(bundled: Sequence[Entry]) -> list[Entry]:
-    return sorted(bundled, key=lambda entry: (entry.name != "standard", entry.name))
+def _default_first(bundled: Sequence[Entry]) -> list[Entry]:
+    return sorted(bundled, key=lambda entry: (entry.name != DEFAULT_MODEL, entry.name))
 
 
 def _cell(row: Scores | None, metric: str) -> str:
