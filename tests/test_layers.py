@@ -29,6 +29,7 @@ ROWS = (
     ("api",),
     ("bench",),
     ("train",),
+    ("paper",),
     ("cli",),
     ("__main__",),
 )

@@ -1,0 +1,123 @@
+"""Picture files where they lie: in a folder, or as stretches of a tar, which is read in place and never unpacked.
+
+Only a gzipped tar has to be unpacked once, to a plain one, because its middle cannot be reached otherwise.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.files import read_bytes
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One picture file of a source. There may be millions, hence nothing in it that others do not need."""
+
+    name: str  # within the source, with slashes; the same however the source is packed
+    container: str  # a tar, or the folder that `name` is relative to
+    offset: int | None = None  # of the first byte in the tar; None: a file of its own
+    size_bytes: int = 0
+
+
+def read(candidate: Candidate) -> bytes:
+    """The bytes of the picture file. Raises InputError with the system's reason, or where the tar has got shorter."""
+    if candidate.offset is None:
+        return read_bytes(os.path.join(candidate.container, candidate.name))
+    try:
+        with open(candidate.container, "rb") as file:
+            file.seek(candidate.offset)
+            data = file.read(candidate.size_bytes)
+    except OSError as error:
+        raise InputError(f"{candidate.container}: {error.strerror or error}") from error
+    if len(data) != candidate.size_bytes:
+        raise InputError(f"{candidate.container}: cut short")
+    return data
+
+
+def walk(root: Path) -> Iterator[str]:
+    """Paths of the files under a folder, relative to it with slashes, by name; hidden ones are left out.
+
+    Links to folders are followed, to none twice. Raises InputError where a folder cannot be read.
+    """
+    return _walk(os.fspath(root), "", set())
+
+
+def _walk(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    try:
+        status = os.stat(folder)
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}") from error
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    for name, is_folder in found:
+        if is_folder:
+            yield from _walk(os.path.join(folder, name), f"{prefix}{name}/", seen)
+        else:
+            yield f"{prefix}{name}"
+
+
+def tar_files(path: Path, scratch: Path, prefix: str = "") -> Iterator[Candidate]:
+    """The regular files of a tar, and those of the tars in it: `a.tar` in it counts as a folder `a`.
+
+    `scratch` is a folder where a gzipped tar may be unpacked to a plain one. Raises InputError where the tar is
+    none, is damaged or cut short.
+    """
+    try:
+        with open(path, "rb") as file:
+            gzipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        plain = _gunzip(path, scratch) if gzipped else path
+        with open(plain, "rb") as file:
+            yield from _members(file, os.fspath(plain), 0, prefix)
+    except tarfile.TarError as error:
+        raise InputError(f"{path}: no tar, damaged or cut short ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _members(file: IO[bytes], container: str, start: int, prefix: str) -> Iterator[Candidate]:
+    """`start` is where `file` begins in `container`."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            name = prefix + member.name.removeprefix("./")
+            if not member.isreg():
+                pass
+            elif name.endswith(".tar"):
+                nested = tar.extractfile(member)
+                assert nested is not None, "a regular file has content"
+                yield from _members(nested, container, start + member.offset_data, name.removesuffix(".tar") + "/")
+            else:
+                yield Candidate(name, container, start + member.offset_data, member.size)
+            tar.members.clear()  # type: ignore[attr-defined]  # or it keeps all: gigabytes for the larger sets
+        # What ends the walk may also be a header cut off or damaged, which tarfile takes for the end.
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no end mark")
+
+
+def _gunzip(path: Path, scratch: Path) -> Path:
+    """The plain tar of a gzipped one, as a new file in `scratch`."""
+    target = scratch / f"{len(os.listdir(scratch))}.tar"
+    try:
+        with gzip.open(path, "rb") as packed, open(target, "xb") as plain:
+            shutil.copyfileobj(packed, plain, 1 << 20)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged or cut short ({error})") from error
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be unpacked to {scratch}: {error.strerror or error}") from error
+    return target

@@ -1,0 +1,109 @@
+"""What was decided about each file that was drawn, written down at once: where a later run goes on.
+
+A file of JSON lines. The first has the parameters of the data set; each other one a decision, in order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.files import read_bytes
+from aecodec.files import write_atomic
+
+JOURNAL = "journal.jsonl"
+
+KEPT = "kept"
+UNDECODABLE = "undecodable"
+DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a data set is made by. Where the sources lie is no part of it, so they may be moved or repacked."""
+
+    seed: int
+    dev: int
+    counts: dict[str, int]  # pictures of each source, in order
+
+
+@dataclass(frozen=True)
+class Decision:
+    """About one file that was drawn."""
+
+    source: str
+    name: str
+    outcome: str
+    sha256: str = ""  # of the picture's RGB bytes
+    problem: str = ""
+
+
+class Journal:
+    """A context manager; `decisions` are those of earlier runs and this one."""
+
+    def __init__(self, folder: Path, parameters: Parameters) -> None:
+        """The journal in `folder`; where there is none, one is begun with the first decision.
+
+        Raises InputError where it has other parameters or is damaged.
+        """
+        self._path = folder / JOURNAL
+        self._parameters = parameters
+        self._file: BinaryIO | None = None
+        self.decisions = self._read() if self._path.exists() else []
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, decision: Decision) -> None:
+        """Raises OutputError."""
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(_line({key: value for key, value in asdict(decision).items() if value}))
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self._path}: {error.strerror}") from error
+        self.decisions.append(decision)
+
+    def _open(self) -> BinaryIO:
+        if not self._path.exists():
+            write_atomic(self._path, _line(asdict(self._parameters)))
+        return self._path.open("ab")
+
+    def _read(self) -> list[Decision]:
+        data = read_bytes(self._path)
+        # A run that was killed may have left half a line; what it was about is simply done again.
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            write_atomic(self._path, whole)
+        try:
+            head, *lines = [json.loads(line) for line in whole.splitlines()]
+            begun = Parameters(**head)
+            decisions = [Decision(**line) for line in lines]
+            kept = Counter(decision.source for decision in decisions if decision.outcome == KEPT)
+            sound = kept <= Counter(begun.counts)
+        except (ValueError, TypeError):
+            sound = False
+        if not sound:
+            raise InputError(f"{self._path}: damaged; build into another folder")
+        if begun != self._parameters or list(begun.counts) != list(self._parameters.counts):
+            was = f"seed {begun.seed}, dev {begun.dev}, {begun.counts}"
+            raise InputError(f"{self._path.parent}: begun with other parameters ({was}); choose another folder")
+        return decisions
+
+
+def _line(value: dict[str, object]) -> bytes:
+    return json.dumps(value).encode() + b"\n"

@@ -1,0 +1,88 @@
+"""Drawing without replacement by a seed, and the picture that is made of a file.
+
+Both orders are by SHA-256 of seed and name: a file's place depends on itself alone, so that the same pictures are
+drawn on every machine, in any version of Python, whatever order the disk lists them in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from aecodec.bench.pictures import centre_square
+from aecodec.errors import AecError
+from aecodec.errors import InputError
+from aecodec.limits import MAX_PIXELS
+from aecodec.paper.archives import Candidate
+from aecodec.paper.archives import read
+from aecodec.picture import open_picture
+from aecodec.picture import to_image
+from aecodec.picture import write_image
+
+SIDE = 256
+
+# Longer than that is no photograph, and its short side brought to 256 could take any amount of memory.
+_MAX_ASPECT = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture of 256x256 made of a file, or why there is none."""
+
+    png: bytes = b""
+    sha256: str = ""  # of the 196,608 bytes of RGB, so the same for every file that decodes to the same picture
+    problem: str = ""
+
+
+def draw_order(candidates: Iterable[Candidate], source: str, seed: int) -> list[Candidate]:
+    """Candidates in the order in which they are drawn."""
+    return sorted(candidates, key=lambda candidate: _rank(seed, source, candidate.name))
+
+
+def draw_dev(counts: Mapping[str, int], dev: int, seed: int) -> frozenset[tuple[str, int]]:
+    """Which pictures go to the dev set: `dev` pairs of source and number within it, from 0."""
+    slots = [(source, number) for source, count in counts.items() for number in range(count)]
+    return frozenset(sorted(slots, key=lambda slot: _rank(seed, "dev", *map(str, slot)))[:dev])
+
+
+def _rank(seed: int, *parts: str) -> bytes:
+    return hashlib.sha256("\0".join((str(seed), *parts)).encode("utf-8", "surrogateescape")).digest()
+
+
+def sample(candidate: Candidate) -> Sample:
+    """The picture upright in RGB, its short side brought to 256 pixels (Lanczos), then the centre square.
+
+    What cannot be decoded is told in the result; raises InputError only where the file cannot be read.
+    """
+    data = read(candidate)
+    try:
+        pixels = open_picture(BytesIO(data), max_pixels=MAX_PIXELS).pixels
+    except AecError as error:
+        return Sample(problem=str(error).removeprefix("picture: "))
+    height, width = pixels.shape[:2]
+    if max(height, width) > _MAX_ASPECT * min(height, width):
+        return Sample(problem=f"{width}x{height} pixels are no photograph")
+    square = centre_square(pixels, SIDE)
+    if square.ndim == 2:
+        square = np.repeat(square[:, :, None], 3, axis=2)
+    stream = BytesIO()
+    write_image(to_image(square), stream, "PNG")
+    return Sample(stream.getvalue(), _digest(square))
+
+
+def digest_of(path: Path) -> str:
+    """The `Sample.sha256` of a picture that was written; empty where the file is missing or damaged."""
+    try:
+        return _digest(open_picture(path, max_pixels=SIDE * SIDE).pixels)
+    except InputError:
+        return ""
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()

@@ -1,0 +1,679 @@
+"""The data set builder, on miniatures that are laid out exactly like the four public sets."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import aecodec
+from aecodec.cli import run
+from aecodec.errors import InputError
+from aecodec.paper.archives import read
+from aecodec.paper.folder import Row
+from aecodec.paper.folder import verify
+from aecodec.paper.lvis import images_of
+from aecodec.paper.sampling import draw_dev
+from aecodec.paper.sources import PUBLIC_SETS
+from aecodec.paper.sources import Source
+from aecodec.paper.sources import candidates
+from aecodec.paper.workers import Workers
+
+ROOT = Path(aecodec.__path__[0]).parent
+CLASSES = ("n01440764", "n01443537", "n02102040")
+PEOPLE = {"Aaron_Eckhart": 1, "Aaron_Peirsol": 4, "Jose_Manuel_Durao_Barroso": 2, "Wu_Yi": 3}
+SCENES = ("a/airfield", "a/apartment_building/outdoor", "z/zen_garden")
+
+
+def picture(key: object, size: tuple[int, int] = (20, 14), mode: str = "RGB", form: str = "JPEG") -> bytes:
+    """An encoded picture that is different for every key."""
+    generator = np.random.default_rng(list(repr(key).encode()))
+    small = Image.fromarray(generator.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    small.resize(size).convert(mode).save(stream, form)
+    return stream.getvalue()
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def imagenet_files() -> dict[str, bytes]:
+    """By class and name, as everywhere in ImageNet; one of them is a PNG in spite of its name, as in the original."""
+    files = {f"{name}/{name}_{1000 + 7 * i}.JPEG": picture((name, i)) for name in CLASSES for i in range(4)}
+    files["n02102040/n02102040_2933.JPEG"] = picture("png", form="PNG")
+    return files
+
+
+def places_files() -> dict[str, bytes]:
+    return {f"{scene}/{i:08}.jpg": picture((scene, i), (16, 16)) for scene in SCENES for i in range(1, 5)}
+
+
+def lfw_files() -> dict[str, bytes]:
+    return {
+        f"{name}/{name}_{i:04}.jpg": picture((name, i), (25, 25)) for name, n in PEOPLE.items() for i in range(1, n + 1)
+    }
+
+
+def unpack(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        write(root / name, data)
+    return root
+
+
+def class_tars(root: Path) -> Path:
+    for name in CLASSES:
+        own = {path.split("/")[1]: data for path, data in imagenet_files().items() if path.startswith(name)}
+        tar(root / f"{name}.tar", own)
+    return root
+
+
+def imagenet_folder(root: Path) -> Path:
+    unpack(root / "train", imagenet_files())
+    write(root / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG", picture("validation"))
+    return root
+
+
+def imagenet_kaggle(root: Path) -> Path:
+    imagenet_folder(root / "ILSVRC" / "Data" / "CLS-LOC")
+    write(root / "ILSVRC" / "Annotations" / "CLS-LOC" / "train" / "n01440764" / "n01440764_1000.xml", b"<annotation/>")
+    return root
+
+
+def imagenet_whole_tar(root: Path) -> Path:
+    class_tars(root / "parts")
+    inner = {path.name: path.read_bytes() for path in sorted((root / "parts").iterdir())}
+    shutil.rmtree(root / "parts")
+    tar(root / "ILSVRC2012_img_train.tar", inner)
+    tar(root / "ILSVRC2012_img_val.tar", {"ILSVRC2012_val_00000001.JPEG": picture("validation")})
+    return root
+
+
+def places_tar(root: Path) -> Path:
+    tar(root / "train_256_places365standard.tar", {f"data_256/{name}": data for name, data in places_files().items()})
+    tar(root / "val_256.tar", {"val_256/Places365_val_00000001.jpg": picture("validation")})
+    return root
+
+
+def places_folder(root: Path) -> Path:
+    unpack(root / "data_256", places_files())
+    write(root / "val_256" / "Places365_val_00000001.jpg", picture("validation"))
+    return root
+
+
+def lfw_tgz(root: Path) -> Path:
+    tar(root / "lfw.tgz", {f"lfw/{name}": data for name, data in lfw_files().items()}, "w:gz")
+    return root
+
+
+def lvis_json(path: Path, names: list[str], **fields: object) -> Path:
+    """As lvis_v1_train.json: outlines first, images without a file_name."""
+    images = [
+        {
+            "id": int(name[-16:-4]),
+            "license": 4,
+            "coco_url": f"http://images.cocodataset.org/{name}",
+            "height": 14,
+            "width": 20,
+            "date_captured": "2013-11-14 17:02:52",
+            "neg_category_ids": [1, 2, 3],
+            "not_exhaustive_category_ids": [],
+        }
+        for name in names
+    ]
+    outline = {"id": 1, "image_id": 9, "category_id": 3, "segmentation": [[1.5, 2.5, 3.5, 4.5]], "area": 3.0}
+    content = {"info": {"description": "LVIS"}, "annotations": [outline] * 5, "images": images, "categories": []}
+    return write(path, json.dumps({**content, **fields}).encode())
+
+
+def lvis_names() -> tuple[list[str], list[str]]:
+    """Of the training and the validation JSON: both name pictures of train2017, as in the original."""
+    training = [f"train2017/{391895 + i:012}.jpg" for i in range(5)]
+    return training, [f"val2017/{139 + i:012}.jpg" for i in range(4)] + ["train2017/000000000030.jpg"]
+
+
+def lvis_folder(root: Path) -> Path:
+    training, validation = lvis_names()
+    unpack(root, {name: picture(name) for name in training + validation})
+    write(root / "train2017" / "000000000031.jpg", picture("of COCO, but not in LVIS"))
+    lvis_json(root / "lvis_v1_train.json", training)
+    lvis_json(root / "lvis_v1_val.json", validation)
+    return root
+
+
+def lvis_beside_coco(root: Path) -> Path:
+    """As detectron2 has it."""
+    lvis_folder(root / "coco")
+    (root / "lvis").mkdir()
+    for name in ("lvis_v1_train.json", "lvis_v1_val.json"):
+        (root / "coco" / name).rename(root / "lvis" / name)
+    return root / "lvis"
+
+
+def lvis_in_annotations(root: Path) -> Path:
+    lvis_folder(root)
+    (root / "annotations").mkdir()
+    for name in ("lvis_v1_train.json", "lvis_v1_val.json"):
+        (root / name).rename(root / "annotations" / name)
+    lvis_json(root / "annotations" / "instances_train2017.json", ["train2017/000000000031.jpg"])
+    lvis_json(root / "annotations" / "lvis_v1_image_info_test_dev.json", ["test2017/000000000001.jpg"])
+    return root
+
+
+def lvis_files() -> dict[str, bytes]:
+    return {name: picture(name) for names in lvis_names() for name in names}
+
+
+Maker = Callable[[Path], Path]
+PACKINGS: list[tuple[str, Callable[[], dict[str, bytes]], Maker]] = [
+    ("imagenet", imagenet_files, imagenet_folder),
+    ("imagenet", imagenet_files, imagenet_kaggle),
+    ("imagenet", imagenet_files, lambda root: imagenet_folder(root) / "train"),
+    ("imagenet", imagenet_files, class_tars),
+    ("imagenet", imagenet_files, lambda root: class_tars(root / "train").parent),
+    ("imagenet", imagenet_files, imagenet_whole_tar),
+    ("imagenet", imagenet_files, lambda root: imagenet_whole_tar(root) / "ILSVRC2012_img_train.tar"),
+    ("places", places_files, places_folder),
+    ("places", places_files, lambda root: places_folder(root) / "data_256"),
+    ("places", places_files, lambda root: unpack(root / "data_large_standard", places_files())),
+    ("places", places_files, lambda root: unpack(root / "places365_standard" / "train", places_files())),
+    ("places", places_files, places_tar),
+    ("places", places_files, lambda root: places_tar(root) / "train_256_places365standard.tar"),
+    ("lvis", lvis_files, lvis_folder),
+    ("lvis", lvis_files, lvis_beside_coco),
+    ("lvis", lvis_files, lvis_in_annotations),
+    ("lfw", lfw_files, lambda root: unpack(root / "lfw", lfw_files())),
+    ("lfw", lfw_files, lambda root: unpack(root / "lfw", lfw_files()).parent),
+    ("lfw", lfw_files, lambda root: unpack(root / "lfw-deepfunneled" / "lfw-deepfunneled", lfw_files())),
+    ("lfw", lfw_files, lfw_tgz),
+    ("lfw", lfw_files, lambda root: lfw_tgz(root) / "lfw.tgz"),
+]
+
+
+@pytest.mark.parametrize(("name", "files", "make"), PACKINGS)
+def test_every_packing_has_the_same_names_and_bytes(
+    name: str, files: Callable[[], dict[str, bytes]], make: Maker, tmp_path: Path
+) -> None:
+    source = Source(name, make(tmp_path / "set"), 1)
+    (tmp_path / "scratch").mkdir()
+    found = candidates(source, tmp_path / "scratch")
+    assert {candidate.name: read(candidate) for candidate in found} == files()
+    assert len(found) == len(files())
+
+
+def test_what_is_unpacked_goes_before_its_tar_and_a_plain_packing_before_others(tmp_path: Path) -> None:
+    root = class_tars(imagenet_folder(tmp_path / "imagenet"))
+    found = candidates(Source("imagenet", root, 1), tmp_path)
+    assert {candidate.offset for candidate in found} == {None}
+    for name in ("lfw-deepfunneled", "lfw"):
+        tar(tmp_path / "faces" / f"{name}.tgz", {f"{name}/Wu_Yi/Wu_Yi_0001.jpg": name.encode()}, "w:gz")
+    (tmp_path / "scratch").mkdir()
+    (face,) = candidates(Source("lfw", tmp_path / "faces", 1), tmp_path / "scratch")
+    assert read(face) == b"lfw"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
+def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
+    unpack(tmp_path / "disk", imagenet_files())
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "imagenet" / "train").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "again").symlink_to(tmp_path / "imagenet")
+    assert len(candidates(Source("imagenet", tmp_path / "imagenet", 1), tmp_path)) == len(imagenet_files())
+
+
+def all_sets(root: Path) -> dict[str, str]:
+    """Options for a miniature of each kind, and a plain folder; 24 pictures are asked for of 44."""
+    plain = unpack(root / "plain", {f"deep/{i}.{'png' if i % 2 else 'jpg'}": picture(i) for i in range(5)})
+    write(plain / "notes.txt", b"no picture by its name")
+    return {
+        "--imagenet": f"{imagenet_whole_tar(root / 'imagenet')}:6",
+        "--places": f"{places_folder(root / 'places')}:6",
+        "--lvis": f"{lvis_folder(root / 'lvis')}:4",
+        "--lfw": f"{lfw_tgz(root / 'lfw')}:5",
+        "--folder": f"plain={plain}:3",
+    }
+
+
+def build(options: dict[str, str], out: Path, *more: str) -> int:
+    arguments = [part for option in options.items() for part in option]
+    return run(["paper", "dataset", *arguments, "--dev", "5", "--jobs", "1", "--out", str(out), *more])
+
+
+def rows_of(out: Path) -> list[Row]:
+    with (out / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        return [Row(**row) for row in csv.DictReader(file)]
+
+
+def tree(out: Path) -> dict[str, bytes]:
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_builds_train_dev_and_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = all_sets(tmp_path)
+    assert build(options, tmp_path / "out") == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "imagenet: 6 pictures; left out: 0 undecodable, 0 duplicates",
+        "places: 6 pictures; left out: 0 undecodable, 0 duplicates",
+        "lvis: 4 pictures; left out: 0 undecodable, 0 duplicates",
+        "lfw: 5 pictures; left out: 0 undecodable, 0 duplicates",
+        "plain: 3 pictures; left out: 0 undecodable, 0 duplicates",
+        "19 in train, 5 in dev; verified: no picture twice; 24 made by this run",
+    ], "and no progress bar, as this is no terminal"
+    rows = rows_of(tmp_path / "out")
+    assert Counter(row.source for row in rows) == {"imagenet": 6, "places": 6, "lvis": 4, "lfw": 5, "plain": 3}
+    assert Counter(row.split for row in rows) == {"train": 19, "dev": 5}
+    assert {row.file for row in rows} | {"manifest.csv", "journal.jsonl"} == tree(tmp_path / "out").keys()
+    originals = imagenet_files() | places_files() | lvis_files() | lfw_files()
+    for row in rows:
+        assert row.file.startswith(f"{row.split}/{row.source}-")
+        with Image.open(tmp_path / "out" / row.file) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (256, 256))
+            assert hashlib.sha256(image.tobytes()).hexdigest() == row.sha256
+            if row.source != "plain":
+                with Image.open(io.BytesIO(originals[row.name])) as original:
+                    assert np.abs(np.subtract(image.resize((1, 1)), original.resize((1, 1)), dtype=float)).max() < 40
+    verify(rows)
+
+
+def test_the_seed_decides_what_is_drawn_and_the_split_and_nothing_else_does(tmp_path: Path) -> None:
+    options = all_sets(tmp_path)
+    assert build(options, tmp_path / "first") == 0
+    repacked = options | {
+        "--imagenet": f"{class_tars(tmp_path / 'tars')}:6",
+        "--places": f"{places_tar(tmp_path / 'places-tar')}:6",
+        "--lfw": f"{unpack(tmp_path / 'lfw-folder' / 'lfw', lfw_files())}:5",
+    }
+    assert build(repacked, tmp_path / "second", "--jobs", "2") == 0
+    assert tree(tmp_path / "first") == tree(tmp_path / "second")
+    assert build(options, tmp_path / "third", "--seed", "1") == 0
+    first, third = rows_of(tmp_path / "first"), rows_of(tmp_path / "third")
+    assert {row.name for row in first} != {row.name for row in third}
+    assert {row.file for row in first} != {row.file for row in third}, "the split is another one"
+
+
+def test_the_draw_is_uniform() -> None:
+    counts = {"a": 6, "b": 2}
+    drawn = Counter(slot for seed in range(2000) for slot in draw_dev(counts, 2, seed))
+    assert len(drawn) == 8
+    assert all(abs(count - 500) < 100 for count in drawn.values())
+
+
+def test_pictures_are_upright_rgb_short_side_256_centre_cut(tmp_path: Path) -> None:
+    stripes = np.zeros((256, 768, 3), np.uint8)
+    stripes[:, :256], stripes[:, 256:512], stripes[:, 512:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    for name, factor in (("same", 1), ("half", 2), ("large", 3)):
+        image = Image.fromarray(stripes[::factor, ::factor] if factor < 3 else stripes.repeat(3, 0).repeat(3, 1))
+        write(tmp_path / "in" / f"{name}.png", b"")
+        image.save(tmp_path / "in" / f"{name}.png")
+    turned = Image.fromarray(np.rot90(stripes, 1).copy())
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "in" / "turned.png", exif=exif)
+    write(tmp_path / "in" / "grey.jpg", picture("grey", (300, 500), "L"))
+    write(tmp_path / "in" / "cmyk.jpg", picture("cmyk", (300, 500), "CMYK"))
+    options = {"--folder": f"x={tmp_path / 'in'}:6"}
+    code = build(options, tmp_path / "out", "--dev", "0")
+    outcomes = {of["name"]: of for of in map(json.loads, (tmp_path / "out/journal.jsonl").read_text().splitlines()[1:])}
+    assert outcomes.keys() == {"same.png", "half.png", "large.png", "turned.png", "grey.jpg", "cmyk.jpg"}
+    kept = {of["sha256"] for of in outcomes.values()}
+    green = hashlib.sha256(stripes[:, 256:512].tobytes()).hexdigest()
+    assert outcomes["same.png"]["sha256"] == outcomes["turned.png"]["sha256"] == green
+    assert code == 1, "the turned one is the same picture, so there are too few"
+    assert len(kept) == 5
+    for path in (tmp_path / "out" / "train").iterdir():
+        with Image.open(path) as image:
+            assert (image.mode, image.size) == ("RGB", (256, 256))
+
+
+def broken_set(root: Path) -> Path:
+    """20 files: 12 pictures, 3 copies of them (one as another file format), 5 that cannot be decoded."""
+    unpack(root, {f"{i}.png": picture(i, form="PNG") for i in range(12)})
+    shutil.copy(root / "0.png", root / "copy-a.png")
+    shutil.copy(root / "1.png", root / "copy-b.png")
+    with Image.open(root / "2.png") as image:
+        image.save(root / "copy-c.bmp")
+    write(root / "empty.jpg", b"")
+    write(root / "text.jpg", b"no picture at all")
+    write(root / "cut.jpg", picture("cut", (200, 200))[:-200])
+    write(root / "cut.png", picture("cut", (200, 200), form="PNG")[:-200])
+    Image.new("RGB", (3000, 1)).save(root / "line.png")
+    return root
+
+
+def test_undecodable_files_and_duplicates_are_replaced_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"--folder": f"x={broken_set(tmp_path / 'in')}:12"}
+    assert build(options, tmp_path / "out") == 0
+    assert "x: 12 pictures; left out: 5 undecodable, 3 duplicates" in capsys.readouterr().err
+    assert len({row.sha256 for row in rows_of(tmp_path / "out")}) == 12
+    journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
+    assert journal[0] == {"seed": 0, "dev": 5, "counts": {"x": 12}}
+    problems = {of["name"]: of["problem"] for of in journal[1:] if of["outcome"] == "undecodable"}
+    assert problems.keys() == {"empty.jpg", "text.jpg", "cut.jpg", "cut.png", "line.png"}
+    assert problems["line.png"] == "3000x1 pixels are no photograph"
+
+
+def test_a_picture_of_two_sources_is_taken_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = {f"{i}.png": picture(i, form="PNG") for i in range(4)}
+    unpack(tmp_path / "a", same)
+    unpack(tmp_path / "b", {f"other-{name}": data for name, data in same.items()} | {"own.png": picture("own")})
+    arguments = ["--folder", f"a={tmp_path / 'a'}:4", "--folder", f"b={tmp_path / 'b'}:1", "--dev", "2", "--jobs", "1"]
+    assert run(["paper", "dataset", *arguments, "--out", str(tmp_path / "out")]) == 0
+    assert [row.name for row in rows_of(tmp_path / "out") if row.source == "b"] == ["own.png"]
+
+
+def test_a_second_run_makes_only_what_is_missing_or_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, out = all_sets(tmp_path), tmp_path / "out"
+    assert build(options, out) == 0
+    before = tree(out)
+    times = {name: (out / name).stat().st_mtime_ns for name in before}
+    capsys.readouterr()
+    pictures = sorted(name for name in before if name.endswith(".png"))
+    (out / pictures[0]).unlink()
+    (out / pictures[7]).write_bytes(before[pictures[7]][:-100])
+    (out / pictures[-1]).write_bytes(before[pictures[-2]])
+    write(out / "train" / ".imagenet-00000.png.0123456789abcdef.aec-tmp", b"left by a kill")
+    assert build(options, out) == 0
+    assert "; 3 made by this run" in capsys.readouterr().err
+    assert tree(out) == before
+    untouched = set(pictures) - {pictures[0], pictures[7], pictures[-1]}
+    assert all((out / name).stat().st_mtime_ns == times[name] for name in untouched)
+
+    for name in ("imagenet", "places", "lvis", "lfw", "plain"):
+        (tmp_path / name).rename(tmp_path / f"{name}-away")
+    assert build(options, out) == 0, "a whole data set is checked without its sources"
+    assert "; 0 made by this run" in capsys.readouterr().err
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("kept_bytes", [0.0, 0.3, 0.7, 0.95])
+def test_a_run_that_was_cut_is_gone_on_with(kept_bytes: float, tmp_path: Path) -> None:
+    """Cut anywhere in the journal, in the middle of a line too, with files that are not in it yet."""
+    options = {"--folder": f"x={broken_set(tmp_path / 'in')}:12"}
+    assert build(options, tmp_path / "out") == 0
+    before = tree(tmp_path / "out")
+    journal = tmp_path / "out" / "journal.jsonl"
+    head = before["journal.jsonl"].index(b"\n") + 1
+    journal.write_bytes(before["journal.jsonl"][: head + int(kept_bytes * (len(before["journal.jsonl"]) - head))])
+    (tmp_path / "out" / "manifest.csv").unlink()
+    assert build(options, tmp_path / "out") == 0
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
+    unpack(tmp_path / "in", {f"{i}.png": picture(i, form="PNG") for i in range(40)})
+    options = {"--folder": f"x={tmp_path / 'in'}:40"}
+    command = [sys.executable, "-m", "aecodec", "paper", "dataset", "--folder", options["--folder"], "--dev", "5"]
+    process = subprocess.Popen([*command, "--jobs", "1", "--out", str(tmp_path / "out")], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob("*/*.png"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert 3 <= len(list((tmp_path / "out").glob("*/*.png")))
+    assert build(options, tmp_path / "out") == 0
+    assert build(options, tmp_path / "whole") == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """The one line on stderr."""
+    assert code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("name", list(PUBLIC_SETS))
+@pytest.mark.parametrize("kind", ["absent", "empty", "wrong"])
+def test_where_a_set_is_missing_one_line_says_where_it_lives(
+    name: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if kind != "absent":
+        (tmp_path / "in").mkdir()
+    if kind == "wrong":
+        write(tmp_path / "in" / "holiday" / "beach.jpg", picture("beach"))
+    line = fails(capsys, build({f"--{name}": f"{tmp_path / 'in'}:9"}, tmp_path / "out"))
+    assert line.startswith(f"aecodec: {tmp_path / 'in'}: no ")
+    assert f"{PUBLIC_SETS[name].home}: give " in line
+    assert not tree(tmp_path / "out")
+
+
+def test_folders_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such file" in fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"))
+    write(tmp_path / "in" / "notes.txt", b"")
+    assert "no pictures found" in fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"))
+    line = fails(capsys, build({"--folder": f"x={tmp_path / 'in' / 'notes.txt'}:9"}, tmp_path / "out"))
+    assert line.endswith("notes.txt: not a folder")
+    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(8)})
+    line = fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"))
+    assert line.endswith("in: 8 pictures for x, 9 are asked for")
+    line = fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:8"}, tmp_path / "in" / "out"))
+    assert "which it is to be made from" in line
+    assert not tree(tmp_path / "out")
+
+
+def test_too_few_are_left_when_some_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, build({"--folder": f"x={broken_set(tmp_path / 'in')}:13"}, tmp_path / "out"))
+    assert line.endswith("only 12 usable pictures for x, 13 are asked for; 8 undecodable or duplicate")
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize("where", ["in a header", "in a file", "between files", "of the end mark"])
+def test_a_tar_cut_short(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = places_tar(tmp_path / "in") / "train_256_places365standard.tar"
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    sizes = {
+        "in a header": members[5].offset + 100,
+        "in a file": members[5].offset_data + 10,
+        "between files": members[5].offset,
+        "of the end mark": members[-1].offset_data + (members[-1].size + 511) // 512 * 512,
+    }
+    cut(path, sizes[where])
+    line = fails(capsys, build({"--places": f"{path}:9"}, tmp_path / "out"))
+    assert line.startswith(f"aecodec: {path}: no tar, damaged or cut short")
+
+
+def test_other_damaged_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = lfw_tgz(tmp_path) / "lfw.tgz"
+    whole = packed.read_bytes()
+    for data in (whole[: len(whole) // 2], whole[:-4], whole[:500] + bytes(500) + whole[1000:], whole[:3]):
+        packed.write_bytes(data)
+        line = fails(capsys, build({"--lfw": f"{packed}:9"}, tmp_path / "out"))
+        assert line.startswith(f"aecodec: {packed}: ")
+        assert "damaged or cut short" in line
+        assert not tree(tmp_path / "out"), "nothing unpacked is left"
+    nested = imagenet_whole_tar(tmp_path) / "ILSVRC2012_img_train.tar"
+    cut(nested, nested.stat().st_size * 2 // 3)
+    assert f"{nested}: no tar" in fails(capsys, build({"--imagenet": f"{tmp_path}:9"}, tmp_path / "out"))
+    nested.write_bytes(b"")
+    assert f"{nested}: no tar" in fails(capsys, build({"--imagenet": f"{nested}:9"}, tmp_path / "out"))
+    nested.write_bytes(b"no tar" * 1000)
+    assert f"{nested}: no tar" in fails(capsys, build({"--imagenet": f"{nested}:9"}, tmp_path / "out"))
+
+
+def test_lvis_tables_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = lvis_folder(tmp_path / "in")
+    table = root / "lvis_v1_train.json"
+    whole = table.read_bytes()
+
+    def line() -> str:
+        return fails(capsys, build({"--lvis": f"{root}:9"}, tmp_path / "out"))
+
+    table.write_bytes(b'{"annotations": []}')
+    assert line().endswith("lvis_v1_train.json: no list of images in it")
+    table.write_bytes(b"")
+    assert line().endswith("lvis_v1_train.json: no list of images in it")
+    lvis_json(table, [])
+    assert line().endswith("lvis_v1_train.json: its list of images is empty")
+    table.write_bytes(whole[: whole.index(b'"images"') + 300])
+    assert line().endswith("lvis_v1_train.json: damaged or cut short within its list of images")
+    lvis_json(table, [], images=[{"id": 1, "file_name": "1.jpg"}])
+    assert line().endswith("lvis_v1_train.json: no LVIS JSON: an image without coco_url")
+    lvis_json(table, [], images=[{"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}])
+    assert line().endswith("lvis_v1_train.json: no LVIS JSON: an image without coco_url")
+    table.write_bytes(b"\xff\xfe\x00")
+    assert "lvis_v1_train.json: no JSON" in line()
+    table.write_bytes(whole)
+    (root / "train2017").rename(root / "train2017-away")
+    assert line().endswith("which is not beside it: unpack http://images.cocodataset.org/zips/train2017.zip")
+    (root / "train2017-away").rename(root / "train2017")
+    (root / "train2017" / "000000000030.jpg").unlink()
+    assert "000000000030.jpg: No such file" in fails(capsys, build({"--lvis": f"{root}:10"}, tmp_path / "out"))
+
+
+def test_a_long_list_of_images_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"train2017/{i:012}.jpg" for i in range(50)]
+    table = lvis_json(tmp_path / "lvis_v1_train.json", names)
+    expected = json.loads(table.read_bytes())["images"]
+    monkeypatch.setattr("aecodec.paper.lvis._OVERLAP", 64)
+    within_the_key = table.read_bytes().index(b'"images"') + 4
+    for chunk in (within_the_key, 997, 1024, 1777):
+        monkeypatch.setattr("aecodec.paper.lvis._CHUNK", chunk)
+        assert list(images_of(table)) == expected
+
+
+def test_the_folder_is_of_one_data_set_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
+    options, out = {"--folder": f"x={tmp_path / 'in'}:8"}, tmp_path / "out"
+    write(out / "letter.txt", b"mine")
+    assert "has other files in it" in fails(capsys, build(options, out))
+    (out / "letter.txt").unlink()
+    assert build(options, out) == 0
+    before = tree(out)
+    capsys.readouterr()
+    for other in (("--seed", "1"), ("--dev", "4"), ("--folder", f"y={tmp_path / 'in'}:7")):
+        line = fails(capsys, build(options, out, *other))
+        assert "begun with other parameters (seed 0, dev 5, {'x': 8})" in line
+    write(out / "dev" / "stranger.png", picture("stranger"))
+    assert fails(capsys, build(options, out)).endswith("stranger.png: is not of this data set")
+    (out / "dev" / "stranger.png").unlink()
+    (out / "journal.jsonl").write_bytes(b"{}\n")
+    assert "journal.jsonl: damaged" in fails(capsys, build(options, out))
+    assert {name: data for name, data in tree(out).items() if name != "journal.jsonl"} == {
+        name: data for name, data in before.items() if name != "journal.jsonl"
+    }
+
+
+def test_sources_that_changed_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
+    options, out = {"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"
+    assert build(options, out) == 0
+    row = rows_of(out)[4]
+    (out / row.file).unlink()
+    original = (tmp_path / "in" / row.name).read_bytes()
+    write(tmp_path / "in" / row.name, picture("another"))
+    capsys.readouterr()
+    assert "is not the picture it was" in fails(capsys, build(options, out))
+    write(tmp_path / "in" / row.name, original)
+    (tmp_path / "in" / rows_of(out)[0].name).rename(tmp_path / "in" / "renamed.png")
+    assert "not the pictures it had" in fails(capsys, build(options, out))
+
+
+def test_verification_finds_a_picture_in_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
+    options, out = {"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"
+    assert build(options, out) == 0
+    rows = rows_of(out)
+    train, dev = next(row for row in rows if row.split == "train"), next(row for row in rows if row.split == "dev")
+    shutil.copy(out / train.file, out / dev.file)
+    journal = out / "journal.jsonl"
+    journal.write_text(journal.read_text().replace(dev.sha256, train.sha256))
+    capsys.readouterr()
+    assert "are the same picture" in fails(capsys, build(options, out))
+    with pytest.raises(InputError, match="train/a-0.png and dev/a-1.png are the same file"):
+        verify([Row("train/a-0.png", "a", "0.jpg", "00", "train"), Row("dev/a-1.png", "a", "0.jpg", "11", "dev")])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--folder", "x=in:5"),
+        ("--folder", "x=in:9", "--dev", "9"),
+        ("--folder", "in:9", "--dev", "1"),
+        ("--folder", "X y=in:9", "--dev", "1"),
+        ("--folder", "lfw=in:9", "--dev", "1"),
+        ("--folder", "x=in:9", "--folder", "x=in:9", "--dev", "1"),
+        ("--imagenet", "in", "--dev", "1"),
+        ("--imagenet", "in:0", "--dev", "1"),
+        ("--imagenet", ":5", "--dev", "1"),
+        ("--imagenet", "in:five", "--dev", "1"),
+        ("--imagenet", "in:9", "--dev", "-1"),
+        ("--imagenet", "in:9", "--dev", "1", "--jobs", "0"),
+    ],
+)
+def test_usage(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["paper", "dataset", *arguments, "--out", "out"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["paper"], ["paper", "--help"], ["paper", "dataset", "--help"]):
+        assert run(arguments) == 0
+    assert "short side brought to 256" in " ".join(capsys.readouterr().out.split())
+
+
+def double(number: int) -> int:
+    if number == 13:
+        raise InputError("thirteen")
+    return 2 * number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_workers_keep_the_order_and_tell_errors(jobs: int) -> None:
+    with Workers(jobs) as workers:
+        assert list(workers.in_order(double, range(12))) == [2 * i for i in range(12)]
+        with pytest.raises(InputError, match="thirteen"):
+            list(workers.in_order(double, range(20)))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out") == 0
+    shown = terminal.getvalue()
+    assert "] 9/9, 0:00 left, x" in shown
+    assert "\r\x1b[Kx: 9 pictures; left out: 0 undecodable, 0 duplicates\n" in shown
