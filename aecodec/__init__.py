@@ -19,6 +19,7 @@ _HOMES = {
     "decode": "api",
     "decode_pixels": "api",
     "read_info": "info",
+    "verify": "api",
     "Info": "info",
     "AecError": "errors",
     "InputError": "errors",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from aecodec.api import decode as decode
     from aecodec.api import decode_pixels as decode_pixels
     from aecodec.api import encode as encode
+    from aecodec.api import verify as verify
     from aecodec.errors import AecError as AecError
     from aecodec.errors import CorruptFile as CorruptFile
     from aecodec.errors import HeaderLimitExceeded as HeaderLimitExceeded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
 from numbers import Real
@@ -80,6 +81,19 @@ def decode_pixels(
     data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture."""
+    return codec.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels)
+
+
+def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
+    """Checks a file without making its picture: checksums, weights, and that every stream decodes to its last byte.
+
+    Raises as `decode`.
+    """
+    codec.verify(as_bytes(data), runtime("cpu"), _loader(None), max_pixels=max_pixels)
+
+
+def _loader(weights: str | Path | None) -> Callable[[bytes], DecoderHalf]:
+    """Gives the decoding half for a weights id: of the file `weights`, or from the search path."""
 
     def load(weights_id: bytes) -> DecoderHalf:
         own = None if weights is None else manifest.find_by_file(Path(weights))
@@ -87,7 +101,7 @@ def decode_pixels(
             own = manifest.find_by_id(weights_id)
         return load_decoder(own)
 
-    return codec.decode(as_bytes(data), runtime(device), load, max_pixels=max_pixels)
+    return load
 
 
 def quality_step(quality: float) -> int:

@@ -108,6 +108,14 @@ def decode(
     return luma(pixels) if header.grey else pixels
 
 
+def verify(
+    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Decodes every stream to its last byte, without the synthesis. Raises as `decode`."""
+    header, parts = unpack(data, max_pixels=max_pixels)
+    decode_parts(header, parts, load(header.weights_id), runtime)
+
+
 def decode_parts(
     header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from aecodec import codec
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
+from aecodec.bitstream import unpack
 from aecodec.cli import code
 from aecodec.cli import run
 
@@ -739,3 +741,24 @@ def test_default_model_without_any_option(tmp_path: Path, monkeypatch: pytest.Mo
     with Image.open(PHOTO) as original, Image.open(tmp_path / "a.png") as decoded:
         error = np.asarray(original.convert("RGB"), float) - np.asarray(decoded, float)
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 22
+
+
+def test_verify(tmp_path: Path, picture: Path, encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged.aec"
+    damaged.write_bytes(encoded.read_bytes()[:-1])
+    assert run(["verify", str(encoded), str(encoded)]) == 0
+    assert capsys.readouterr().out.count(": ok\n") == 2
+    assert run(["verify", str(damaged), str(encoded)]) == 3
+    out, err = capsys.readouterr()
+    assert out == f"{encoded}: ok\n"
+    assert err.startswith(f"aecodec: {damaged}: ")
+    assert err.count("\n") == 1
+    assert run(["verify", str(encoded), "--against", str(picture)]) == 0
+    assert re.search(r"ok, PSNR \d+\.\d{3} dB, L1 0\.\d{5}\n", capsys.readouterr().out)
+
+
+def test_verify_reads_every_stream_to_its_end(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    header, parts = unpack(encoded.read_bytes())
+    longer = tmp_path / "longer.aec"
+    longer.write_bytes(pack(header, [parts[0] + b"\0"]))
+    assert "longer.aec: " in refused(3, "verify", longer)

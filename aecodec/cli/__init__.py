@@ -16,7 +16,15 @@ from aecodec.errors import AecError
 INTERRUPTED = 130
 
 # Command -> module of aecodec.cli that holds it; a module is imported when its command is looked at.
-_COMMANDS = {"encode": "code", "decode": "code", "info": "code", "bench": "bench", "model": "model"}
+_COMMANDS = {
+    "encode": "code",
+    "decode": "code",
+    "info": "code",
+    "verify": "verify",
+    "bench": "bench",
+    "model": "model",
+    "paper": "paper",
+}
 
 
 class _LazyGroup(click.Group):
