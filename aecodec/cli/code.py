@@ -67,8 +67,9 @@ def encode(
     IN is any picture that Pillow opens. It is coded upright, as 8-bit sRGB or grey, without its metadata. OUT is
     replaced where it exists.
 
-    The quality is a scale of its own, not that of JPEG. Near 0 is a rough preview. The default takes about 1 % of
-    the raw size for a photograph of 256x256. 100 is the best that the model gives, which is not visually lossless.
+    The quality is a scale of its own, not that of JPEG. Near 0 is a rough preview (about 25 dB). The default, near
+    50, takes about 1 % of the raw size for a photograph of 256x256. 100 is the best that the model gives (about 30 dB
+    at twice the bytes of the default), which is not visually lossless.
     """
     if quality is not None and target_size is not None:
         raise click.UsageError("Give --quality or --target-size, not both.")
