@@ -146,8 +146,10 @@ def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
     for name, scores in rows:
         cells = [_cell(scores.get(of), metric) for of in SETS for metric in ("psnr", "l1", "ms_ssim")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    rates = [_rates(entry, peers) for entry in bundled if entry.name == DEFAULT_MODEL]
-    return "\n".join([*lines, "", *rates])
+    for entry in bundled:
+        if entry.name == DEFAULT_MODEL:
+            lines += ["", _rates(entry, peers), "", _scale(entry)]
+    return "\n".join(lines)
 
 
 def _default_first(bundled: Sequence[Entry]) -> list[Entry]:
@@ -158,6 +160,16 @@ def _cell(row: Scores | None, metric: str) -> str:
     if row is None or row[metric] is None:
         return "-"
     return f"{row[metric]:.2f}" if metric == "psnr" else f"{row[metric]:.4f}"
+
+
+def _scale(entry: Entry) -> str:
+    """What the quality scale means, from the export's validation photographs."""
+    points = [
+        f"{100 * point['quality']:.0f}: {point['bytes']:,.0f} bytes, {point['psnr']:.1f} dB"
+        for point in entry.details["rounding"]
+    ]
+    default = entry.details["default_quality"] * 100 / 255
+    return f"`-q` of `{entry.name}` on validation photographs of 256x256 (default {default:.1f}): {'; '.join(points)}."
 
 
 def _rates(entry: Entry, peers: Mapping[str, Scores]) -> str:
