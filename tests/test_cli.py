@@ -762,3 +762,12 @@ def test_verify_reads_every_stream_to_its_end(tmp_path: Path, encoded: Path, ref
     longer = tmp_path / "longer.aec"
     longer.write_bytes(pack(header, [parts[0] + b"\0"]))
     assert "longer.aec: " in refused(3, "verify", longer)
+
+
+def test_verify_of_a_missing_file_names_it_once(tmp_path: Path, refused: Refused) -> None:
+    assert refused(1, "verify", tmp_path / "none.aec").count("none.aec") == 1
+
+
+def test_a_dash_is_no_file(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    assert "name a file" in refused(2, "encode", picture, "-")
+    assert "name a file" in refused(2, "encode", "-", tmp_path / "new.aec")

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from aecodec import __version__
 from aecodec.errors import AecError
 
 INTERRUPTED = 130
+PATH = click.Path(path_type=Path, readable=False)  # that a file cannot be read is an error of its own, not of usage
 
 # Command -> module of aecodec.cli that holds it; a module is imported when its command is looked at.
 _COMMANDS = {

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from aecodec.cli import PATH
+
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     if value is None:
@@ -21,14 +23,14 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 @click.command(short_help="Compare with JPEG, WebP and AVIF on a folder of pictures.")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr. Default: all.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
-@click.option("--weights", type=click.Path(path_type=Path), help="A weights file of your own, instead of --model.")
+@click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
 @click.option("--quality", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to a file.")
+@click.option("--json", "json_file", type=PATH, help="Write all figures to a file.")
 def bench(
     folder: Path,
     codecs: tuple[str, ...] | None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from aecodec.cli import PATH
 from aecodec.errors import AecError
 from aecodec.errors import OutputError
 from aecodec.limits import MAX_PIXELS
@@ -34,8 +35,8 @@ def _number(ctx: click.Context, parameter: click.Parameter, value: float | None)
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=PATH)
+@click.argument("target", metavar="OUT", type=PATH)
 @click.option(
     "-q",
     "--quality",
@@ -46,7 +47,7 @@ def _number(ctx: click.Context, parameter: click.Parameter, value: float | None)
 )
 @click.option("--target-size", metavar="BYTES", type=click.IntRange(min=1), help="Best quality within so many bytes.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
-@click.option("--weights", type=click.Path(path_type=Path), help="A weights file of your own, instead of --model.")
+@click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
 @_device
 def encode(
     source: Path,
@@ -96,8 +97,8 @@ def encode(
 
 
 @click.command(short_help="Decode the file IN to the picture OUT.")
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=PATH)
+@click.argument("target", metavar="OUT", type=PATH)
 @_device
 @click.option(
     "--max-pixels",
@@ -134,7 +135,7 @@ def decode(source: Path, target: Path, device: str, max_pixels: int) -> None:
 
 
 @click.command()
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FILE", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def info(source: Path, as_json: bool) -> None:
     """Show what the header of FILE says. Pixels and their checksum stay unread."""
@@ -175,7 +176,9 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def refuse_same(source: Path, target: Path) -> None:
-    """Raises OutputError where the output is the input itself."""
+    """Raises OutputError where the output is the input itself, UsageError for `-`."""
+    if "-" in (str(source), str(target)):
+        raise click.UsageError("Standard input and output are not supported; name a file.")
     if source.exists() and target.exists() and source.samefile(target) and target.is_file():
         message = f"{target}: is the input itself"
         raise OutputError(message)

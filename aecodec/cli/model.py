@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
+from aecodec.cli import PATH
 from aecodec.cli.code import say
 from aecodec.errors import MissingExtra
-
-FOLDERS = click.Path(path_type=Path)
 
 
 @click.group(invoke_without_command=True)
@@ -30,12 +29,12 @@ def _require_torch() -> None:
 
 @model.command()
 @click.option("--config", type=click.Choice(["standard", "paper"]), default="standard", show_default=True)
-@click.option("--data", type=FOLDERS, multiple=True, required=True, metavar="FOLDER", help="May be given repeatedly.")
-@click.option("--out", type=FOLDERS, required=True, metavar="DIR", help="Checkpoints, log and contact sheets.")
+@click.option("--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="May be given repeatedly.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Checkpoints, log and contact sheets.")
 @click.option("--minutes", type=float, help="Stop after so many minutes of training.")
 @click.option("--steps", type=int, help="Stop after so many steps.")
 @click.option("--resume", is_flag=True, help="Go on from DIR's checkpoint, exactly.")
-@click.option("--init", type=FOLDERS, metavar="WEIGHTS", help="Start from float weights (.safetensors).")
+@click.option("--init", type=PATH, metavar="WEIGHTS", help="Start from float weights (.safetensors).")
 @click.option("--decay", is_flag=True, help="A branch off DIR's state: falling rate, integer rounding, for export.")
 @click.option("--rounding/--no-rounding", default=None, help="Integer rounding in the loop. Default: in a branch only.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -64,9 +63,9 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
 
 
 @model.command(short_help="Make weights of a checkpoint.")
-@click.argument("checkpoint", type=FOLDERS)
-@click.option("--data", type=FOLDERS, multiple=True, required=True, metavar="FOLDER", help="The training pictures.")
-@click.option("--out", type=FOLDERS, required=True, metavar="DIR", help="Weights folder; its manifest gets an entry.")
+@click.argument("checkpoint", type=PATH)
+@click.option("--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="The training pictures.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Weights folder; its manifest gets an entry.")
 @click.option("--name", help="Name of the model. Default: its config's.")
 @click.option("--recipe", help="How it was trained, for the manifest.")
 def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None, recipe: str | None) -> None:
@@ -96,10 +95,10 @@ def list_models() -> None:
 
 
 @model.command(short_help="Put exported weights into a checkout of aecodec.")
-@click.argument("exported", type=FOLDERS)
-@click.option("--project", type=FOLDERS, default=Path(), help="A checkout of aecodec. Default: the current folder.")
-@click.option("--kodak", type=FOLDERS, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
-@click.option("--dev", type=FOLDERS, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
+@click.argument("exported", type=PATH)
+@click.option("--project", type=PATH, default=Path(), help="A checkout of aecodec. Default: the current folder.")
+@click.option("--kodak", type=PATH, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
+@click.option("--dev", type=PATH, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
 def land(exported: Path, project: Path, kodak: Path, dev: Path) -> None:
     """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table."""
     from aecodec.bench.land import land as run

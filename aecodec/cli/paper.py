@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aecodec.cli import PATH
 from aecodec.cli.code import say
 
 RESERVED = ("imagenet", "places", "lvis", "lfw")  # of the public sets, whose layouts are known
@@ -58,7 +59,7 @@ def paper(ctx: click.Context) -> None:
 @click.option("--folder", multiple=True, metavar="NAME=DIR:N", callback=_named, help="Any other, also repeatedly.")
 @click.option("--dev", type=click.IntRange(min=0), default=2500, show_default=True, help="So many of all for dev.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of which pictures are drawn, and the split.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DATA", help="An empty or new folder.")
+@click.option("--out", type=PATH, required=True, metavar="DATA", help="An empty or new folder.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core.")
 def dataset(
     imagenet: Drawn | None,

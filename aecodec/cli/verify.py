@@ -6,16 +6,15 @@ from pathlib import Path
 
 import click
 
+from aecodec.cli import PATH
 from aecodec.cli import fail
 from aecodec.cli.code import naming
 from aecodec.errors import AecError
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command(short_help="Check files without writing anything.")
-@click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=_PATH)
-@click.option("--against", metavar="ORIGINAL", type=_PATH, help="Also print PSNR and L1 to this picture (one FILE).")
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PATH)
+@click.option("--against", metavar="ORIGINAL", type=PATH, help="Also print PSNR and L1 to this picture (one FILE).")
 def verify(sources: tuple[Path, ...], against: Path | None) -> int:
     """Check each FILE: checksums, weights, and that its streams decode to their last byte. Writes nothing.
 
@@ -25,25 +24,26 @@ def verify(sources: tuple[Path, ...], against: Path | None) -> int:
 
     Exits with the code of the last FILE that fails, 0 where none does.
     """
+    from aecodec.files import read_bytes
+
     if against is not None and len(sources) > 1:
         raise click.UsageError("--against goes with one FILE.")
     exit_code = 0
     for source in sources:
         try:
+            data = read_bytes(source)
             with naming(source):
-                said = _checked(source, against)
+                said = _checked(data, against)
             click.echo(f"{click.format_filename(source)}: {said}")
         except AecError as error:
             exit_code = fail(str(error), error.exit_code)
     return exit_code
 
 
-def _checked(source: Path, against: Path | None) -> str:
+def _checked(data: bytes, against: Path | None) -> str:
     """What is said of a sound file. Raises AecError for others."""
     from aecodec import api
-    from aecodec.files import read_bytes
 
-    data = read_bytes(source)
     if against is None:
         api.verify(data)
         return "ok"
