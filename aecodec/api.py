@@ -13,6 +13,7 @@ import numpy as np
 
 from aecodec import codec
 from aecodec import manifest
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
@@ -109,7 +110,7 @@ def quality_step(quality: float) -> int:
     if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAXIMUM:
         message = f"quality {quality!r} is not a number within 0..{QUALITY_MAXIMUM}"
         raise AecError(message)
-    return int(float(quality) * (codec.QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
+    return int(float(quality) * (QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
 
 
 @lru_cache(maxsize=4)

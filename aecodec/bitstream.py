@@ -126,6 +126,7 @@ from aecodec.tiling import tile_count
 
 MAGIC = b"\xaeC\r\n"
 VERSION = 0
+QUALITY_STEPS = 256  # values of the quality byte
 
 # No header is longer, its checksum included, not even a refused one: `read_header` needs no more than this of a file.
 MAX_HEADER_BYTES = 24

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 from aecodec.bitstream import unpack
@@ -29,7 +30,6 @@ from aecodec.transforms import synthesise
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
-QUALITY_STEPS = 256
 SIZE_PATIENCE = 4  # quality steps tried past a bisection's result: sizes are monotone but for noise
 
 

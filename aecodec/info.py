@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aecodec import manifest
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.bitstream import VERSION
 from aecodec.bitstream import read_header
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
 
 QUALITY_MAXIMUM = 100
-LAST_STEP = 255  # of the quality byte
 Buffer = bytes | bytearray | memoryview
 
 
@@ -45,7 +45,7 @@ def read_info(data: Buffer) -> Info:
         width=header.width,
         height=header.height,
         mode="L" if header.grey else "RGB",
-        quality=round(header.quality * QUALITY_MAXIMUM / LAST_STEP, 2),
+        quality=round(header.quality * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2),
         quality_index=header.quality,
         model=model,
         weights_id=header.weights_id.hex(),

@@ -26,6 +26,7 @@ from aecodec.bench.figure import write_figure
 from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.manifest import Entry
@@ -168,7 +169,7 @@ def _scale(entry: Entry) -> str:
         f"{100 * point['quality']:.0f}: {point['bytes']:,.0f} bytes, {point['psnr']:.1f} dB"
         for point in entry.details["rounding"]
     ]
-    default = entry.details["default_quality"] * 100 / 255
+    default = entry.details["default_quality"] * 100 / (QUALITY_STEPS - 1)
     return f"`-q` of `{entry.name}` on validation photographs of 256x256 (default {default:.1f}): {'; '.join(points)}."
 
 

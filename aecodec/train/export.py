@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor
 
-from aecodec.codec import QUALITY_STEPS
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.engine import FLOAT32_LIMIT
 from aecodec.engine import NumpyRuntime
 from aecodec.entropy import SCALE_COUNT

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from aecodec.bench.land import TARGET_BYTES
 from aecodec.bench.metrics import psnr
-from aecodec.codec import QUALITY_STEPS
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.codec import Analysed
 from aecodec.codec import decode
 from aecodec.engine import NumpyRuntime
@@ -33,7 +34,6 @@ from aecodec.train.export import with_default_quality
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
 
-DEFAULT_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 TABLE_PICTURES = 400
 VALIDATION_PICTURES = 64
 CALIBRATION_PICTURES = 64
@@ -76,14 +76,14 @@ def _calibrate(model: AutoEncoder, pictures: Sequence[np.ndarray]) -> None:
 
 
 def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
-    """The highest quality step whose mean file takes at most DEFAULT_BYTES over the pictures."""
+    """The highest quality step whose mean file takes at most TARGET_BYTES over the pictures."""
     runtime = NumpyRuntime()
     encoder, decoder = halves.parsed()
     analysed = [Analysed(picture, encoder, decoder, runtime) for picture in pictures]
     low, high = 0, QUALITY_STEPS - 1
     while low < high:
         middle = (low + high + 1) // 2
-        if np.mean([len(picture.encode(middle)) for picture in analysed]) <= DEFAULT_BYTES:
+        if np.mean([len(picture.encode(middle)) for picture in analysed]) <= TARGET_BYTES:
             low = middle
         else:
             high = middle - 1
