@@ -31,6 +31,7 @@ from aecodec.train import schedule  # noqa: E402
 from aecodec.train.checkpoint import Counters  # noqa: E402
 from aecodec.train.checkpoint import read_checkpoint  # noqa: E402
 from aecodec.train.data import is_validation  # noqa: E402
+from aecodec.train.layers import Mode  # noqa: E402
 from aecodec.train.model import Coded  # noqa: E402
 from aecodec.train.model import Config  # noqa: E402
 from aecodec.train.options import TrainOptions  # noqa: E402
@@ -42,6 +43,7 @@ class Tiny(torch.nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.mode = Mode()
         self.down = torch.nn.Conv2d(3, 8, 8, 8)
         self.up = torch.nn.ConvTranspose2d(8, 3, 8, 8)
         self.register_buffer("scale", torch.zeros(()))
@@ -67,7 +69,11 @@ class Tiny(torch.nn.Module):
         return loss * math.nan if torch.is_grad_enabled() and self.not_finite_at(len(self.plain) - 1) else loss
 
     def set_rounding(self, on: bool) -> None:
-        self.calls.append(f"rounding {on}")
+        self.calls.append(f"rounding {on} at {len(self.plain)}")
+        self.mode.rounding = on
+
+    def set_bfloat16(self, on: bool) -> None:
+        self.mode.bfloat16 = on
 
     def calibrate(self, x: Any, quality: Any) -> None:
         self.calls.append(f"calibrate {len(x)}")
@@ -141,7 +147,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 def test_a_fresh_run_learns_and_leaves_a_checkpoint_a_log_and_a_sheet(built: Built, options: TrainOptions) -> None:
     loop.train(replace(options, steps=60))
-    assert built.last.calls == ["start from uint8 (8000, 16, 16, 3)", "rounding False"]
+    assert built.last.calls == ["start from uint8 (8000, 16, 16, 3)"]
     counters = read_checkpoint(options.checkpoint)["counters"]
     assert (counters["step"], counters["pixels"], counters["skipped"]) == (60, 60 * 4 * 32 * 32, 0)
     report, validation = records(options.log)
@@ -232,7 +238,7 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     before, log_before = options.checkpoint.read_bytes(), options.log.read_bytes()
     decay = replace(options, decay=True, steps=10)
     loop.train(decay)
-    assert built.last.calls == ["calibrate 64", "rounding True"]
+    assert built.last.calls == ["calibrate 64", "rounding True at 6"], "the last four of ten steps"
     assert (options.checkpoint.read_bytes(), options.log.read_bytes()) == (before, log_before)
     content = read_checkpoint(decay.checkpoint)
     assert content["model"]["scale"] > 0
@@ -257,7 +263,7 @@ def test_a_decay_branch_resumes_with_what_is_left_of_it(built: Built, options: T
     built.prepare = lambda model: None
     loop.train(replace(decay, resume=True))
     assert flat(read_checkpoint(decay.checkpoint)) == whole
-    assert built.last.calls == ["rounding True"], "scales come from the checkpoint"
+    assert built.last.calls == ["rounding True at 0"], "scales come from the checkpoint"
     loop.train(replace(decay, resume=True))
     assert read_checkpoint(decay.checkpoint)["counters"]["step"] == 14, "nothing left to do"
 
@@ -266,9 +272,9 @@ def test_rounding_can_be_left_out_of_a_branch_and_taken_into_a_constant_run(
     built: Built, options: TrainOptions
 ) -> None:
     loop.train(replace(options, rounding=True))
-    assert built.last.calls[1:] == ["calibrate 64", "rounding True"]
+    assert built.last.calls[1:] == ["calibrate 64", "rounding True at 0"]
     loop.train(replace(options, decay=True, rounding=False))
-    assert built.last.calls == ["rounding False"]
+    assert built.last.calls == []
 
 
 def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
@@ -283,7 +289,7 @@ def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
     content = read_checkpoint(init.checkpoint)
     assert content["counters"]["pixels"] == 1_000_000 + 4 * 32 * 32
     assert built.last.plain == [False] and built.last.rate_weights == [1]
-    assert built.last.calls == ["rounding False"]
+    assert built.last.calls == []
     assert torch.allclose(content["model"]["down.weight"], weights["down.weight"], atol=1e-6)
     loop.train(replace(options, steps=1, resume=True))
     assert built.last.plain == [False], "also after resuming"

@@ -280,6 +280,20 @@ def test_every_parameter_gets_a_gradient(name: str, rounding: bool):
         assert knots.shape[0] == KNOTS and (knots.grad != 0).any(1).all()
 
 
+def test_bfloat16_changes_little_and_yields_to_rounding():
+    model = small_model("standard")
+    x, quality = crops(2), torch.tensor([0.3, 0.7])
+    exact = model(x, quality, noise=False).reconstruction
+    model.set_bfloat16(True)
+    assert model.latent(x).dtype == torch.float32
+    near = model(x, quality, noise=False).reconstruction
+    assert 0 < (near - exact).abs().mean() < 0.01
+    model.set_rounding(True)
+    rounded = model(x, quality, noise=False).reconstruction
+    model.set_bfloat16(False)
+    assert torch.equal(model(x, quality, noise=False).reconstruction, rounded), "integers of the engine need float32"
+
+
 def test_a_plain_auto_encoder_does_not_quantise():
     """As the paper trains it: with `plain` the synthesis sees the latent itself."""
     model = small_model("paper")

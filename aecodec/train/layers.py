@@ -35,6 +35,7 @@ class Mode:
     def __init__(self) -> None:
         self.rounding = False
         self.observing = False
+        self.bfloat16 = False
 
 
 def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
@@ -270,6 +271,7 @@ class SumLayer(Stack):
 
 def _add(x: Tensor, body: Tensor) -> Tensor:
     missing = body.shape[1] - x.shape[1]
+    x = x.float()  # the sum is kept in float32 where products are in bfloat16
     if missing > 0:
         x = functional.pad(x, (0, 0, 0, 0, 0, missing))
     return body + x[:, : body.shape[1]]

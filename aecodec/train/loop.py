@@ -1,8 +1,8 @@
 """Trains a model: a constant learning rate that can go on for ever, and decay branches that end in weights.
 
 The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from it, lowers
-the learning rate to 2 % along a cosine, with integer rounding in the loop, and leaves `decayed.pt` to be exported; the
-constant-rate state is not touched. What stands in the output folder, for each of the two: the checkpoint, a log of
+the learning rate to 2 % along a cosine, its last part with integer rounding in the loop, and leaves `decayed.pt` to be
+exported; the constant-rate state is not touched. What stands in the output folder, for each of the two: the checkpoint, a log of
 JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`, `sheets/decayed-STEP.png`).
 """
 
@@ -128,7 +128,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     if options.is_fresh:
         model.start_from(batches.patches(START_PATCHES, PATCH_SIDE))
     model.to(device=device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     state = State(model, optimizer, batches, Counters(model.config.learning_rate), device)
     if options.resume:
         state.restore(options.checkpoint)
@@ -140,7 +140,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
         state.counters.begin_branch()
     if options.learning_rate is not None:
         state.counters.learning_rate = options.learning_rate
-    _switch_rounding(state, options.with_rounding)
+    model.set_bfloat16(options.bfloat16)
     return state
 
 
@@ -162,6 +162,8 @@ def _load_init(model: AutoEncoder, path: Path) -> int:
 
 
 def _switch_rounding(state: State, on: bool) -> None:
+    if on == state.model.mode.rounding:
+        return
     if on and not state.counters.calibrated:
         with torch.no_grad():
             state.model.calibrate(*state.batches.draw(CALIBRATION_PICTURES))
@@ -175,7 +177,11 @@ def _run(state: State, options: TrainOptions, observer: Observer, interruption: 
     save_timer = Timer(60 * options.checkpoint_minutes)
     skipped_in_a_row = 0
     now = time.monotonic()
-    while (share := budget.share(counters)) < 1 and not interruption.requested:
+    while True:
+        share = budget.share(counters)
+        _switch_rounding(state, options.with_rounding(share))
+        if share >= 1 or interruption.requested:
+            break
         factor = learning_rate_factor(counters.step, share, options.decay)
         step = _step(state, counters.learning_rate * factor)
         skipped_in_a_row = 0 if step.updated else skipped_in_a_row + 1

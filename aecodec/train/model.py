@@ -140,6 +140,14 @@ class AutoEncoder(nn.Module):
         """Integer rounding of weights and activations in the loop, straight-through."""
         self.mode.rounding = on
 
+    def set_bfloat16(self, on: bool) -> None:
+        """Products of analysis and synthesis in bfloat16, wherever rounding, which needs float32, is off."""
+        self.mode.bfloat16 = on
+
+    def _products(self, device: torch.device) -> torch.autocast:
+        on = self.mode.bfloat16 and not self.mode.rounding
+        return torch.autocast(device.type, torch.bfloat16, enabled=on)
+
     @torch.no_grad()
     def calibrate(self, x: Tensor, quality: Tensor) -> None:
         """Chooses every activation scale from one batch of pictures, with rounding off."""
@@ -163,12 +171,16 @@ class AutoEncoder(nn.Module):
 
     def latent(self, x: Tensor) -> Tensor:
         """The latent before its gain."""
-        return self.analysis((2 * 255 * x - 255) / 256)
+        with self._products(x.device):
+            latent = self.analysis((2 * 255 * x - 255) / 256)
+        return latent.float()
 
     def picture(self, latent: Tensor, features: Tensor) -> Tensor:
         """The picture in about 0..1 from a decoded latent, its gain taken back, and the hyper features."""
         latent = self.synthesis_scale(latent, *limits(SYNTHESIS_BITS))
-        return (256 * self.synthesis(latent, features) + 255) / 510
+        with self._products(latent.device):
+            pixels = self.synthesis(latent, features)
+        return (256 * pixels.float() + 255) / 510
 
     def hyper_latent(self, latent: Tensor, quality: Tensor) -> Tensor:
         """The hyper-latent less its mean: what is rounded to symbols."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from aecodec.tiling import HYPER_STRIDE
 
+ROUNDING_SHARE = 0.6  # of a decay branch; four minutes of rounding are enough to train its loss away
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -29,7 +31,8 @@ class TrainOptions:
     threads: int | None = None  # of the CPU; torch's choice where not given
     seed: int = 0
     decay: bool = False
-    rounding: bool | None = None  # integer rounding in the loop; None: in a decay branch only
+    rounding: bool | None = None  # integer rounding in the loop; None: in the last part of a decay branch
+    bfloat16: bool = False  # the wide products, wherever there is no rounding
     learning_rate: float | None = None  # None: the run's own, at first the configuration's
     checkpoint_minutes: float = 3.0
 
@@ -70,7 +73,6 @@ class TrainOptions:
         """Whether the weights start at random."""
         return not self.resume and not self.decay and self.init is None
 
-    @property
-    def with_rounding(self) -> bool:
-        """Whether weights and activations are rounded to integers in the loop."""
-        return self.decay if self.rounding is None else self.rounding
+    def with_rounding(self, share: float) -> bool:
+        """Whether weights and activations are rounded to integers in the loop once `share` of the budget is used up."""
+        return self.decay and share >= ROUNDING_SHARE if self.rounding is None else self.rounding
