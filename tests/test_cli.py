@@ -20,11 +20,11 @@ from PIL import Image
 
 import aecodec
 from aecodec import codec
+from aecodec import task
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 from aecodec.bitstream import unpack
-from aecodec.cli import code
 from aecodec.cli import run
 
 ROOT = Path(aecodec.__path__[0]).parent
@@ -305,7 +305,7 @@ def test_target_size_above_the_best(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_target_size_between_two_qualities(
     tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(code, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
+    monkeypatch.setattr(task, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
     pixels = np.asarray(Image.open(picture))
     sizes = {len(aecodec.encode(pixels, step / 2.55, model="tiny")) for step in range(codec.QUALITY_STEPS)}
     target = next(size for size in range(max(sizes), min(sizes), -1) if size not in sizes)
@@ -643,10 +643,11 @@ def test_ctrl_c_while_writing(
 
 
 @posix_only
-def test_closed_pipe_is_quiet(encoded: Path) -> None:
+def test_closed_pipe_is_quiet(picture: Path, encoded: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    for arguments in (("--help",), ("info", encoded), ("model", "list")):
+    writing = (("encode", picture, "-", "--model", "tiny"), ("decode", encoded, "-", "--format", "png"))
+    for arguments in (("--help",), ("info", encoded), ("model", "list"), *writing):
         done = subprocess.run(command(*arguments), env=environment(), stdout=writer, stderr=subprocess.PIPE)
         assert (done.returncode, done.stderr) == (1, b"")
     os.close(writer)
@@ -768,6 +769,90 @@ def test_verify_of_a_missing_file_names_it_once(tmp_path: Path, refused: Refused
     assert refused(1, "verify", tmp_path / "none.aec").count("none.aec") == 1
 
 
-def test_a_dash_is_no_file(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    assert "name a file" in refused(2, "encode", picture, "-")
-    assert "name a file" in refused(2, "encode", "-", tmp_path / "new.aec")
+# Standard input and output.
+
+
+def piped(*arguments: str | Path, given: bytes = b"") -> tuple[int, bytes, str]:
+    """Exit code, stdout and stderr of a command whose input and output are pipes."""
+    done = subprocess.run(command(*arguments), env=environment(), input=given, capture_output=True)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_dash_is_standard_input_and_output(tmp_path: Path, picture: Path, encoded: Path) -> None:
+    code, data, told = piped("encode", "-", "-", "--model", "tiny", "-q", "50", given=picture.read_bytes())
+    assert (code, data) == (0, encoded.read_bytes())
+    assert told.startswith(f"<stdout>: {len(data)} bytes") and told.count("\n") == 1
+    code, png, told = piped("decode", "-", "-", "--format", "png", given=data)
+    assert (code, told) == (0, "<stdout>: 40x24 RGB\n")
+    (tmp_path / "back.png").write_bytes(png)
+    with Image.open(tmp_path / "back.png") as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image), aecodec.decode_pixels(data))
+    assert piped("info", "-", "--json", given=data)[1].startswith(b'{"file": "<stdin>", ')
+    assert piped("verify", "-", given=data) == (0, b"<stdin>: ok\n", "")
+
+
+def test_a_pipe_on_one_side_only(tmp_path: Path, picture: Path, encoded: Path) -> None:
+    options = ("--model", "tiny", "-q", "50")
+    assert piped("encode", "-", tmp_path / "a.aec", *options, given=picture.read_bytes())[:2] == (0, b"")
+    assert (tmp_path / "a.aec").read_bytes() == encoded.read_bytes()
+    assert piped("encode", picture, "-", *options)[1] == encoded.read_bytes()
+    assert piped("decode", "-", tmp_path / "a.png", given=encoded.read_bytes())[:2] == (0, b"")
+    assert (tmp_path / "a.png").is_file()
+    assert not Path("-").exists()
+
+
+def test_errors_name_standard_input(encoded: Path) -> None:
+    code, out, told = piped("decode", "-", "-", "--format", "png", given=encoded.read_bytes()[:-1])
+    assert (code, out) == (3, b"") and told.startswith("aecodec: <stdin>: ")
+    code, out, told = piped("encode", "-", "-", "--model", "tiny", given=b"no picture")
+    assert (code, out) == (1, b"") and told.startswith("aecodec: <stdin>: not a picture")
+    assert piped("info", "-")[0] == 3
+
+
+def test_decoding_to_standard_output_needs_a_format(encoded: Path, refused: Refused) -> None:
+    assert "--format png" in refused(2, "decode", encoded, "-")
+
+
+@posix_only
+def test_binary_data_and_terminals_do_not_meet(picture: Path, encoded: Path) -> None:
+    import pty
+
+    ours, terminal = pty.openpty()
+    for arguments in (("encode", picture, "-", "--model", "tiny"), ("decode", encoded, "-", "--format", "png")):
+        done = subprocess.run(command(*arguments), env=environment(), stdout=terminal, stderr=subprocess.PIPE)
+        assert done.returncode == 2
+        assert b"is a terminal" in done.stderr and done.stderr.count(b"\n") == 1
+    for arguments in (("encode", "-", "new.aec"), ("decode", "-", "new.png"), ("info", "-"), ("verify", "-")):
+        done = subprocess.run(command(*arguments), env=environment(), stdin=terminal, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+        assert b"is a terminal" in done.stderr
+    os.close(terminal)
+    os.close(ours)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_standard_output_full(picture: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command("encode", picture, "-", "--model", "tiny"), env=environment(), stdout=full, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (1, b"aecodec: <stdout>: No space left on device\n")
+
+
+@pytest.mark.parametrize("extension", ["webp", ".BMP"])
+def test_format_overrides_the_name(extension: str, tmp_path: Path, encoded: Path) -> None:
+    assert run(["decode", str(encoded), str(tmp_path / "back.png"), "--format", extension]) == 0
+    with Image.open(tmp_path / "back.png") as image:
+        assert image.format == extension.strip(".").upper()
+
+
+def test_an_unknown_format(tmp_path: Path, encoded: Path, refused: Refused) -> None:
+    assert "xyz" in refused(1, "decode", encoded, tmp_path / "back.png", "--format", "xyz")
+
+
+def test_max_pixels_of_encode(tmp_path: Path, picture: Path, refused: Refused) -> None:
+    options = ("--model", "tiny", "--max-pixels")
+    line = refused(1, "encode", picture, tmp_path / "a.aec", *options, "959")
+    assert "limit of 959" in line
+    assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny", "--max-pixels", "960"]) == 0

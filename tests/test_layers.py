@@ -27,6 +27,7 @@ ROWS = (
     ("transforms",),
     ("codec",),
     ("api",),
+    ("task",),
     ("bench",),
     ("train",),
     ("paper",),

@@ -19,9 +19,9 @@ PATH = click.Path(path_type=Path, readable=False)  # that a file cannot be read 
 
 # Command -> module of aecodec.cli that holds it; a module is imported when its command is looked at.
 _COMMANDS = {
-    "encode": "code",
-    "decode": "code",
-    "info": "code",
+    "encode": "encode",
+    "decode": "decode",
+    "info": "info",
     "verify": "verify",
     "bench": "bench",
     "model": "model",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
-from aecodec.cli.code import say
+from aecodec.cli.common import say
 from aecodec.errors import MissingExtra
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
-from aecodec.cli.code import say
+from aecodec.cli.common import say
 
 RESERVED = ("imagenet", "places", "lvis", "lfw")  # of the public sets, whose layouts are known
 

@@ -8,7 +8,7 @@ import click
 
 from aecodec.cli import PATH
 from aecodec.cli import fail
-from aecodec.cli.code import naming
+from aecodec.cli.common import read_source
 from aecodec.errors import AecError
 
 
@@ -22,19 +22,19 @@ def verify(sources: tuple[Path, ...], against: Path | None) -> int:
     aecodec verify *.aec
     aecodec verify photo.aec --against photo.jpg
 
-    Exits with the code of the last FILE that fails, 0 where none does.
+    `-` is standard input. Exits with the code of the last FILE that fails, 0 where none does.
     """
-    from aecodec.files import read_bytes
+    from aecodec.task import naming
 
     if against is not None and len(sources) > 1:
         raise click.UsageError("--against goes with one FILE.")
     exit_code = 0
     for source in sources:
         try:
-            data = read_bytes(source)
-            with naming(source):
+            name, data = read_source(source)
+            with naming(name):
                 said = _checked(data, against)
-            click.echo(f"{click.format_filename(source)}: {said}")
+            click.echo(f"{click.format_filename(name)}: {said}")
         except AecError as error:
             exit_code = fail(str(error), error.exit_code)
     return exit_code

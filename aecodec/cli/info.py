@@ -1,0 +1,43 @@
+"""`aecodec info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aecodec.cli import PATH
+from aecodec.cli.common import read_source
+
+
+@click.command()
+@click.argument("source", metavar="FILE", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def info(source: Path, as_json: bool) -> None:
+    """Show what the header of FILE says. Pixels and their checksum stay unread.
+
+    \b
+    aecodec info photo.aec
+    aecodec info photo.aec --json
+
+    `-` is standard input.
+    """
+    from dataclasses import asdict
+
+    from aecodec.info import read_info
+    from aecodec.task import naming
+
+    name, data = read_source(source)
+    with naming(name):
+        fields = asdict(read_info(data))
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"file": name} | fields))
+        return
+    model = fields["model"] or "unknown"
+    click.echo(f"{click.format_filename(name)}: {fields['width']}x{fields['height']} {fields['mode']}")
+    bits = f"{fields['bits_per_pixel']:.3f} bits per pixel"
+    click.echo(f"  {fields['size_bytes']} bytes, {bits}, {fields['tiles']} tile(s)")
+    click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
+    click.echo(f"  weights {fields['weights_id']} ({model}), format version {fields['version']}")

@@ -1,0 +1,105 @@
+"""What `encode` and `decode` do with one picture, apart from where its bytes come from and go to.
+
+A task is a small frozen value without weights or arrays: it travels to other processes and machines as it is, and what
+it needs is loaded where it first runs. This module imports neither NumPy nor Pillow before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from aecodec.errors import AecError
+from aecodec.files import read_bytes
+from aecodec.limits import MAX_PIXELS
+
+REACHED = 0.97  # a target size counts as reached from this share on
+
+
+@dataclass(frozen=True)
+class Product:
+    """The bytes of an output, and what a user is told of them, one line each."""
+
+    data: bytes
+    summary: str
+    notices: tuple[str, ...] = ()  # what was lost, changed or not reached
+
+
+@dataclass(frozen=True)
+class EncodeTask:
+    """Encodes pictures with these options; see `aecodec.encode` for what they mean."""
+
+    quality: float | None = None
+    target_size: int | None = None
+    model: str = "standard"
+    weights: Path | None = None
+    device: str = "auto"
+    max_pixels: int = MAX_PIXELS
+
+    def __call__(self, source: Path | IO[bytes], target: str) -> Product:
+        """The `.aec` file of the picture `source`; `target` is its name in messages. Raises AecError."""
+        from aecodec import api
+        from aecodec.info import read_info
+        from aecodec.picture import open_picture
+
+        picture = open_picture(source, max_pixels=self.max_pixels)
+        notices = [f"{name_of(source)}: {notice}" for notice in picture.notices]
+        data = api.encode(
+            picture.pixels,
+            self.quality,
+            model=self.model,
+            weights=self.weights,
+            target_size=self.target_size,
+            device=self.device,
+        )
+        info = read_info(data)
+        if self.target_size is not None and len(data) < REACHED * self.target_size:
+            reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"
+            notices.append(f"{target}: {len(data)} bytes instead of {self.target_size}: {reason}")
+        if self.weights is not None and info.model is None:
+            notices.append(f"{target}: decodes where {self.weights.parent.absolute()} is in AECODEC_WEIGHTS")
+        summary = f"{len(data)} bytes, {info.bits_per_pixel:.3f} bits per pixel, quality {info.quality:g}"
+        return Product(data, f"{target}: {summary}", tuple(notices))
+
+
+@dataclass(frozen=True)
+class DecodeTask:
+    """Decodes `.aec` files to a picture format, given by its extension; by default, by that of the output's name."""
+
+    extension: str | None = None
+    device: str = "auto"
+    max_pixels: int = MAX_PIXELS
+
+    def __call__(self, source: Path | IO[bytes], target: str) -> Product:
+        """The picture file of the `.aec` file `source`; `target` is its name. Raises AecError."""
+        from aecodec import api
+        from aecodec.picture import format_of
+        from aecodec.picture import write_image
+
+        file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
+        data = read_bytes(source) if isinstance(source, Path) else source.read()
+        with naming(name_of(source)):
+            image = api.decode(data, device=self.device, max_pixels=self.max_pixels)
+        stream = BytesIO()
+        with naming(target):
+            write_image(image, stream, file_format)
+        return Product(stream.getvalue(), f"{target}: {image.width}x{image.height} {image.mode}")
+
+
+def name_of(source: Path | IO[bytes]) -> str:
+    """How messages call an input."""
+    return str(source) if isinstance(source, Path) else "<stdin>"
+
+
+@contextmanager
+def naming(name: str | Path) -> Iterator[None]:
+    """Puts a file's name before the message of an AecError that does not know it."""
+    try:
+        yield
+    except AecError as error:
+        message = f"{name}: {error}"
+        raise type(error)(message) from error
