@@ -18,6 +18,11 @@ _HOMES = {
     "encode": "api",
     "decode": "api",
     "decode_pixels": "api",
+    "decode_latent": "api",
+    "aec_check": "arrays",
+    "aec_decode": "arrays",
+    "aec_encode": "arrays",
+    "aec_version": "arrays",
     "read_info": "info",
     "verify": "api",
     "Info": "info",
@@ -36,9 +41,14 @@ __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
     from aecodec.api import decode as decode
+    from aecodec.api import decode_latent as decode_latent
     from aecodec.api import decode_pixels as decode_pixels
     from aecodec.api import encode as encode
     from aecodec.api import verify as verify
+    from aecodec.arrays import aec_check as aec_check
+    from aecodec.arrays import aec_decode as aec_decode
+    from aecodec.arrays import aec_encode as aec_encode
+    from aecodec.arrays import aec_version as aec_version
     from aecodec.errors import AecError as AecError
     from aecodec.errors import CorruptFile as CorruptFile
     from aecodec.errors import HeaderLimitExceeded as HeaderLimitExceeded

@@ -85,6 +85,21 @@ def decode_pixels(
     return codec.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels)
 
 
+def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
+    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], to learn from or compare by; no pixel is made.
+
+        x = aecodec.decode_latent(Path("in.aec").read_bytes()).astype(np.float32)    # [16, 32, 32] at 256x256
+
+    These are the integers that the synthesis takes in (`bitstream.py`, "Pixels"): the decoded latent with the gain of
+    its quality taken back and rounded, -2048..2047. So they are in one unit for all qualities of the same weights,
+    a higher quality being nearer to what the encoder saw; under other weights they mean something else. Position
+    [:, r, c] stands for the 8x8 pixels from row 8r, column 8c. The coded grid, 4 ceil(H/32) rows and 4 ceil(W/32)
+    columns, is cut to the positions that hold a pixel; those at the right and bottom edge have seen copies of the
+    last column and row where the picture ends within the grid. Raises as `decode`.
+    """
+    return codec.comparable_latent(as_bytes(data), runtime("cpu"), _loader(weights), max_pixels=max_pixels)
+
+
 def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
     """Checks a file without making its picture: checksums, weights, and that every stream decodes to its last byte.
 

@@ -21,12 +21,14 @@ from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
+from aecodec.tiling import STRIDE
 from aecodec.tiling import latent_shape
 from aecodec.tiling import tiles
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
 from aecodec.transforms import pad_to_grid
 from aecodec.transforms import synthesise
+from aecodec.transforms import take_back_gain
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
@@ -114,6 +116,21 @@ def verify(
     """Decodes every stream to its last byte, without the synthesis. Raises as `decode`."""
     header, parts = unpack(data, max_pixels=max_pixels)
     decode_parts(header, parts, load(header.weights_id), runtime)
+
+
+def comparable_latent(
+    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """The synthesis' input over the picture, int16 [16, ceil(H/8), ceil(W/8)], without the synthesis.
+
+    Raises as `decode`.
+    """
+    header, parts = unpack(data, max_pixels=max_pixels)
+    decoder = load(header.weights_id)
+    latent, _ = decode_parts(header, parts, decoder, runtime)
+    seen = take_back_gain(decoder, latent, np.array([header.quality]))[0]
+    rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+    return np.ascontiguousarray(np.moveaxis(seen[:rows, :columns], -1, 0), np.int16)
 
 
 def decode_parts(

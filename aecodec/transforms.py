@@ -48,6 +48,12 @@ def apply_gain(encoder: EncoderHalf, raw: np.ndarray, quality: np.ndarray) -> np
     return clip_bits(_shift(product, encoder.gain_shift), 16).astype(np.int32)
 
 
+def take_back_gain(decoder: DecoderHalf, latent: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Decoded latents [B, h, w, 16] as the synthesis takes them in, 12 bits wide; in one unit at every quality."""
+    product = latent.astype(np.int64) * decoder.inverse_gain[quality][:, None, None]
+    return clip_bits(_shift(product, decoder.inverse_shift), SYNTHESIS_BITS)
+
+
 def synthesise(
     decoder: DecoderHalf,
     runtime: Runtime,
@@ -59,11 +65,9 @@ def synthesise(
     """Pixels uint8 [B, 8h, 8w, 3] from decoded latents [B, h, w, 16] and features [B, h, w, 32]."""
     batch, height, width = latent.shape[:3]
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
-    gain = decoder.inverse_gain[quality][:, None, None]
     down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
     for core, whole in pieces(height, width, piece, reach(decoder.synthesis.layers)):
-        product = latent[whole.index].astype(np.int64) * gain
-        seen = clip_bits(_shift(product, decoder.inverse_shift), SYNTHESIS_BITS)
+        seen = take_back_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index])[core.within(whole).times(STRIDE).index]
         pixels[core.times(STRIDE).index] = np.clip(np.floor(real * down) + 128, 0, 255)
     return pixels

@@ -27,7 +27,7 @@ ROWS = (
     ("transforms",),
     ("codec",),
     ("api",),
-    ("task",),
+    ("task", "arrays"),
     ("bench",),
     ("train",),
     ("paper",),

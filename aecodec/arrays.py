@@ -1,0 +1,86 @@
+"""Arrays to `.aec` bytes and back by the calls of imagecodecs: `aec_encode`, `aec_decode`, `aec_check`, `aec_version`.
+
+    data = aec_encode(pixels, level=40)
+    pixels = aec_decode(data)
+
+Pixels are uint8 [H, W, 3] or [H, W] (grey). Everything else, and every error, is that of `aecodec.api`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from aecodec import __version__
+from aecodec import api
+from aecodec.bitstream import MAGIC
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.info import Buffer
+from aecodec.info import as_bytes
+from aecodec.info import read_info
+
+
+def aec_encode(
+    data: np.ndarray,
+    level: float | None = None,
+    *,
+    model: str = "standard",
+    weights: str | Path | None = None,
+    target_size: int | None = None,
+    effort: int = 0,
+    out: bytearray | memoryview | None = None,
+) -> bytes:
+    """Encodes an array to the bytes of an `.aec` file.
+
+        data = aec_encode(pixels, 40)
+
+    `data`: uint8 [H, W, 3] or [H, W]. `level`: quality 0..100, by default the model's own. `out`: a writable buffer
+    whose first bytes become the file that is returned. The other options are those of `aecodec.encode`.
+    Raises AecError: InputError for another array, OutputError where `out` is read-only or too small.
+    """
+    if not isinstance(data, np.ndarray):
+        message = f"data must be an array, not {type(data).__name__}"
+        raise InputError(message)
+    encoded = api.encode(data, level, model=model, weights=weights, target_size=target_size, effort=effort)
+    if out is not None:
+        view = memoryview(out).cast("B")
+        if view.readonly or len(view) < len(encoded):
+            message = f"out must be a writable buffer of at least {len(encoded)} bytes"
+            raise OutputError(message)
+        view[: len(encoded)] = encoded
+    return encoded
+
+
+def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] of a grey picture.
+
+        pixels = aec_decode(data)
+        aec_decode(data, out=frames[7])
+
+    `out`: a uint8 array of that shape, contiguous or not, that takes the pixels and is returned. Raises as
+    `aecodec.decode`, and OutputError where `out` does not fit, before anything is decoded.
+    """
+    if out is None:
+        return api.decode_pixels(data)
+    info = read_info(data)
+    shape = (info.height, info.width) if info.mode == "L" else (info.height, info.width, len(info.mode))
+    if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.shape != shape or not out.flags.writeable:
+        message = f"out must be a writable uint8 array of shape {list(shape)}"
+        raise OutputError(message)
+    out[...] = api.decode_pixels(data)
+    return out
+
+
+def aec_check(data: Buffer) -> bool:
+    """Whether bytes begin as an `.aec` file does: the first four suffice. `aecodec.verify` checks a whole file.
+
+        aec_check(Path("in.aec").read_bytes())
+    """
+    return as_bytes(data)[: len(MAGIC)] == MAGIC
+
+
+def aec_version() -> str:
+    """Name and version of this library, as in "aecodec 0.1.0"."""
+    return f"aecodec {__version__}"
