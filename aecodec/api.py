@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-
 def encode(
     image: Image.Image | np.ndarray,
     quality: float | None = None,
@@ -38,31 +38,34 @@ def encode(
     model: str = "standard",
     weights: str | Path | None = None,
     target_size: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
     effort: int = 0,
     device: str = "auto",
 ) -> bytes:
     """Encodes a picture to the bytes of an `.aec` file.
 
     `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey). `quality`: 0..100; by
-    default the model's own, about 1 % of raw at 256x256. `target_size`: instead, the best quality within so many
-    bytes. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0.
+    default the model's own, about 1 % of raw at 256x256. Instead of it, one of `target_size`, the best quality within so
+    many bytes, `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file that
+    decodes with at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0.
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
     if effort != 0:
         message = f"effort {effort} is not available in this version; 0 is"
         raise AecError(message)
-    if quality is not None and target_size is not None:
-        message = "give a quality or a target size, not both"
-        raise AecError(message)
-    if target_size is not None and not isinstance(target_size, Integral):
-        message = f"target size {target_size!r} is not a whole number of bytes"
-        raise AecError(message)
+    _check_targets(quality, target_size, target_bpp, target_psnr)
     entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
     encoder = load_encoder(entry)
     step = encoder.default_quality if quality is None else quality_step(quality)
-    analysed = codec.Analysed(_pixels(image), encoder, load_decoder(entry), runtime(device))
-    return analysed.encode(step) if target_size is None else analysed.encode_to_size(target_size)
+    pixels = _pixels(image)
+    analysed = codec.Analysed(pixels, encoder, load_decoder(entry), runtime(device))
+    if target_bpp is not None:
+        target_size = int(target_bpp * pixels.shape[0] * pixels.shape[1] / 8)
+    if target_size is not None:
+        return analysed.encode_to_size(target_size)
+    return analysed.encode(step) if target_psnr is None else analysed.encode_to_psnr(target_psnr)
 
 
 def decode(
@@ -126,6 +129,22 @@ def quality_step(quality: float) -> int:
         message = f"quality {quality!r} is not a number within 0..{QUALITY_MAXIMUM}"
         raise AecError(message)
     return int(float(quality) * (QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
+
+
+def _check_targets(
+    quality: float | None, target_size: int | None, target_bpp: float | None, target_psnr: float | None
+) -> None:
+    """Raises AecError where more than one is given, or a target is no number."""
+    if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
+        message = "give one of quality, target size, target bits per pixel and target PSNR"
+        raise AecError(message)
+    if target_size is not None and not isinstance(target_size, Integral):
+        message = f"target size {target_size!r} is not a whole number of bytes"
+        raise AecError(message)
+    for name, value in (("bits per pixel", target_bpp), ("PSNR", target_psnr)):
+        if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
+            message = f"target {name} {value!r} is not a number above 0"
+            raise AecError(message)
 
 
 @lru_cache(maxsize=4)

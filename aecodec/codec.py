@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +34,8 @@ from aecodec.transforms import take_back_gain
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
-SIZE_PATIENCE = 4  # quality steps tried past a bisection's result: sizes are monotone but for noise
+PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
+PEAK = 255.0
 
 
 class Analysed:
@@ -43,6 +46,7 @@ class Analysed:
         height, width = pixels.shape[:2]
         check_size(width, height)
         self._size = width, height
+        self._pixels = pixels
         self._grey = pixels.ndim == 2
         if self._grey:
             pixels = np.broadcast_to(pixels[..., None], (height, width, 3))
@@ -66,23 +70,49 @@ class Analysed:
 
         Raises AecError where the lowest quality takes more.
         """
-        low, high = 0, QUALITY_STEPS - 1
-        best = self.encode(low)
-        if len(best) > target:
-            message = f"the target of {target} bytes cannot be reached: the lowest quality takes {len(best)}"
+        found = self._last_fitting(range(QUALITY_STEPS), lambda data: len(data) <= target)
+        if found is None:
+            smallest = len(self.encode(0))
+            message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
             raise AecError(message)
+        return found
+
+    def encode_to_psnr(self, target: float) -> bytes:
+        """The file of the lowest quality whose decoded pixels have a PSNR of at least `target` dB.
+
+        Raises AecError where the highest quality has less.
+        """
+        allowed = PEAK**2 / 10 ** (target / 10)
+        found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda data: self._squared_error(data) <= allowed)
+        if found is None:
+            best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode(QUALITY_STEPS - 1)))
+            message = f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB"
+            raise AecError(message)
+        return found
+
+    def _last_fitting(self, steps: Sequence[int], fits: Callable[[bytes], bool]) -> bytes | None:
+        """The file at the last of the quality steps that fits, by bisection; None where not even the first does."""
+        low, high = 0, len(steps) - 1
+        best = self.encode(steps[low])
+        if not fits(best):
+            return None
         while low < high:
             middle = (low + high + 1) // 2
-            data = self.encode(middle)
-            if len(data) <= target:
+            data = self.encode(steps[middle])
+            if fits(data):
                 low, best = middle, data
             else:
                 high = middle - 1
-        for quality in range(low + 2, min(low + SIZE_PATIENCE + 1, QUALITY_STEPS)):
-            data = self.encode(quality)
-            if len(data) <= target:
+        for step in steps[low + 2 : low + PATIENCE + 1]:
+            data = self.encode(step)
+            if fits(data):
                 best = data
         return best
+
+    def _squared_error(self, data: bytes) -> float:
+        """Mean squared error per sample of the pixels that a file really decodes to."""
+        decoded = decode(data, self._runtime, lambda _: self._decoder)
+        return float(np.mean(np.subtract(self._pixels, decoded, dtype=np.float32) ** 2, dtype=np.float64))
 
 
 def check_size(width: int, height: int) -> None:

@@ -15,6 +15,8 @@ from typing import IO
 
 from aecodec.errors import AecError
 from aecodec.files import read_bytes
+from aecodec.info import Info
+from aecodec.info import read_info
 from aecodec.limits import MAX_PIXELS
 
 REACHED = 0.97  # a target size counts as reached from this share on
@@ -35,6 +37,8 @@ class EncodeTask:
 
     quality: float | None = None
     target_size: int | None = None
+    target_bpp: float | None = None
+    target_psnr: float | None = None
     model: str = "standard"
     weights: Path | None = None
     device: str = "auto"
@@ -43,7 +47,6 @@ class EncodeTask:
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The `.aec` file of the picture `source`; `target` is its name in messages. Raises AecError."""
         from aecodec import api
-        from aecodec.info import read_info
         from aecodec.picture import open_picture
 
         picture = open_picture(source, max_pixels=self.max_pixels)
@@ -54,16 +57,24 @@ class EncodeTask:
             model=self.model,
             weights=self.weights,
             target_size=self.target_size,
+            target_bpp=self.target_bpp,
+            target_psnr=self.target_psnr,
             device=self.device,
         )
         info = read_info(data)
-        if self.target_size is not None and len(data) < REACHED * self.target_size:
+        allowed = self._allowed_bytes(info)
+        if allowed is not None and len(data) < REACHED * allowed:
             reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"
-            notices.append(f"{target}: {len(data)} bytes instead of {self.target_size}: {reason}")
+            notices.append(f"{target}: {len(data)} bytes instead of {allowed}: {reason}")
         if self.weights is not None and info.model is None:
             notices.append(f"{target}: decodes where {self.weights.parent.absolute()} is in AECODEC_WEIGHTS")
         summary = f"{len(data)} bytes, {info.bits_per_pixel:.3f} bits per pixel, quality {info.quality:g}"
         return Product(data, f"{target}: {summary}", tuple(notices))
+
+    def _allowed_bytes(self, info: Info) -> int | None:
+        if self.target_bpp is not None:
+            return int(self.target_bpp * info.width * info.height / 8)
+        return self.target_size
 
 
 @dataclass(frozen=True)

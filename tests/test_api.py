@@ -114,6 +114,11 @@ def test_numbers_of_any_type(quality: float) -> None:
     assert encode(COLOUR, quality) == encode(COLOUR, 40)
 
 
+def test_target_bpp_counts_the_whole_file(photo: np.ndarray) -> None:
+    height, width = photo.shape[:2]
+    assert encode(photo, target_bpp=0.8) == encode(photo, target_size=int(0.8 * height * width / 8))
+
+
 def test_target_size_of_a_numpy_type(photo: np.ndarray) -> None:
     data = encode(photo, target_size=np.int64(6000))
     assert 0.97 * 6000 <= len(data) <= 6000
@@ -237,7 +242,12 @@ def test_quality_that_is_no_number_of_the_scale(quality: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: encode(COLOUR, 50, target_size=2000), "not both"),
+        (lambda: encode(COLOUR, 50, target_size=2000), "give one of"),
+        (lambda: encode(COLOUR, target_bpp=1, target_psnr=30), "give one of"),
+        (lambda: encode(COLOUR, target_bpp=0), "bits per pixel 0 is not a number above 0"),
+        (lambda: encode(COLOUR, target_psnr="high"), "PSNR 'high' is not a number"),
+        (lambda: encode(COLOUR, target_psnr=float("nan")), "PSNR nan is not a number"),
+        (lambda: encode(COLOUR, target_psnr=float("inf")), "PSNR inf is not a number"),
         (lambda: encode(COLOUR, target_size=1), "the target of 1 bytes cannot be reached"),
         (lambda: encode(COLOUR, target_size=-1), "cannot be reached"),
         (lambda: encode(COLOUR, target_size="2k"), "'2k' is not a whole number of bytes"),

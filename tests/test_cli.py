@@ -21,6 +21,7 @@ from PIL import Image
 import aecodec
 from aecodec import codec
 from aecodec import task
+from aecodec.bench.metrics import psnr
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
@@ -51,6 +52,9 @@ USAGE_ERRORS = (
     ("encode", "in.png", "out.aec", "-q", "50", "--target-size", "2000"),
     ("encode", "in.png", "out.aec", "--target-size", "0"),
     ("encode", "in.png", "out.aec", "--target-size", "2k"),
+    ("encode", "in.png", "out.aec", "--target-bpp", "0"),
+    ("encode", "in.png", "out.aec", "--target-bpp", "inf"),
+    ("encode", "in.png", "out.aec", "--target-psnr", "nan"),
     ("encode", "in.png", "out.aec", "--device", "abacus"),
     ("decode", "in.aec"),
     ("decode", "in.aec", "out.png", "--max-pixels", "0"),
@@ -322,6 +326,25 @@ def test_target_size_out_of_reach(tmp_path: Path, refused: Refused) -> None:
     assert f"the target of 100 bytes cannot be reached: the lowest quality takes {smallest}" in line
 
 
+def test_target_bpp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.aec"
+    assert run(["encode", str(PHOTO), str(file), "--model", "tiny", "--target-bpp", "0.7"]) == 0
+    assert 0.97 * 0.7 <= aecodec.read_info(file.read_bytes()).bits_per_pixel <= 0.7
+    assert run(["encode", str(PHOTO), str(file), "--model", "tiny", "--target-bpp", "9"]) == 0
+    assert "bytes instead of 73728: the best of this model" in capsys.readouterr().err
+
+
+def test_target_psnr(tmp_path: Path, refused: Refused) -> None:
+    file = tmp_path / "a.aec"
+    original = np.asarray(Image.open(PHOTO))
+    low, high = (psnr(original, aecodec.decode_pixels(aecodec.encode(original, q, model="tiny"))) for q in (0, 100))
+    target = (low + high) / 2
+    assert run(["encode", str(PHOTO), str(file), "--model", "tiny", "--target-psnr", str(target)]) == 0
+    assert target <= psnr(original, aecodec.decode_pixels(file.read_bytes())) < high
+    line = refused(1, "encode", PHOTO, file, "--model", "tiny", "--target-psnr", "60")
+    assert f"the target of 60 dB cannot be reached: the highest quality gives {high:.2f} dB" in line
+
+
 # The command line itself.
 
 
@@ -333,9 +356,10 @@ def test_usage_errors(arguments: tuple[str, ...], refused: Refused) -> None:
         assert not part.startswith("-") or part in ("-q", "--quality") or part in line
 
 
-def test_both_quality_and_target_size_are_named(refused: Refused) -> None:
-    line = refused(2, "encode", "in.png", "out.aec", "-q", "50", "--target-size", "2000")
-    assert "--quality or --target-size, not both" in line
+@pytest.mark.parametrize("option", [("-q", "50"), ("--target-bpp", "1"), ("--target-psnr", "30")])
+def test_only_one_aim(option: tuple[str, str], refused: Refused) -> None:
+    line = refused(2, "encode", "in.png", "out.aec", *option, "--target-size", "2000")
+    assert "one of --quality, --target-size, --target-bpp and --target-psnr" in line
 
 
 def test_help_and_usage_errors_import_nothing_heavy() -> None:

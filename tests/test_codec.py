@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -182,6 +183,31 @@ def test_a_target_size_gets_the_best_quality_within_it(analysed: Analysed, sizes
 
 def test_more_than_enough_takes_the_highest_quality(analysed: Analysed):
     assert read_header(analysed.encode_to_size(10**9)).quality == 255
+
+
+def psnr_of(squared_error: float) -> float:
+    return 10 * math.log10(255**2 / squared_error)
+
+
+@pytest.fixture(scope="module")
+def errors(analysed: Analysed, tiny: Tiny, photo: np.ndarray) -> list[float]:
+    """Mean squared error of the decoded picture at each quality step."""
+    decoded = [decode(analysed.encode(quality), RUNTIME, lambda _: tiny[1]) for quality in range(256)]
+    return [float(np.mean((photo[:64, :64].astype(float) - pixels) ** 2)) for pixels in decoded]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_target_psnr_gets_the_lowest_quality_that_reaches_it(analysed: Analysed, errors: list[float], share: float):
+    target = share * psnr_of(errors[-1]) + (1 - share) * psnr_of(errors[0])
+    quality = read_header(analysed.encode_to_psnr(target)).quality
+    assert psnr_of(errors[quality]) >= target
+    assert not any(psnr_of(error) >= target for error in errors[max(quality - 4, 0) : quality])
+
+
+def test_a_target_psnr_at_and_beyond_the_ends(analysed: Analysed, errors: list[float]):
+    assert analysed.encode_to_psnr(1) == analysed.encode(0)
+    with pytest.raises(AecError, match=f"60 dB cannot be reached.* gives {psnr_of(errors[-1]):.2f} dB"):
+        analysed.encode_to_psnr(60)
 
 
 def test_too_small_a_target_is_refused_with_the_least_there_is(analysed: Analysed, sizes: list[int]):

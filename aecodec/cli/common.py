@@ -35,9 +35,9 @@ max_pixels_option = click.option(
 
 
 def number(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """A callback that refuses NaN, which FloatRange lets pass."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is not in the range.")
+    """A callback that refuses NaN and infinity, which FloatRange lets pass."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not in the range.")
     return value
 
 

@@ -31,6 +31,20 @@ PICTURE_NAMES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".t
     help="0 (smallest file) to 100 (this model's best). Default: the model's own.",
 )
 @click.option("--target-size", metavar="BYTES", type=click.IntRange(min=1), help="Best quality within so many bytes.")
+@click.option(
+    "--target-bpp",
+    metavar="BITS",
+    type=click.FloatRange(min=0, min_open=True),
+    callback=number,
+    help="The same in bits of the whole file per pixel.",
+)
+@click.option(
+    "--target-psnr",
+    metavar="DB",
+    type=click.FloatRange(min=0, min_open=True),
+    callback=number,
+    help="Smallest file that decodes with so many dB.",
+)
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
 @device_option
@@ -40,6 +54,8 @@ def encode(
     target: Path,
     quality: float | None,
     target_size: int | None,
+    target_bpp: float | None,
+    target_psnr: float | None,
     model: str,
     weights: Path | None,
     device: str,
@@ -60,14 +76,14 @@ def encode(
     50, takes about 1 % of the raw size for a photograph of 256x256. 100 is the best that the model gives (about 30 dB
     at twice the bytes of the default), which is not visually lossless.
     """
-    if quality is not None and target_size is not None:
-        raise click.UsageError("Give --quality or --target-size, not both.")
+    if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
+        raise click.UsageError("Give one of --quality, --target-size, --target-bpp and --target-psnr.")
     from aecodec.task import EncodeTask
 
     check_ends(source, target)
     if target.suffix.lower() in PICTURE_NAMES and not target.is_dir():
         raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.")
-    task = EncodeTask(quality, target_size, model, weights, device, max_pixels)
+    task = EncodeTask(quality, target_size, target_bpp, target_psnr, model, weights, device, max_pixels)
     product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
     write_target(target, product.data)
     for line in (*product.notices, product.summary):
