@@ -392,7 +392,7 @@ def test_plain_work_never_imports_torch(tmp_path: Path, picture: Path, encoded: 
         (("encode",), ("not that of JPEG", "0 is a rough preview", "1 % of the raw size", "not visually lossless")),
         (("decode",), ("--device", "--max-pixels", "[default: 178956970", ".png", "AECODEC_WEIGHTS")),
         (("info",), ("--json",)),
-        (("bench",), ("--codecs", "jpeg,webp,avif,avif-psnr", "--quality", "--size", "--at-bytes", "--json")),
+        (("bench",), ("--codecs", "jpeg,webp,avif,avif-psnr,jxl", "--quality", "--at-bytes", "--json", "--csv")),
         (("model",), ("train", "export", "list")),
         (("model", "train"), ("--config", "--data", "--out", "--minutes", "--steps", "--resume", "--init", "--crop")),
     ],

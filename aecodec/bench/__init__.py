@@ -1,12 +1,13 @@
-"""Comparing aecodec with JPEG, WebP and AVIF on a folder of pictures; metrics in NumPy, peers through Pillow."""
+"""Comparing aecodec with JPEG, WebP, AVIF and JPEG XL on a folder of pictures; metrics in NumPy, peers by Pillow."""
 
 from __future__ import annotations
 
 from aecodec.bench.result import BenchResult
+from aecodec.bench.result import format_csv
 from aecodec.bench.result import format_json
 from aecodec.bench.run import PEER_NAMES
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
 from aecodec.bench.table import format_table
 
-__all__ = ["PEER_NAMES", "BenchOptions", "BenchResult", "format_json", "format_table", "run_bench"]
+__all__ = ["PEER_NAMES", "BenchOptions", "BenchResult", "format_csv", "format_json", "format_table", "run_bench"]

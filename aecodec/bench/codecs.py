@@ -46,7 +46,11 @@ class Aecodec:
 
     @property
     def description(self) -> str:
-        return f"weights {self.weights}" if self.weights is not None else f"model {self.model}"
+        from aecodec import manifest
+
+        own = self.weights
+        entry = manifest.find_by_name(self.model) if own is None else manifest.find_by_file(own)
+        return f"model {entry.name}, weights {entry.weights_id.hex()}"
 
     def encode(self, pixels: np.ndarray, quality: float) -> bytes:
         from aecodec import api

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,9 @@ from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
 from aecodec.bench.result import AtBytes
+from aecodec.bench.result import Measurement
 from aecodec.bench.result import Row
+from aecodec.bench.similarity import ssimulacra2
 
 Report = Callable[[str], None]
 
@@ -29,34 +32,60 @@ class PictureSet(Protocol):
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
-def measure(codec: BenchCodec, quality: float, pictures: PictureSet, report: Report) -> Row:
-    """Encode, decode and compare every picture at one setting; raises ValueError where a picture changes its size."""
-    sizes, rates, psnrs, l1s, similarities = [], [], [], [], []
-    encode_times, decode_times = [], []
-    for number, pixels in enumerate(pictures, 1):
-        report(f"{codec.name}, quality {quality:.4g}: picture {number} of {len(pictures)}")
-        started = time.perf_counter()
-        data = codec.encode(pixels, quality)
-        encoded = time.perf_counter()
-        decoded = codec.decode(data)
-        decode_times.append(time.perf_counter() - encoded)
-        encode_times.append(encoded - started)
-        sizes.append(len(data))
-        rates.append(8 * len(data) / (pixels.shape[0] * pixels.shape[1]))
-        psnrs.append(psnr(pixels, decoded))
-        l1s.append(l1(pixels, decoded))
-        similarities.append(ms_ssim(pixels, decoded))
-    return Row(
+def measure_picture(
+    codec: BenchCodec, quality: float, name: str, pixels: np.ndarray, *, perceptual: bool = False
+) -> Measurement:
+    """Encode, decode and compare one picture; `perceptual` adds SSIMULACRA2, which takes longer than all the rest.
+
+    Raises ValueError where the decoded picture has another size.
+    """
+    height, width = pixels.shape[:2]
+    started = time.perf_counter()
+    data = codec.encode(pixels, quality)
+    encoded = time.perf_counter()
+    decoded = codec.decode(data)
+    finished = time.perf_counter()
+    return Measurement(
+        picture=name,
+        width=width,
+        height=height,
         codec=codec.name,
         quality=quality,
-        size_bytes=statistics.fmean(sizes),
-        bits_per_pixel=statistics.fmean(rates),
-        psnr=statistics.fmean(psnrs),
-        l1=statistics.fmean(l1s),
-        ms_ssim=_mean_of_all(similarities),
-        encode_seconds=statistics.median(encode_times),
-        decode_seconds=statistics.median(decode_times),
+        size_bytes=len(data),
+        bits_per_pixel=8 * len(data) / (height * width),
+        psnr=psnr(pixels, decoded),
+        l1=l1(pixels, decoded),
+        ms_ssim=ms_ssim(pixels, decoded),
+        ssimulacra2=ssimulacra2(pixels, decoded) if perceptual else None,
+        encode_seconds=encoded - started,
+        decode_seconds=finished - encoded,
     )
+
+
+def mean_row(measurements: Sequence[Measurement]) -> Row:
+    """The means of one codec at one setting over its pictures, one or more."""
+    first = measurements[0]
+    return Row(
+        codec=first.codec,
+        quality=first.quality,
+        size_bytes=statistics.fmean(each.size_bytes for each in measurements),
+        bits_per_pixel=statistics.fmean(each.bits_per_pixel for each in measurements),
+        psnr=statistics.fmean(each.psnr for each in measurements),
+        l1=statistics.fmean(each.l1 for each in measurements),
+        ms_ssim=_mean_of_all([each.ms_ssim for each in measurements]),
+        encode_seconds=statistics.median(each.encode_seconds for each in measurements),
+        decode_seconds=statistics.median(each.decode_seconds for each in measurements),
+        ssimulacra2=_mean_of_all([each.ssimulacra2 for each in measurements]),
+    )
+
+
+def measure(codec: BenchCodec, quality: float, pictures: PictureSet, report: Report) -> Row:
+    """Every picture at one setting. Raises as measure_picture."""
+    measurements = []
+    for number, pixels in enumerate(pictures, 1):
+        report(f"{codec.name}, quality {quality:.4g}: picture {number} of {len(pictures)}")
+        measurements.append(measure_picture(codec, quality, str(number), pixels))
+    return mean_row(measurements)
 
 
 def _mean_of_all(values: list[float | None]) -> float | None:
@@ -97,15 +126,25 @@ def measure_at_bytes(codec: BenchCodec, target_bytes: int, pictures: PictureSet,
 
 
 def _largest_within(codec: BenchCodec, target_bytes: int, pictures: PictureSet, report: Report) -> int:
-    """Index of that step, by bisection; the first is known to fit.
+    """Index of that step; the first is known to fit."""
+    return last_fitting(codec.steps, lambda step: mean_bytes(codec, step, pictures, report) <= target_bytes)
 
-    Where sizes do not grow strictly along the steps, it is a step within the target whose successor is beyond it.
+
+def last_fitting(steps: Sequence[float], fits: Callable[[float], bool]) -> int:
+    """Index of the last step that fits, by bisection; the first counts as fitting.
+
+    Where sizes do not grow strictly along the steps, it is a step that fits whose successor does not.
     """
-    within, beyond = 0, len(codec.steps)  # invariant: `within` fits, `beyond` does not or is the end of the scale
+    within, beyond = 0, len(steps)  # invariant: `within` fits, `beyond` does not or is the end of the scale
     while beyond - within > 1:
         middle = (within + beyond) // 2
-        if mean_bytes(codec, codec.steps[middle], pictures, report) <= target_bytes:
+        if fits(steps[middle]):
             within = middle
         else:
             beyond = middle
     return within
+
+
+def quality_within(codec: BenchCodec, pixels: np.ndarray, size_bytes: int) -> float:
+    """The codec's largest quality whose file of this picture has at most so many bytes; its lowest where none has."""
+    return codec.steps[last_fitting(codec.steps, lambda step: len(codec.encode(pixels, step)) <= size_bytes)]

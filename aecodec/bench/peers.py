@@ -1,4 +1,4 @@
-"""The classical codecs to compare with, through Pillow: whole files without metadata.
+"""The classical codecs to compare with, through Pillow: whole files without metadata. JPEG XL is a plugin of Pillow's.
 
 `avif` is Pillow's default, tuned for the eye; `avif-psnr` is the strongest setting for PSNR at the same speed, and so
 the fair one to hold a claim in PSNR against.
@@ -6,10 +6,13 @@ the fair one to hold a claim in PSNR against.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
 import numpy as np
 import PIL
@@ -46,9 +49,16 @@ def _save_avif_psnr(image: Image.Image, file: io.BytesIO, quality: int) -> None:
     )
 
 
+def _save_jxl(image: Image.Image, file: io.BytesIO, quality: int) -> None:
+    image.save(file, "JXL", quality=quality, effort=7, num_threads=1)
+
+
 @dataclass(frozen=True)
 class PillowCodec:
-    """A codec of Pillow's: `feature` is what Pillow must be built with, `library` what it is built on."""
+    """A codec of Pillow's: `feature` is what Pillow must be built with, `library` what it is built on.
+
+    `plugin`: the module that adds the format to Pillow, instead of a feature; `library` is then its distribution.
+    """
 
     name: str
     feature: str
@@ -57,6 +67,14 @@ class PillowCodec:
     qualities: tuple[float, ...]
     save: Callable[[Image.Image, io.BytesIO, int], None]
     lowest: int = 0
+    plugin: str | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be used here."""
+        if self.plugin is not None:
+            return importlib.util.find_spec(self.plugin) is not None
+        return bool(features.check(self.feature))
 
     @property
     def steps(self) -> Sequence[float]:
@@ -64,7 +82,8 @@ class PillowCodec:
 
     @property
     def description(self) -> str:
-        return f"Pillow {PIL.__version__}, {self.library} {features.version(self.library)}, {self.settings}"
+        version = metadata.version(self.library) if self.plugin is not None else features.version(self.library)
+        return f"Pillow {PIL.__version__}, {self.library} {version}, {self.settings}"
 
     def encode(self, pixels: np.ndarray, quality: float) -> bytes:
         """A file at integer quality, grey where the picture is and the codec can; InputError where it is too large."""
@@ -115,14 +134,27 @@ PEERS = (
         qualities=(4, 10, 16, 22, 28, 34, 42, 50, 60, 70),
         save=_save_avif_psnr,
     ),
+    PillowCodec(
+        name="jxl",
+        feature="",
+        library="pillow-jxl-plugin",
+        settings="effort 7; one thread",
+        qualities=(0, 4, 8, 12, 18, 24, 30, 40, 50, 60, 70, 80),
+        save=_save_jxl,
+        plugin="pillow_jxl",
+    ),
 )
 
 
 def peers_named(names: Sequence[str]) -> list[PillowCodec]:
-    """The codecs of these names, each once, in this order; raises MissingExtra where this Pillow lacks one."""
+    """The codecs of these names, each once, in this order; raises MissingExtra where one cannot be used here."""
     known = {codec.name: codec for codec in PEERS}
     chosen = [known[name] for name in dict.fromkeys(names)]
     for codec in chosen:
-        if not features.check(codec.feature):
+        if codec.plugin is not None and not codec.available:
+            raise MissingExtra(f'{codec.name}: needs `pip install "aecodec[bench]"`, or leave it out with --codecs')
+        if not codec.available:
             raise MissingExtra(f"{codec.name}: this Pillow is built without it; leave it out with --codecs")
+        if codec.plugin is not None:
+            importlib.import_module(codec.plugin)  # registers the format
     return chosen

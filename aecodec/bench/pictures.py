@@ -52,7 +52,11 @@ class Pictures:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return map(self._load, self.paths)
+        return (pixels for _, pixels in self.named())
+
+    def named(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Each picture with its file name."""
+        return ((path.name, self._load(path)) for path in self.paths)
 
     def _load(self, path: Path) -> np.ndarray:
         if path in self._kept:

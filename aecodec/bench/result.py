@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -14,6 +16,41 @@ class Codec:
 
     name: str
     description: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the figures come from: machine, system, versions."""
+
+    processor: str
+    cores: int
+    system: str
+    python: str
+    aecodec: str
+    numpy: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One picture through one codec at one setting: a file really encoded, decoded and compared.
+
+    `psnr` in dB over RGB, infinite for a lossless file; `l1` on 0..1; `ms_ssim` is `None` where the picture is too
+    small for it, `ssimulacra2` where it is not measured.
+    """
+
+    picture: str
+    width: int
+    height: int
+    codec: str
+    quality: float
+    size_bytes: int
+    bits_per_pixel: float
+    psnr: float
+    l1: float
+    ms_ssim: float | None
+    ssimulacra2: float | None
+    encode_seconds: float
+    decode_seconds: float
 
 
 @dataclass(frozen=True)
@@ -33,19 +70,30 @@ class Row:
     ms_ssim: float | None
     encode_seconds: float
     decode_seconds: float
+    ssimulacra2: float | None = None
 
 
 @dataclass(frozen=True)
 class BdRate:
-    """Rate of aecodec against a peer at equal PSNR.
+    """Rate of aecodec against a peer at an equal value of `metric`, a field of Row.
 
     `percent` is negative where aecodec needs fewer bits, `None` where the curves do not allow a figure; `overlap` is
-    the share, 0..1, of aecodec's PSNR range that the peer covers.
+    the share, 0..1, of aecodec's range that the peer covers.
     """
 
     peer: str
     percent: float | None
     overlap: float
+    metric: str = "psnr"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One codec over everything it coded for the curves: megapixels a second."""
+
+    codec: str
+    encode_megapixels: float
+    decode_megapixels: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +114,11 @@ class AtBytes:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """A whole run: `rows` and `bd_rates` of the curves, or `at_bytes`."""
+    """A whole run: the curves, or `at_bytes`.
+
+    `rows` are the means of `measurements`. `equal_bytes`: for each picture every peer at its largest setting whose
+    file is at most aecodec's at `shown_quality`, or at its lowest where none is.
+    """
 
     folder: str
     pictures: int
@@ -76,14 +128,19 @@ class BenchResult:
     bd_rates: tuple[BdRate, ...] = ()
     at_bytes: tuple[AtBytes, ...] = ()
     notices: tuple[str, ...] = ()
+    environment: Environment | None = None
+    speeds: tuple[Speed, ...] = ()
+    shown_quality: float | None = None
+    measurements: tuple[Measurement, ...] = ()
+    equal_bytes: tuple[Measurement, ...] = ()
 
 
-def _json_value(value: object) -> object:
+def json_value(value: object) -> object:
     """JSON has no infinity (the PSNR of a lossless file): it becomes null."""
     if isinstance(value, dict):
-        return {key: _json_value(item) for key, item in value.items()}
+        return {key: json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json_value(item) for item in value]
+        return [json_value(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -91,4 +148,14 @@ def _json_value(value: object) -> object:
 
 def format_json(result: BenchResult) -> str:
     """The result as JSON, field by field under the names above."""
-    return json.dumps(_json_value(dataclasses.asdict(result)), indent=2, allow_nan=False) + "\n"
+    return json.dumps(json_value(dataclasses.asdict(result)), indent=2, allow_nan=False) + "\n"
+
+
+def format_csv(result: BenchResult) -> str:
+    """The measurements as CSV, one a line: picture, codec and quality, then the figures; empty where there is none."""
+    file = io.StringIO()
+    names = [field.name for field in dataclasses.fields(Measurement)]
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(measurement) for measurement in result.measurements)
+    return file.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -14,45 +15,62 @@ from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.bdrate import overlap
 from aecodec.bench.codecs import Aecodec
 from aecodec.bench.codecs import BenchCodec
-from aecodec.bench.measure import Report
-from aecodec.bench.measure import measure
+from aecodec.bench.curves import Plan
+from aecodec.bench.curves import measure_curves
+from aecodec.bench.environment import describe
+from aecodec.bench.journal import Journal
+from aecodec.bench.measure import mean_row
 from aecodec.bench.measure import measure_at_bytes
 from aecodec.bench.peers import PEERS
+from aecodec.bench.peers import PillowCodec
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
 from aecodec.bench.progress import StatusLine
 from aecodec.bench.result import BdRate
 from aecodec.bench.result import BenchResult
 from aecodec.bench.result import Codec
+from aecodec.bench.result import Measurement
 from aecodec.bench.result import Row
+from aecodec.bench.result import Speed
+from aecodec.bench.similarity import available
+from aecodec.errors import MissingExtra
 
 PEER_NAMES = tuple(codec.name for codec in PEERS)
+METRICS = ("psnr", "ms_ssim", "ssimulacra2")  # of which there are BD-rates
 
 
 @dataclass(frozen=True)
 class BenchOptions:
     """What to measure. Raises ValueError, in one line for the user, on values that make no sense.
 
-    codecs: peers, of `PEER_NAMES`; aecodec itself is always measured.
+    codecs: peers, of `PEER_NAMES`; aecodec itself is always measured. By default those that this Python has.
     qualities: aecodec's settings, 0..100, instead of 0, 10, .. 100; the peers keep their own lists.
     size: reduce each picture to a centre square of this side.
     at_bytes: measure at this mean file size instead of along a list of qualities.
+    equal_bytes: also each peer at as many bytes as aecodec takes for each picture, at the middle one of its qualities.
+    ssimulacra2: measure that too; it takes longer than all the rest.
+    resume: a file that keeps every measurement of the curves as soon as it is made, and from which a run goes on.
     """
 
     folder: Path
-    codecs: tuple[str, ...] = PEER_NAMES
+    codecs: tuple[str, ...] | None = None
     model: str = "standard"
     weights: Path | None = None
     qualities: tuple[float, ...] | None = None
     size: int | None = None
     at_bytes: int | None = None
+    equal_bytes: bool = False
+    ssimulacra2: bool = False
+    resume: Path | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.codecs if name not in PEER_NAMES]
+        unknown = [name for name in self.codecs or () if name not in PEER_NAMES]
         if unknown:
             raise ValueError(f"unknown codec {unknown[0]!r}: there are {', '.join(PEER_NAMES)}")
         if self.qualities is not None and self.at_bytes is not None:
             raise ValueError("a list of qualities and a size in bytes exclude each other")
+        if self.at_bytes is not None and (self.equal_bytes or self.ssimulacra2 or self.resume is not None):
+            raise ValueError("a report, SSIMULACRA2 and resuming are for the curves, not for a size in bytes")
         if self.qualities is not None and not self.qualities:
             raise ValueError("the list of qualities is empty")
         if any(not 0 <= quality <= 100 for quality in self.qualities or ()):
@@ -66,12 +84,14 @@ class BenchOptions:
 def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResult:
     """Measure aecodec (or `own` in its place) and the peers; progress goes to stderr where that is a terminal.
 
-    Raises InputError for a missing folder or an unreadable picture, MissingExtra where Pillow lacks a codec, and what
-    `aecodec.encode` raises.
+    Raises InputError for a missing folder or an unreadable picture, MissingExtra where a codec or metric cannot be
+    used here, OutputError where the file to resume from cannot be written, and what `aecodec.encode` raises.
     """
     if own is None:
         own = Aecodec(options.model, options.weights)
-    peers = peers_named(options.codecs)
+    if options.ssimulacra2 and not available():
+        raise MissingExtra('SSIMULACRA2 needs `pip install "aecodec[bench]"`')
+    peers = _peers(options)
     pictures = Pictures(options.folder, options.size)
     codecs: list[BenchCodec] = [own, *peers]
     result = BenchResult(
@@ -79,30 +99,80 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
         pictures=len(pictures),
         size=options.size,
         codecs=tuple(Codec(codec.name, codec.description) for codec in codecs),
+        environment=describe(),
     )
-    with StatusLine() as status:
-        if options.at_bytes is not None:
+    if options.at_bytes is not None:
+        with StatusLine() as status:
             at_bytes = tuple(measure_at_bytes(codec, options.at_bytes, pictures, status.show) for codec in codecs)
-            return replace(result, at_bytes=at_bytes, notices=tuple(pictures.notices))
-        own_rows = _curve_rows(own, options.qualities or own.qualities, pictures, status.show)
-        peer_rows = [_curve_rows(peer, peer.qualities, pictures, status.show) for peer in peers]
+        return replace(result, at_bytes=at_bytes, notices=tuple(pictures.notices))
+    own_qualities = sorted(set(options.qualities or own.qualities))
+    plan = Plan(
+        settings=[(own, own_qualities), *((peer, peer.qualities) for peer in peers)],
+        shown_quality=own_qualities[len(own_qualities) // 2] if options.equal_bytes else None,
+        perceptual=options.ssimulacra2,
+    )
+    return _with_curves(result, plan, pictures, options.resume)
+
+
+def _peers(options: BenchOptions) -> list[PillowCodec]:
+    if options.codecs is None:
+        return peers_named([codec.name for codec in PEERS if codec.available])
+    return peers_named(options.codecs)
+
+
+def _with_curves(result: BenchResult, plan: Plan, pictures: Pictures, resume: Path | None) -> BenchResult:
+    environment = describe()
+    with StatusLine() as status, Journal(resume) as journal:
+        measured = measure_curves(plan, pictures, journal, environment, status.show)
+    rows = {codec.name: _rows(measured.measurements, codec.name, qualities) for codec, qualities in plan.settings}
+    own, *peers = rows.values()
     return replace(
         result,
-        rows=tuple(row for rows in [own_rows, *peer_rows] for row in rows),
-        bd_rates=tuple(_bd_rate(own_rows, rows) for rows in peer_rows),
+        rows=tuple(row for of_codec in rows.values() for row in of_codec),
+        bd_rates=tuple(rate for metric in METRICS for rate in _bd_rates(own, peers, metric)),
         notices=tuple(pictures.notices),
+        speeds=tuple(_speed(measured.measurements, name) for name in rows),
+        shown_quality=plan.shown_quality,
+        measurements=measured.measurements,
+        equal_bytes=measured.equal_bytes,
     )
 
 
-def _curve_rows(codec: BenchCodec, qualities: Sequence[float], pictures: Pictures, report: Report) -> list[Row]:
-    return [measure(codec, quality, pictures, report) for quality in sorted(set(qualities))]
+def _rows(measurements: Sequence[Measurement], codec: str, qualities: Sequence[float]) -> list[Row]:
+    found: dict[float, list[Measurement]] = {quality: [] for quality in qualities}
+    for measurement in measurements:
+        if measurement.codec == codec:
+            found[measurement.quality].append(measurement)
+    return [mean_row(of_quality) for of_quality in found.values()]
 
 
-def _curve(rows: Sequence[Row]) -> Curve:
-    return Curve.of((row.bits_per_pixel, row.psnr) for row in rows)
+def _speed(measurements: Sequence[Measurement], codec: str) -> Speed:
+    own = [each for each in measurements if each.codec == codec]
+    megapixels = sum(each.width * each.height for each in own) / 1e6
+    return Speed(
+        codec=codec,
+        encode_megapixels=megapixels / sum(each.encode_seconds for each in own),
+        decode_megapixels=megapixels / sum(each.decode_seconds for each in own),
+    )
 
 
-def _bd_rate(own_rows: Sequence[Row], peer_rows: Sequence[Row]) -> BdRate:
-    """aecodec's curve within the rates it is made for; the peer's whole, to cover as much of that as it can."""
-    own, peer = _curve(own_rows).cut(LOW_RATE, HIGH_RATE), _curve(peer_rows)
-    return BdRate(peer_rows[0].codec, bd_rate(own, peer), overlap(own, peer))
+def _bd_rates(own: Sequence[Row], peers: Sequence[Sequence[Row]], metric: str) -> list[BdRate]:
+    """aecodec's curve within the rates it is made for; a peer's whole, to cover as much of that as it can."""
+    rates = []
+    for rows in peers:
+        if all(_value(row, metric) is not None for row in [*own, *rows]):
+            test, reference = _curve(own, metric).cut(LOW_RATE, HIGH_RATE), _curve(rows, metric)
+            rates.append(BdRate(rows[0].codec, bd_rate(test, reference), overlap(test, reference), metric))
+    return rates
+
+
+def _curve(rows: Sequence[Row], metric: str) -> Curve:
+    return Curve.of((row.bits_per_pixel, _value(row, metric) or 0.0) for row in rows)
+
+
+def _value(row: Row, metric: str) -> float | None:
+    """The metric on a scale that is about even along a curve: MS-SSIM in dB, as -10 log10(1 - x)."""
+    value: float | None = getattr(row, metric)
+    if metric != "ms_ssim" or value is None:
+        return value
+    return -10 * math.log10(1 - value) if value < 1 else math.inf

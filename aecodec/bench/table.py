@@ -13,6 +13,7 @@ from aecodec.bench.result import BenchResult
 from aecodec.bench.result import Row
 
 NOTHING = "-"
+METRICS = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2"}
 HEADINGS = ("codec", "quality", "bytes", "bpp", "PSNR", "L1", "MS-SSIM", "encode", "decode")
 
 
@@ -58,18 +59,24 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _bd_rates(rates: Sequence[BdRate]) -> str:
-    lines: list[tuple[str, ...]] = [("against", "BD-rate", "overlap")]
-    for rate in rates:
-        percent = NOTHING if rate.percent is None else f"{rate.percent:+.1f} %"
-        lines.append((rate.peer, percent, f"{100 * rate.overlap:.0f} %"))
+    metrics = list(dict.fromkeys(rate.metric for rate in rates))
+    lines: list[tuple[str, ...]] = [("against", *(cell for m in metrics for cell in (METRICS[m], "overlap")))]
+    for peer in dict.fromkeys(rate.peer for rate in rates):
+        of_peer = {rate.metric: _rate(rate) for rate in rates if rate.peer == peer}
+        lines.append((peer, *(cell for m in metrics for cell in of_peer.get(m, (NOTHING, NOTHING)))))
     unknown = any(rate.percent is None for rate in rates)
-    footnote = f"\n{NOTHING} fewer than {MIN_POINTS} points on a curve, or no PSNR in common" if unknown else ""
+    footnote = f"\n{NOTHING} fewer than {MIN_POINTS} points on a curve, or no range in common" if unknown else ""
     return (
-        f"BD-rate: bits of aecodec at equal PSNR, its curve cut at {LOW_RATE} and {HIGH_RATE} bpp, the peer's whole;\n"
-        "overlap: how much of aecodec's PSNR range the peer covers, and the figure speaks of\n"
+        f"BD-rate: bits of aecodec at an equal metric, its curve cut at {LOW_RATE} and {HIGH_RATE} bpp, the peer's\n"
+        "whole (MS-SSIM in dB); overlap: how much of aecodec's range the peer covers, and the figure speaks of\n"
         + _align(lines)
         + footnote
     )
+
+
+def _rate(rate: BdRate) -> tuple[str, str]:
+    percent = NOTHING if rate.percent is None else f"{rate.percent:+.1f} %"
+    return percent, f"{100 * rate.overlap:.0f} %"
 
 
 def _at_bytes(found: Sequence[AtBytes]) -> str:

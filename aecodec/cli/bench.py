@@ -22,15 +22,18 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-@click.command(short_help="Compare with JPEG, WebP and AVIF on a folder of pictures.")
+@click.command(short_help="Compare with JPEG, WebP, AVIF and JPEG XL on a folder of pictures.")
 @click.argument("folder", type=PATH)
-@click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr. Default: all.")
+@click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr,jxl.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
-@click.option("--quality", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100.")
+@click.option("-q", "--quality", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
+@click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file.")
+@click.option("--csv", "csv_file", type=PATH, help="Write a line for each picture, codec and quality to a file.")
+@click.option("--resume", type=PATH, help="Keep measurements here and go on from them. Default: beside the output.")
 def bench(
     folder: Path,
     codecs: tuple[str, ...] | None,
@@ -39,29 +42,49 @@ def bench(
     quality: tuple[float, ...] | None,
     size: int | None,
     at_bytes: int | None,
+    ssimulacra2: bool,
     json_file: Path | None,
+    csv_file: Path | None,
+    resume: Path | None,
 ) -> None:
-    """Compare aecodec with JPEG, WebP and AVIF on the pictures of FOLDER.
+    """Compare aecodec with JPEG, WebP, AVIF and, where installed, JPEG XL on the pictures of FOLDER.
 
-    Every figure is from whole files, really encoded and decoded.
+    Every figure is from whole files, really encoded and decoded. An interrupted run with an output file goes on when
+    the same command is given again.
 
     \b
     aecodec bench photos/
+    aecodec bench photos/ -q 20,40,60 --csv figures.csv
     aecodec bench photos/ --size 256 --at-bytes 1966
     """
-    from aecodec.bench import PEER_NAMES
     from aecodec.bench import BenchOptions
+    from aecodec.bench import format_csv
     from aecodec.bench import format_json
     from aecodec.bench import format_table
     from aecodec.bench import run_bench
     from aecodec.files import write_atomic
 
+    if at_bytes is not None and csv_file is not None:
+        raise click.UsageError("--csv is for the curves, not for --at-bytes")
+    kept = resume or (_beside(json_file or csv_file) if at_bytes is None else None)
     try:
-        chosen = PEER_NAMES if codecs is None else codecs
-        options = BenchOptions(folder, chosen, model, weights, quality, size, at_bytes)
+        options = BenchOptions(
+            folder, codecs, model, weights, quality, size, at_bytes, ssimulacra2=ssimulacra2, resume=kept
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     result = run_bench(options)
     click.echo(format_table(result))
     if json_file is not None:
         write_atomic(json_file, format_json(result).encode())
+    if csv_file is not None:
+        write_atomic(csv_file, format_csv(result).encode())
+    if kept is not None and resume is None:
+        kept.unlink(missing_ok=True)
+
+
+def _beside(output: Path | None) -> Path | None:
+    """Where measurements are kept until the output is written; nowhere for a pipe or a device."""
+    if output is None or (output.exists() and not output.is_file()):
+        return None
+    return output.with_name(output.name + ".resume")

@@ -1,0 +1,41 @@
+"""What machine and which versions a run's figures come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+import aecodec
+from aecodec.bench.result import Environment
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def describe() -> Environment:
+    """This machine and this interpreter, in words for a reader."""
+    return Environment(
+        processor=_processor(),
+        cores=_cores(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        aecodec=aecodec.__version__,
+        numpy=np.__version__,
+    )
+
+
+def _processor() -> str:
+    """The model's name, which the standard library gives on Windows and macOS only."""
+    try:
+        lines = _CPUINFO.read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """The cores this process may use, which in a container are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
