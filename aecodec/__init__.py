@@ -23,6 +23,7 @@ _HOMES = {
     "aec_decode": "arrays",
     "aec_encode": "arrays",
     "aec_version": "arrays",
+    "register_aec_opener": "pillow_plugin",
     "read_info": "info",
     "verify": "api",
     "Info": "info",
@@ -60,13 +61,15 @@ if TYPE_CHECKING:
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion
     from aecodec.info import Info as Info
     from aecodec.info import read_info as read_info
+    from aecodec.pillow_plugin import register_aec_opener as register_aec_opener
 
+else:  # where types are checked, a name that is none shows
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        message = f"module 'aecodec' has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(f"aecodec.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            message = f"module 'aecodec' has no attribute {name!r}"
+            raise AttributeError(message)
+        return getattr(import_module(f"aecodec.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,7 @@ ROWS = (
     ("transforms",),
     ("codec",),
     ("api",),
-    ("task", "arrays"),
+    ("task", "arrays", "pillow_plugin"),
     ("bench",),
     ("train",),
     ("paper",),
@@ -36,7 +36,7 @@ ROWS = (
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 TORCH_ROOMS = ("train/", "cuda.py", "cli/model.py")  # the last one only looks whether there is one
-PIL_ROOMS = ("picture.py", "bench/")
+PIL_ROOMS = ("picture.py", "pillow_plugin.py", "bench/")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 

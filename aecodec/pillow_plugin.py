@@ -1,0 +1,131 @@
+"""Teaches Pillow to open and save `.aec` files. Importing this module is enough:
+
+    import aecodec.pillow_plugin
+    from PIL import Image
+
+    with Image.open("in.aec") as image:      # reads the header; the pixels at load()
+        image.thumbnail((128, 128))
+    image.save("out.aec", quality=60)
+
+Everything that stands on Pillow (imageio, Django's ImageField) then takes them too.
+
+Opening raises UnidentifiedImageError where the header is damaged, or of a newer format than is known;
+DecompressionBombError where it asks for more pixels than Pillow or this package allows. Loading, verifying and saving
+raise OSError. Each comes from the error of this package, as its `__cause__`.
+"""
+
+from __future__ import annotations
+
+import io
+from inspect import signature
+from typing import IO
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from PIL import ImageFile
+from PIL import UnidentifiedImageError
+
+from aecodec import api
+from aecodec.bitstream import MAGIC
+from aecodec.bitstream import MAX_HEADER_BYTES
+from aecodec.bitstream import unpack
+from aecodec.errors import AecError
+from aecodec.errors import HeaderLimitExceeded
+from aecodec.info import read_info
+
+if TYPE_CHECKING:
+    from PIL._imaging import PixelAccess
+
+FORMAT = "AEC"
+EXTENSION = ".aec"
+MIME = "image/x-aec"
+
+# What `save` hands on: the options of `aecodec.encode`. As everywhere in Pillow, those of other formats are passed over.
+_SAVE_OPTIONS = tuple(signature(api.encode).parameters)[1:]
+
+# What a picture in memory says of its pixels. `save` takes them as they stand: an orientation, which may be left from
+# the file that they come from, is not applied to them, as in every other format of Pillow.
+_PIXEL_INFO = ("icc_profile", "transparency")
+
+
+class AecImageFile(ImageFile.ImageFile):
+    """An `.aec` file. `info` has "quality" (0..100), "model" (None if not known here) and "weights_id" (in hex)."""
+
+    format = FORMAT
+    format_description = "aecodec learned image codec"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            info = read_info(self.fp.read(MAX_HEADER_BYTES))
+        except HeaderLimitExceeded as error:
+            raise Image.DecompressionBombError(str(error)) from error
+        except AecError as error:
+            name = self.filename or self.fp
+            raise UnidentifiedImageError(f"cannot identify image file {name!r}: {error}") from error
+        self._mode, self._size = info.mode, (info.width, info.height)
+        self.info |= {"quality": info.quality, "model": info.model, "weights_id": info.weights_id}
+        self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
+
+    def load(self) -> PixelAccess | None:
+        """Decodes the file where that is still to be done. Raises OSError."""
+        if self.tile and self.fp is not None:
+            try:
+                pixels = api.decode_pixels(self._read())
+            except AecError as error:
+                raise OSError(str(error)) from error
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = io.BytesIO(pixels.tobytes())
+        return super().load()
+
+    def load_seek(self, pos: int) -> None:
+        """Tells Pillow to wait for the whole file, and not to map it into memory."""
+
+    def verify(self) -> None:
+        """Compares every checksum; needs no weights. As for other formats, the image is closed by it. Raises OSError.
+
+        `aecodec.verify` decodes the streams as well.
+        """
+        if self.fp is None:
+            raise RuntimeError("verify must be called directly after open")
+        try:
+            unpack(self._read())
+        except AecError as error:
+            raise OSError(str(error)) from error
+        finally:
+            super().verify()
+
+    def _read(self) -> bytes:
+        assert self.fp is not None
+        self.fp.seek(0)
+        return self.fp.read()
+
+
+def register_aec_opener() -> None:
+    """Makes Pillow open and save `.aec` files. Importing the module has called it; a second time does no harm.
+
+        aecodec.register_aec_opener()
+    """
+    Image.register_open(FORMAT, AecImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, EXTENSION)
+    Image.register_mime(FORMAT, MIME)
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    given = image.encoderinfo
+    plain = image.copy()
+    plain.info = {name: given.get(name, image.info.get(name)) for name in _PIXEL_INFO if name in given | image.info}
+    try:
+        data = api.encode(plain, **{name: given[name] for name in _SAVE_OPTIONS if name in given})
+    except AecError as error:
+        raise OSError(str(error)) from error
+    file.write(data)
+
+
+register_aec_opener()

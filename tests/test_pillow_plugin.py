@@ -1,0 +1,365 @@
+"""Pillow with `.aec` files: opening, loading and saving as for any other format, and what stands on Pillow."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from PIL import Image
+from PIL import ImageCms
+from PIL import ImageFile
+from PIL import ImageOps
+from PIL import UnidentifiedImageError
+
+import aecodec
+import aecodec.pillow_plugin
+from aecodec.bitstream import MAX_HEADER_BYTES
+from aecodec.bitstream import Header
+from aecodec.bitstream import pack
+
+TINY_ID = bytes.fromhex("11ddc256")
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    with Image.open(PHOTOS / "lighthouse.png") as image:
+        return image.convert("RGB").crop((0, 0, 150, 100))
+
+
+@pytest.fixture(scope="module")
+def data(photo: Image.Image) -> bytes:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AECODEC_WEIGHTS", str(PHOTOS.parents[1] / "tests" / "golden" / "tiny"))
+        return aecodec.encode(photo, 40, model="tiny")
+
+
+@pytest.fixture
+def path(data: bytes, tmp_path: Path) -> Path:
+    file = tmp_path / "lighthouse.aec"
+    file.write_bytes(data)
+    return file
+
+
+def saved(image: Image.Image, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "AEC", model="tiny", **options)
+    return file.getvalue()
+
+
+def assert_same(first: Image.Image, second: Image.Image) -> None:
+    assert (first.mode, first.size) == (second.mode, second.size)
+    np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
+
+
+class Counting(io.BytesIO):
+    """Knows how far it has been read."""
+
+    furthest = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        self.furthest = max(self.furthest, self.tell())
+        return found
+
+
+class Stream:
+    """A source that can only be read on, as a socket is."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+
+# Opening and loading.
+
+
+def test_opening_reads_the_header_and_loading_the_rest(data: bytes) -> None:
+    file = Counting(data)
+    image = Image.open(file)
+    assert (image.format, image.mode, image.size) == ("AEC", "RGB", (150, 100))
+    info = aecodec.read_info(data)
+    assert image.info == {"quality": info.quality, "model": "tiny", "weights_id": "11ddc256"}
+    assert file.furthest <= MAX_HEADER_BYTES < len(data)
+    image.load()
+    assert file.furthest == len(data)
+    assert_same(image, aecodec.decode(data))
+
+
+def test_a_grey_picture(photo: Image.Image) -> None:
+    data = aecodec.encode(photo.convert("L"), 40, model="tiny")
+    image = Image.open(io.BytesIO(data))
+    assert image.mode == "L"
+    assert_same(image, aecodec.decode(data))
+
+
+def test_every_way_to_hand_it_over(data: bytes, path: Path) -> None:
+    expected = aecodec.decode(data)
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    with open(reading, "rb") as pipe, path.open("rb") as file:
+        for source in (path, str(path), os.fsencode(path), file, io.BytesIO(data), Stream(data), pipe):
+            with Image.open(source) as image:  # type: ignore[arg-type]
+                assert_same(image, expected)
+
+
+def test_a_file_of_another_name_and_a_choice_of_formats(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "picture.jpg"
+    file.write_bytes(data)
+    with Image.open(file) as image:
+        assert image.format == "AEC"
+    with Image.open(file, formats=["AEC"]) as image:
+        assert image.size == (150, 100)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(file, formats=["JPEG", "PNG"])
+
+
+def test_what_people_do_with_an_open_image(data: bytes, path: Path) -> None:
+    expected = aecodec.decode(data)
+    with Image.open(path) as image:
+        image.thumbnail((64, 64))
+        assert image.size == (64, 43)
+    with Image.open(path) as image:
+        assert_same(image.copy(), expected)
+        assert_same(image.convert("L"), expected.convert("L"))
+        assert_same(image.resize((20, 20)), expected.resize((20, 20)))
+    with Image.open(path) as image:
+        assert_same(image.crop((10, 10, 30, 40)), expected.crop((10, 10, 30, 40)))
+        assert image.getexif() == {}
+        assert_same(ImageOps.exif_transpose(image), expected)
+    with Image.open(path) as image:
+        pixel = image.load()
+        assert pixel is not None
+        assert pixel[3, 4] == expected.getpixel((3, 4))
+    with Image.open(path) as image:
+        image.putpixel((0, 0), (1, 2, 3))
+        assert image.getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_files_are_closed(path: Path) -> None:
+    with Image.open(path) as image:
+        file = image.fp  # type: ignore[attr-defined]
+        image.load()
+        assert file.closed
+    with Image.open(path) as image:
+        file = image.fp  # type: ignore[attr-defined]
+    assert file.closed
+    with path.open("rb") as own:
+        Image.open(own).load()
+        assert not own.closed
+
+
+def test_pickle_here_and_in_a_process_that_has_not_imported_the_plugin(data: bytes, path: Path) -> None:
+    with Image.open(path) as image:
+        pickled = pickle.dumps(image)
+    again = pickle.loads(pickled)
+    assert_same(again, aecodec.decode(data))
+    assert (again.format, again.info["model"]) == ("AEC", "tiny")
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).size)"
+    done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "(150, 100)"
+
+
+def test_registering_twice_and_not_at_all(path: Path) -> None:
+    aecodec.register_aec_opener()
+    assert Image.ID.count("AEC") == 1
+    assert Image.registered_extensions()[".aec"] == "AEC"
+    assert Image.MIME["AEC"] == "image/x-aec"
+    with Image.open(path) as image:
+        assert image.get_format_mimetype() == "image/x-aec"  # type: ignore[attr-defined]
+    code = "import aecodec; from PIL import Image; Image.init(); assert 'AEC' not in Image.OPEN; "
+    code += "aecodec.register_aec_opener(); assert 'AEC' in Image.OPEN and 'AEC' in Image.SAVE"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# What goes wrong when opening and loading.
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: data[:9], "cut short"),
+        (lambda data: data[:9] + b"\x80\0" + data[10:], "shortest form"),
+        (lambda data: data[:9] + b"\0" + data[10:], "0x100 pixels"),
+        (lambda data: data[:4] + b"\x08" + data[5:], "reserved bits"),
+        (lambda data: data[:4] + b"\x20" + data[5:], "format version 2"),
+    ],
+)
+def test_a_damaged_header_is_no_image(data: bytes, path: Path, damage: Any, reason: str) -> None:
+    narrow = aecodec.encode(Image.new("RGB", (100, 100)), model="tiny")  # sides of one byte each
+    path.write_bytes(damage(narrow))
+    for source in (path, io.BytesIO(path.read_bytes())):
+        with pytest.raises(UnidentifiedImageError, match=reason) as caught:
+            Image.open(source)
+        assert isinstance(caught.value.__cause__, aecodec.AecError)
+
+
+def test_what_is_no_aec_is_left_to_others(path: Path) -> None:
+    path.write_bytes(b"\xaeC\n\n" + bytes(40))
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(path)
+    path.write_bytes((PHOTOS / "dog.jpg").read_bytes())
+    with Image.open(path) as image:
+        assert image.format == "JPEG"
+
+
+def test_decompression_bombs(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = data[:9] + 2 * b"\xe0\xd4\x03" + b"\x80"  # 60000x60000: not a file that `pack` makes
+    with pytest.raises(Image.DecompressionBombError, match="60000x60000"):
+        Image.open(io.BytesIO(fields + zlib.crc32(fields).to_bytes(4, "big")))
+    large = io.BytesIO(pack(Header(1000, 1000, 10, TINY_ID), [b""]))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600_000)
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(large)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400_000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(large)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: data[:60] + data[61:]]
+)
+def test_damage_behind_the_header_shows_when_loading(data: bytes, damage: Any) -> None:
+    image = Image.open(io.BytesIO(damage(data)))
+    assert image.size == (150, 100)
+    for _ in range(2):
+        with pytest.raises(OSError, match="damaged file") as caught:
+            image.load()
+        assert isinstance(caught.value.__cause__, aecodec.CorruptFile)
+
+
+def test_weights_that_are_not_here(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AECODEC_WEIGHTS")
+    image = Image.open(io.BytesIO(data))
+    assert image.info["model"] is None
+    with pytest.raises(OSError, match="needs weights 11ddc256") as caught:
+        image.load()
+    assert isinstance(caught.value.__cause__, aecodec.UnknownWeights)
+
+
+def test_verify(data: bytes, path: Path) -> None:
+    image = Image.open(path)
+    image.verify()
+    assert image.fp is None  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="directly after open"):
+        image.verify()
+    for position in (20, len(data) // 2, len(data) - 1):
+        flipped = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+        with pytest.raises(OSError, match="checksum") as caught:
+            Image.open(io.BytesIO(flipped)).verify()
+        assert isinstance(caught.value.__cause__, aecodec.CorruptFile)
+
+
+# Saving.
+
+
+def test_saving_by_name_and_into_a_file(photo: Image.Image, tmp_path: Path) -> None:
+    expected = aecodec.encode(photo, 60, model="tiny")
+    photo.save(tmp_path / "a.aec", quality=60, model="tiny")
+    assert (tmp_path / "a.aec").read_bytes() == expected == saved(photo, quality=60)
+
+
+def test_options_of_saving(photo: Image.Image) -> None:
+    assert saved(photo) == aecodec.encode(photo, model="tiny")
+    assert len(saved(photo, target_size=3000)) <= 3000
+    assert len(saved(photo, target_bpp=1)) <= 150 * 100 / 8
+    assert saved(photo, target_psnr=1) == saved(photo, quality=0)
+    weights = PHOTOS.parents[1] / "tests" / "golden" / "tiny" / "tiny.encoder.safetensors"
+    file = io.BytesIO()
+    photo.save(file, "AEC", weights=weights, quality=20)
+    assert file.getvalue() == saved(photo, quality=20)
+    assert saved(photo, quality=20, optimize=True, progressive=True) == saved(photo, quality=20)
+
+
+@pytest.mark.parametrize(
+    "options", [{"quality": 101}, {"quality": "high"}, {"target_size": 1}, {"quality": 5, "target_size": 900}]
+)
+def test_options_that_make_no_sense_leave_no_file(photo: Image.Image, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        photo.save(tmp_path / "a.aec", model="tiny", **options)
+    assert isinstance(caught.value.__cause__, aecodec.AecError)
+    assert not (tmp_path / "a.aec").exists()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"])
+def test_saving_every_mode(photo: Image.Image, mode: str) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    else:
+        image = photo.convert(mode)
+    data = saved(image, quality=30)
+    assert data == aecodec.encode(image, 30, model="tiny")
+    with Image.open(io.BytesIO(data)) as again:
+        assert again.size == photo.size
+        assert_same(again, aecodec.decode(data))
+
+
+def test_saving_what_was_opened(data: bytes, path: Path) -> None:
+    """Onto itself too, since Pillow loads it first; without a quality it is the model's own, not that of the file."""
+    with Image.open(path) as image:
+        image.save(path, model="tiny")
+    assert path.read_bytes() == aecodec.encode(aecodec.decode(data), model="tiny")
+
+
+def test_saving_takes_pixels_as_they_stand(photo: Image.Image, tmp_path: Path) -> None:
+    """Code that has turned a picture itself, and left the tag, must not see it turned again."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as image:
+        turned = image.transpose(Image.Transpose.ROTATE_270)
+        upright = ImageOps.exif_transpose(image)
+    assert turned.getexif()[0x0112] == 6
+    assert saved(turned) == saved(upright) == aecodec.encode(upright, model="tiny")
+
+
+def test_saving_converts_colours(photo: Image.Image) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    other = photo.copy()
+    other.info["icc_profile"] = profile
+    assert saved(other) == saved(photo), "a profile that does not fit is passed over, as in encode"
+    grey = photo.convert("P")
+    grey.info["transparency"] = 3
+    assert saved(grey) == aecodec.encode(grey, model="tiny")
+
+
+# What stands on Pillow.
+
+
+def test_feeding_a_parser_byte_by_byte(data: bytes) -> None:
+    with ImageFile.Parser() as parser:
+        for position in range(0, len(data), 7):
+            parser.feed(data[position : position + 7])
+    assert_same(parser.close(), aecodec.decode(data))
+
+
+def test_the_calls_of_a_web_framework(data: bytes, path: Path) -> None:
+    """What Django's ImageField and its validators ask of Pillow, in their order."""
+    assert path.suffix.lower() in Image.registered_extensions()
+    image = Image.open(io.BytesIO(data))
+    image.verify()
+    assert Image.MIME[str(image.format)] == "image/x-aec"
+    parser = ImageFile.Parser()
+    parser.feed(data[:1024])
+    assert parser.image is not None
+    assert parser.image.size == (150, 100)
+
+
+def test_imageio(photo: Image.Image, data: bytes, path: Path) -> None:
+    imageio = pytest.importorskip("imageio.v3")
+    np.testing.assert_array_equal(imageio.imread(path), aecodec.decode_pixels(data))
+    np.testing.assert_array_equal(imageio.imread(data), aecodec.decode_pixels(data))
+    assert imageio.immeta(path)["model"] == "tiny"
+    imageio.imwrite(path, np.asarray(photo), quality=70, model="tiny")
+    assert path.read_bytes() == aecodec.encode(photo, 70, model="tiny")
