@@ -29,6 +29,8 @@ def aec_encode(
     model: str = "standard",
     weights: str | Path | None = None,
     target_size: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
     effort: int = 0,
     out: bytearray | memoryview | None = None,
 ) -> bytes:
@@ -43,7 +45,16 @@ def aec_encode(
     if not isinstance(data, np.ndarray):
         message = f"data must be an array, not {type(data).__name__}"
         raise InputError(message)
-    encoded = api.encode(data, level, model=model, weights=weights, target_size=target_size, effort=effort)
+    encoded = api.encode(
+        data,
+        level,
+        model=model,
+        weights=weights,
+        target_size=target_size,
+        target_bpp=target_bpp,
+        target_psnr=target_psnr,
+        effort=effort,
+    )
     if out is not None:
         view = memoryview(out).cast("B")
         if view.readonly or len(view) < len(encoded):

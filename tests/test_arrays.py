@@ -36,8 +36,10 @@ def test_round_trip_is_that_of_the_api(pixels: np.ndarray) -> None:
 
 def test_options_reach_the_encoder(photo: np.ndarray) -> None:
     assert len(aec_encode(photo, model="tiny", target_size=6000)) <= 6000
-    with pytest.raises(aecodec.AecError, match="not both"):
-        aec_encode(photo, 40, model="tiny", target_size=6000)
+    assert aec_encode(photo, model="tiny", target_bpp=0.75) == aec_encode(photo, model="tiny", target_size=6144)
+    assert aec_encode(photo, model="tiny", target_psnr=1) == aec_encode(photo, 0, model="tiny")
+    with pytest.raises(aecodec.AecError, match="effort"):
+        aec_encode(photo, model="tiny", effort=-1)
     with pytest.raises(aecodec.UnknownWeights, match="nowhere"):
         aec_encode(photo, weights="nowhere.safetensors")
 
