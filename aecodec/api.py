@@ -46,9 +46,10 @@ def encode(
     """Encodes a picture to the bytes of an `.aec` file.
 
     `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey). `quality`: 0..100; by
-    default the model's own, about 1 % of raw at 256x256. Instead of it, one of `target_size`, the best quality within so
-    many bytes, `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file that
-    decodes with at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0.
+    default the model's own, about 1 % of raw at 256x256. Instead of it, one of `target_size`, the best quality within
+    so many bytes, `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file
+    that decodes with at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by
+    name. `effort`: 0.
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """

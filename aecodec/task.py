@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+from aecodec import manifest
 from aecodec.errors import AecError
 from aecodec.files import read_bytes
 from aecodec.info import Info
@@ -43,6 +44,10 @@ class EncodeTask:
     weights: Path | None = None
     device: str = "auto"
     max_pixels: int = MAX_PIXELS
+
+    def check(self) -> None:
+        """Raises UnknownWeights for what would fail with every picture."""
+        _ = manifest.find_by_name(self.model) if self.weights is None else manifest.find_by_file(self.weights)
 
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The `.aec` file of the picture `source`; `target` is its name in messages. Raises AecError."""
@@ -84,6 +89,13 @@ class DecodeTask:
     extension: str | None = None
     device: str = "auto"
     max_pixels: int = MAX_PIXELS
+
+    def check(self) -> None:
+        """Raises OutputError for what would fail with every file."""
+        from aecodec.picture import format_of
+
+        if self.extension is not None:
+            format_of(f"picture.{self.extension}")
 
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The picture file of the `.aec` file `source`; `target` is its name. Raises AecError."""

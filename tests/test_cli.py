@@ -424,8 +424,30 @@ def test_missing_input(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_folder_as_input(tmp_path: Path, refused: Refused) -> None:
-    assert str(tmp_path) in refused(1, "encode", tmp_path, tmp_path / "a.aec", "--model", "tiny")
-    assert str(tmp_path) in refused(1, "decode", tmp_path, tmp_path / "a.png")
+    said = f"{tmp_path}: is a folder; its pictures are worked on with --out-dir DIR"
+    assert said in refused(1, "encode", tmp_path, tmp_path / "a.aec", "--model", "tiny")
+    assert said in refused(1, "decode", tmp_path, tmp_path / "a.png")
+
+
+def test_no_clobber(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
+    (tmp_path / "old.png").write_bytes(b"precious")
+    for option in ("-n", "--no-clobber"):
+        assert "in.aec: exists" in refused(1, "encode", picture, encoded, "--model", "tiny", option)
+        assert "old.png: exists" in refused(1, "decode", encoded, tmp_path / "old.png", option)
+    assert run(["decode", str(encoded), str(tmp_path / "new.png"), "-n"]) == 0
+
+
+def test_how_much_is_told(tmp_path: Path, encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    back = tmp_path / "back.png"
+    assert run(["decode", str(encoded), str(back), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert run(["decode", str(encoded), str(back), "-v"]) == 0
+    assert re.fullmatch(rf"{re.escape(str(back))}: 40x24 RGB, [0-9.]+ s\n", capsys.readouterr().err)
+    assert run(["decode", str(encoded), str(back), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    fields = json.loads(out)
+    assert (fields["output"], fields["bytes"]) == (str(back), back.stat().st_size)
 
 
 def test_text_file_as_picture(tmp_path: Path, refused: Refused) -> None:

@@ -28,6 +28,7 @@ ROWS = (
     ("codec",),
     ("api",),
     ("task", "arrays", "pillow_plugin"),
+    ("batch",),
     ("bench",),
     ("train",),
     ("paper",),

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from aecodec.cli import PATH
 from aecodec.cli.common import STANDARD
-from aecodec.cli.common import check_ends
 from aecodec.cli.common import device_option
 from aecodec.cli.common import max_pixels_option
-from aecodec.cli.common import open_source
-from aecodec.cli.common import say
-from aecodec.cli.common import write_target
+from aecodec.cli.work import WorkOptions
+from aecodec.cli.work import batch_options
+from aecodec.cli.work import ends
+from aecodec.cli.work import work_on_many
+from aecodec.cli.work import work_on_one
+from aecodec.cli.work import work_options
 
 
-@click.command(short_help="Decode the file IN to the picture OUT.")
-@click.argument("source", metavar="IN", type=PATH)
-@click.argument("target", metavar="OUT", type=PATH)
-@click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT's name says.")
+@click.command(short_help="Decode the file IN to the picture OUT, or many with --out-dir.")
+@click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PATH)
+@click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT says; png for many.")
 @device_option
 @max_pixels_option
-def decode(source: Path, target: Path, extension: str | None, device: str, max_pixels: int) -> None:
+@work_options
+def decode(paths: tuple[Path, ...], extension: str | None, device: str, max_pixels: int, **shared: Any) -> int:
     """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...).
+
+    With --out-dir, decode many files, and folders with their .aec files, into DIR.
 
     The file names its weights: bundled ones are found, others in the folders of the variable AECODEC_WEIGHTS.
 
     \b
     aecodec decode photo.aec photo.png
     aecodec decode - - --format png < photo.aec > photo.png
+    aecodec decode encoded/ --out-dir pictures/ --format webp
 
     OUT is replaced where it exists. `-` is standard input or output.
     """
+    from aecodec.batch.plan import AEC_SUFFIXES
     from aecodec.task import DecodeTask
 
-    check_ends(source, target)
+    options = WorkOptions(**shared)
+    extension = None if extension is None else extension.lstrip(".")
+    if options.out_dir is not None:
+        task = DecodeTask(extension or "png", device, max_pixels)
+        task.check()
+        batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
+        return work_on_many(task, options, batch)
+    source, target = ends(paths, options)
     if str(target) == STANDARD and extension is None:
         raise click.UsageError("Decoding to standard output needs --format, for example --format png.")
-    task = DecodeTask(None if extension is None else extension.lstrip("."), device, max_pixels)
-    product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
-    write_target(target, product.data)
-    for line in (*product.notices, product.summary):
-        say(line)
+    work_on_one(DecodeTask(extension, device, max_pixels), source, target, options)
+    return 0

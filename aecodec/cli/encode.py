@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from aecodec.cli import PATH
-from aecodec.cli.common import STANDARD
-from aecodec.cli.common import check_ends
 from aecodec.cli.common import device_option
 from aecodec.cli.common import max_pixels_option
 from aecodec.cli.common import number
-from aecodec.cli.common import open_source
-from aecodec.cli.common import say
-from aecodec.cli.common import write_target
+from aecodec.cli.work import WorkOptions
+from aecodec.cli.work import batch_options
+from aecodec.cli.work import ends
+from aecodec.cli.work import work_on_many
+from aecodec.cli.work import work_on_one
+from aecodec.cli.work import work_options
 
-PICTURE_NAMES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
-
-@click.command()
-@click.argument("source", metavar="IN", type=PATH)
-@click.argument("target", metavar="OUT", type=PATH)
+@click.command(short_help="Encode the picture IN to the file OUT, or many with --out-dir.")
+@click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PATH)
 @click.option(
     "-q",
     "--quality",
@@ -49,9 +48,9 @@ PICTURE_NAMES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".t
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
 @device_option
 @max_pixels_option
+@work_options
 def encode(
-    source: Path,
-    target: Path,
+    paths: tuple[Path, ...],
     quality: float | None,
     target_size: int | None,
     target_bpp: float | None,
@@ -60,17 +59,22 @@ def encode(
     weights: Path | None,
     device: str,
     max_pixels: int,
-) -> None:
-    """Encode the picture IN to the file OUT.
+    **shared: Any,
+) -> int:
+    """Encode the picture IN to the file OUT, or many pictures and folders into DIR.
 
     \b
     aecodec encode photo.jpg photo.aec
     aecodec encode photo.jpg photo.aec -q 60
     aecodec encode photo.jpg photo.aec --target-size 2000
     aecodec encode - - < photo.jpg > photo.aec
+    aecodec encode photos/ more.jpg --out-dir encoded/
 
     IN is any picture that Pillow opens. It is coded upright, as 8-bit sRGB or grey, without its metadata. OUT is
     replaced where it exists. `-` is standard input or output.
+
+    Into DIR, photos/a/x.jpg becomes DIR/a/x.aec. A picture that fails is told and the others go on; outputs that are
+    newer than their picture are left as they are, so that a run that was cut goes on where it was.
 
     The quality is a scale of its own, not that of JPEG. Near 0 is a rough preview (about 25 dB). The default, near
     50, takes about 1 % of the raw size for a photograph of 256x256. 100 is the best that the model gives (about 30 dB
@@ -78,13 +82,16 @@ def encode(
     """
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("Give one of --quality, --target-size, --target-bpp and --target-psnr.")
+    from aecodec.batch.plan import PICTURE_SUFFIXES
     from aecodec.task import EncodeTask
 
-    check_ends(source, target)
-    if target.suffix.lower() in PICTURE_NAMES and not target.is_dir():
-        raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.")
+    options = WorkOptions(**shared)
     task = EncodeTask(quality, target_size, target_bpp, target_psnr, model, weights, device, max_pixels)
-    product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
-    write_target(target, product.data)
-    for line in (*product.notices, product.summary):
-        say(line)
+    if options.out_dir is not None:
+        task.check()
+        return work_on_many(task, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))
+    source, target = ends(paths, options)
+    if target.suffix.lower() in PICTURE_SUFFIXES and not target.is_dir():
+        raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.")
+    work_on_one(task, source, target, options)
+    return 0

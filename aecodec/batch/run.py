@@ -1,0 +1,44 @@
+"""Runs a batch on this machine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from collections.abc import Iterable
+from collections.abc import Iterator
+from functools import partial
+
+from aecodec.batch.plan import BatchOptions
+from aecodec.batch.plan import plan
+from aecodec.batch.work import Item
+from aecodec.batch.work import Result
+from aecodec.batch.work import Task
+from aecodec.batch.work import failure
+from aecodec.batch.work import process
+from aecodec.batch.workers import in_any_order
+
+
+def run_batch(task: Task, options: BatchOptions) -> Generator[Result, None, None]:
+    """Does what `plan` lists; results come as they are ready, in any order.
+
+    Closing the generator, or an exception such as KeyboardInterrupt, ends the workers; no output is ever half written.
+    """
+    refused: deque[Result] = deque()
+    items = _accepted(plan(options), refused)
+    for result in in_any_order(partial(process, task, options.existing), items, options.jobs, _lost):
+        while refused:
+            yield refused.popleft()
+        yield result
+    yield from refused
+
+
+def _accepted(planned: Iterable[Item | Result], refused: deque[Result]) -> Iterator[Item]:
+    for entry in planned:
+        if isinstance(entry, Item):
+            yield entry
+        else:
+            refused.append(entry)
+
+
+def _lost(item: Item) -> Result:
+    return failure(item, "the process that worked on it was killed, twice; out of memory perhaps")

@@ -1,0 +1,199 @@
+"""Processes that work on a stream of items. A killed one loses nothing but the time it spent on its item.
+
+A pool of the standard library breaks as a whole with one killed process, and does not say whose item was lost. Here
+every worker has a pipe of its own and one item at a time, so that the end of its pipe tells both.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from collections.abc import Generator
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait
+from typing import Generic
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Read by the BLAS libraries when NumPy loads them: a process is one thread, so that jobs do not multiply with threads.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+_ATTEMPTS = 2  # a process may be killed for a neighbour's appetite; an item whose second process dies is to blame
+_PATIENCE = 10.0  # seconds that a worker has to clean up behind itself
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_any_order(
+    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, lost: Callable[[Item], Result]
+) -> Generator[Result, None, None]:
+    """`function` of every item, as results are ready; `lost` of an item whose process was killed twice.
+
+    `function` is picklable and does not raise. With one job, all is done in this process. Items are taken from the
+    iterable when a worker is free, so that a stream of any length takes no memory.
+    """
+    if jobs == 1:
+        with _one_thread():
+            for item in items:
+                yield function(item)
+        return
+    crew = _Crew(function, jobs)
+    try:
+        yield from crew.work(iter(items), lost)
+    finally:
+        crew.stop()
+
+
+class _Worker(Generic[Item, Result]):
+    """A process, started anew where it was killed, and the item that it has."""
+
+    def __init__(self, function: Callable[[Item], Result]) -> None:
+        self._function = function
+        self._attempts = 0
+        self.item: Item | None = None
+        self._start()
+
+    def _start(self) -> None:
+        # Spawned on every system, since a fork copies the locks of other threads in whatever state they are.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._function), daemon=True)
+        with _one_thread(), _interrupts_held():
+            self._process.start()
+        theirs.close()  # the worker has it alone: the pipe ends with the worker
+
+    def give(self, item: Item) -> None:
+        self.item, self._attempts = item, 1
+        self._send()
+
+    def _send(self) -> None:
+        try:
+            self.connection.send(self.item)
+        except OSError:  # killed while it had nothing to do
+            self._restart()
+            with suppress(OSError):  # killed again: `take` finds the pipe ended
+                self.connection.send(self.item)
+
+    def _restart(self) -> None:
+        self.stop()
+        self.join()
+        self._start()
+
+    def take(self, lost: Callable[[Item], Result]) -> Result | None:
+        """The result, once the connection is ready; None where the worker was killed and begins again."""
+        assert self.item is not None
+        item = self.item
+        try:
+            result: Result = self.connection.recv()
+        except (EOFError, OSError):
+            self._restart()
+            if self._attempts < _ATTEMPTS:
+                self._attempts += 1
+                self._send()
+                return None
+            result = lost(item)
+        self.item = None
+        return result
+
+    def stop(self) -> None:
+        self.connection.close()
+        self._process.terminate()
+
+    def join(self) -> None:
+        self._process.join(_PATIENCE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class _Crew(Generic[Item, Result]):
+    """Up to so many workers; the next one is started when there is an item for it."""
+
+    def __init__(self, function: Callable[[Item], Result], jobs: int) -> None:
+        self._function, self._jobs = function, jobs
+        self._workers: list[_Worker[Item, Result]] = []
+
+    def work(self, items: Iterator[Item], lost: Callable[[Item], Result]) -> Iterator[Result]:
+        while True:
+            self._feed(items)
+            busy = {worker.connection: worker for worker in self._workers if worker.item is not None}
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                result = busy[connection].take(lost)
+                if result is not None:
+                    yield result
+
+    def _feed(self, items: Iterator[Item]) -> None:
+        idle = [worker for worker in self._workers if worker.item is None]
+        while idle or len(self._workers) < self._jobs:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            if not idle:
+                self._workers.append(_Worker(self._function))
+                idle = [self._workers[-1]]
+            idle.pop().give(item)
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.join()
+
+
+def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
+    """A worker's life: it ends when its parent closes the pipe, or is no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that a file half written is removed
+    warnings.simplefilter("ignore")
+    try:
+        while True:
+            connection.send(function(connection.recv()))
+    except (EOFError, OSError):
+        return
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The environment in which NumPy loads a BLAS of one thread; as it was, afterwards."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """An interrupt waits until the block is left; a process started in it holds them back from its first moment."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # when it starts by itself within the block, it lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

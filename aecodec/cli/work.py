@@ -1,0 +1,237 @@
+"""One picture or many: how `encode` and `decode` go about their work and tell of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextlib import closing
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import TypeVar
+
+import click
+
+from aecodec.cli import INTERRUPTED
+from aecodec.cli import PATH
+from aecodec.cli import fail
+from aecodec.cli.common import STANDARD
+from aecodec.cli.common import check_ends
+from aecodec.cli.common import open_source
+from aecodec.cli.common import say
+from aecodec.cli.common import write_target
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+
+if TYPE_CHECKING:
+    from aecodec.batch.plan import BatchOptions
+    from aecodec.batch.plan import Shard
+    from aecodec.batch.results import Summary
+    from aecodec.batch.work import Existing
+    from aecodec.batch.work import Result
+    from aecodec.batch.work import Task
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+CLEAR_LINE = "\r\x1b[K"
+
+_OPTIONS = (
+    click.option("--out-dir", type=PATH, metavar="DIR", help="Many inputs: write below DIR, keeping a folder's tree."),
+    click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core."),
+    click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); leaves its results in DIR."),
+    click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, even if older than the input."),
+    click.option("--force", is_flag=True, help="Make all outputs anew. Default: those older than the input."),
+    click.option("-n", "--no-clobber", is_flag=True, help="Never replace a file."),
+    click.option("--quiet", is_flag=True, help="Print errors only."),
+    click.option("-v", "--verbose", count=True, help="Tell more: seconds; of many, every file; twice, skipped ones."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object a file on standard output."),
+)
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """The options that encode and decode share."""
+
+    out_dir: Path | None
+    jobs: int | None
+    shard: str | None
+    skip_existing: bool
+    force: bool
+    no_clobber: bool
+    quiet: bool
+    verbose: int
+    as_json: bool
+
+
+def work_options(command: Command) -> Command:
+    """Gives a command the options of WorkOptions."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def ends(paths: tuple[Path, ...], options: WorkOptions) -> tuple[Path, Path]:
+    """IN and OUT of one picture. Raises UsageError where the arguments are for many, and what `check_ends` raises."""
+    if len(paths) != 2:
+        raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")
+    if paths[0].is_dir():
+        message = f"{paths[0]}: is a folder; its pictures are worked on with --out-dir DIR"
+        raise InputError(message)
+    if options.jobs or options.shard or options.skip_existing or options.force:
+        raise click.UsageError("--jobs, --shard, --skip-existing and --force go with --out-dir.")
+    check_ends(*paths)
+    return paths
+
+
+def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) -> None:
+    """IN to OUT, either of them `-`. Raises AecError or UsageError."""
+    from aecodec.batch.results import to_json
+    from aecodec.batch.work import Result
+
+    if str(target) == STANDARD and options.as_json:
+        raise click.UsageError("--json and the output cannot both go to standard output.")
+    if options.no_clobber and target.exists():
+        message = f"{target}: exists, and is kept for --no-clobber"
+        raise OutputError(message)
+    started = time.perf_counter()
+    product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
+    write_target(target, product.data)
+    seconds = time.perf_counter() - started
+    if options.as_json:
+        size = source.stat().st_size if source.is_file() else 0
+        click.echo(to_json(Result(str(source), str(target), size, len(product.data), seconds, notices=product.notices)))
+    elif not options.quiet:
+        timed = f", {seconds:.3f} s" if options.verbose else ""
+        for line in (*product.notices, product.summary + timed):
+            say(line)
+
+
+def work_on_many(task: Task, options: WorkOptions, batch: BatchOptions) -> int:
+    """Every input of a batch; the exit code. Raises InputError where there is nothing to do."""
+    from aecodec.batch.results import Summary
+    from aecodec.batch.results import is_complete
+    from aecodec.batch.results import results_file
+    from aecodec.batch.results import to_json
+    from aecodec.batch.results import write_results
+    from aecodec.batch.run import run_batch
+
+    mark = None if batch.shard is None else results_file(batch.out_dir, batch.shard)
+    if mark is not None and not options.force and is_complete(mark):
+        if not options.quiet:
+            say(f"{mark}: this shard is complete; --force does it again")
+        return 0
+    summary, started, lines = Summary(), time.monotonic(), []
+    try:
+        with _progress(batch, options) as show, closing(run_batch(task, batch)) as results:
+            for result in results:
+                summary.add(result)
+                show(result)
+                lines += [] if mark is None else [to_json(result)]
+    except KeyboardInterrupt:
+        _tell_summary(summary, started, options)
+        return fail("interrupted", INTERRUPTED)
+    if mark is not None:
+        write_results(mark, lines)
+    elif summary == Summary():
+        message = f"no input: {', '.join(map(str, batch.inputs))} has no file with a known extension"
+        raise InputError(message)
+    _tell_summary(summary, started, options)
+    return 1 if summary.failed else 0
+
+
+def batch_options(
+    paths: tuple[Path, ...], options: WorkOptions, out_dir: Path, suffixes: frozenset[str], extension: str
+) -> BatchOptions:
+    """Raises UsageError where options contradict each other."""
+    from aecodec.batch.plan import BatchOptions
+    from aecodec.batch.workers import cores
+
+    if not paths:
+        raise click.UsageError("Give files or folders to work on.")
+    if any(str(path) == STANDARD for path in paths):
+        raise click.UsageError("Standard input does not go with --out-dir.")
+    keep = options.skip_existing or options.no_clobber
+    if keep and options.force:
+        raise click.UsageError("--force contradicts --skip-existing and --no-clobber.")
+    jobs = options.jobs or (cores() if any(path.is_dir() for path in paths) else min(cores(), len(paths)))
+    existing: Existing = "skip" if keep else "force" if options.force else "update"
+    return BatchOptions(paths, out_dir, extension, suffixes, jobs, _shard(options.shard), existing)
+
+
+def _shard(value: str | None) -> Shard | None:
+    from aecodec.batch.plan import Shard
+
+    if value is None:
+        return None
+    parts = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value)
+    if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
+        raise click.UsageError(f"--shard {value!r} is not I/N with I from 1 to N.")
+    return Shard(int(parts[1]), int(parts[2]))
+
+
+def _progress(batch: BatchOptions, options: WorkOptions) -> AbstractContextManager[Callable[[Result], None]]:
+    """A function that tells of a result: with a bar below where a person watches, plainly elsewhere."""
+    if options.quiet or options.verbose or not sys.stderr.isatty():
+        return nullcontext(lambda result: _tell(result, options))
+    return _Bar(batch, options)
+
+
+class _Bar:
+    """Counts the work before it begins, which reads names only, to show how much is left."""
+
+    def __init__(self, batch: BatchOptions, options: WorkOptions) -> None:
+        from aecodec.batch.plan import plan
+
+        count = sum(1 for _ in plan(batch))
+        self._options = options
+        self._bar = click.progressbar(length=count, show_pos=True, file=sys.stderr)
+
+    def __enter__(self) -> Callable[[Result], None]:
+        self._bar.__enter__()
+        return self._show
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def _show(self, result: Result) -> None:
+        if result.error is not None:
+            click.echo(CLEAR_LINE, nl=False, err=True)
+        _tell(result, self._options)
+        self._bar.update(1)
+
+
+def _tell(result: Result, options: WorkOptions) -> None:
+    from aecodec.batch.results import to_json
+
+    if options.as_json:
+        click.echo(to_json(result))
+    if result.error is not None:
+        fail(result.error, 1)
+    elif result.skipped:
+        if options.verbose > 1:
+            say(f"{result.target}: skipped")
+    elif options.verbose:
+        for line in (*result.notices, f"{result.summary}, {result.seconds:.3f} s"):
+            say(line)
+
+
+def _tell_summary(summary: Summary, started: float, options: WorkOptions) -> None:
+    if options.quiet:
+        return
+    seconds = time.monotonic() - started
+    counts = [f"{summary.done} done"]
+    if summary.skipped:
+        reason = "existing" if options.skip_existing or options.no_clobber else "up to date; --force makes them anew"
+        counts.append(f"{summary.skipped} skipped ({reason})")
+    if summary.failed:
+        counts.append(f"{summary.failed} failed")
+    if summary.notices and not options.verbose:
+        counts.append(f"{summary.notices} with a notice (-v shows them)")
+    line = f"{', '.join(counts)} in {seconds:.1f} s"
+    if summary.done:
+        line += f": {summary.bytes_in} to {summary.bytes_out} bytes, {summary.done / seconds:.1f} pictures per second"
+    say(line)

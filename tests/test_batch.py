@@ -1,0 +1,489 @@
+"""Many files: what a folder becomes, in shards too; what one bad file, a killed worker and an interrupt do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from PIL import Image
+
+import aecodec
+from aecodec.batch.plan import BatchOptions
+from aecodec.batch.plan import Shard
+from aecodec.batch.plan import plan
+from aecodec.batch.run import run_batch
+from aecodec.batch.work import Item
+from aecodec.batch.work import Result
+from aecodec.batch.work import process
+from aecodec.batch.workers import in_any_order
+from aecodec.cli import run
+from aecodec.task import EncodeTask
+from aecodec.task import Product
+
+ROOT = Path(aecodec.__path__[0]).parent
+TINY = ("--model", "tiny")
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five pictures at three depths, a text file and hidden things."""
+    folder = tmp_path / "photos"
+    (folder / "summer" / "sea").mkdir(parents=True)
+    with Image.open(PHOTOS / "dog.jpg") as image:
+        for n, name in enumerate(("a.jpg", "b.PNG", "summer/a.png", "summer/c.v2.jpg", "summer/sea/d.webp")):
+            image.crop((16 * n, 0, 16 * n + 40, 32)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.jpg").write_bytes(b"no picture")
+    (folder / ".thumbnails").mkdir()
+    shutil.copy(folder / "a.jpg", folder / ".thumbnails")
+    return folder
+
+
+OUTPUTS = ["a.aec", "b.aec", "summer/a.aec", "summer/c.v2.aec", "summer/sea/d.aec"]
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in tree(folder)}
+
+
+def options(*inputs: Path, out: Path = Path("out"), **others: object) -> BatchOptions:
+    return BatchOptions(inputs, out, "aec", **others)  # type: ignore[arg-type]
+
+
+def encode(*arguments: str | Path) -> int:
+    return run(["encode", *map(str, arguments), *TINY])
+
+
+# The plan.
+
+
+def test_a_plan_keeps_the_tree_and_one_order(photos: Path) -> None:
+    items = list(plan(options(photos)))
+    assert [item.target for item in items] == [str(Path("out", name)) for name in OUTPUTS]
+    assert [Path(item.source).suffix for item in items] == [".jpg", ".PNG", ".png", ".jpg", ".webp"]
+    assert items == list(plan(options(photos)))
+
+
+def test_a_file_by_its_own_name_is_taken_whatever_it_is(photos: Path) -> None:
+    (item,) = plan(options(photos / "notes.txt"))
+    assert item == Item(str(photos / "notes.txt"), str(Path("out", "notes.aec")))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shards_are_a_partition_that_does_not_depend_on_the_place(photos: Path, tmp_path: Path, count: int) -> None:
+    moved = shutil.copytree(photos, tmp_path / "elsewhere")
+    targets = []
+    for index in range(1, count + 1):
+        here = list(plan(options(photos, shard=Shard(index, count))))
+        there = list(plan(options(moved, shard=Shard(index, count))))
+        assert [item.target for item in here] == [item.target for item in there]
+        targets += [item.target for item in here]
+    assert sorted(targets) == [str(Path("out", name)) for name in OUTPUTS]
+
+
+def test_which_shard_holds_what_is_for_ever() -> None:
+    assert [Shard(1, 3).holds(name) for name in OUTPUTS] == [True, False, False, True, True]
+
+
+def test_of_two_inputs_with_one_output_the_first_has_it(photos: Path) -> None:
+    shutil.copy(photos / "b.PNG", photos / "a.bmp")
+    entries = list(plan(options(photos, photos / "summer" / "a.png")))
+    failed = [entry for entry in entries if isinstance(entry, Result)]
+    assert [Path(result.source).name for result in failed] == ["a.jpg", "a.png"]
+    assert all("another input has its output" in str(result.error) for result in failed)
+    assert len(entries) - len(failed) == len(OUTPUTS)
+    for count in (2, 5):
+        shards = [plan(options(photos, shard=Shard(index + 1, count))) for index in range(count)]
+        assert sum(isinstance(entry, Result) for shard in shards for entry in shard) == 1
+
+
+@posix_only
+def test_links_are_followed_to_files_and_not_to_folders(photos: Path) -> None:
+    (photos / "round").symlink_to(photos)
+    (photos / "e.jpg").symlink_to(photos / "a.jpg")
+    assert [Path(item.target).name for item in plan(options(photos))][:3] == ["a.aec", "b.aec", "e.aec"]
+    assert len(list(plan(options(photos)))) == 6
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if path.endswith("sea"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    *items, failed = plan(options(photos))
+    assert len(items) == 4
+    assert isinstance(failed, Result)
+    assert failed.error == f"{photos / 'summer' / 'sea'}: Permission denied"
+
+
+# The command.
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_folder_and_back(photos: Path, tmp_path: Path, jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, back = tmp_path / "out", tmp_path / "back"
+    assert encode(photos, "--out-dir", out, "--jobs", jobs) == 0
+    assert tree(out) == OUTPUTS
+    for name in ("a.jpg", "summer/sea/d.webp"):
+        alone = tmp_path / "alone.aec"
+        assert encode(photos / name, alone) == 0
+        assert alone.read_bytes() == (out / name).with_suffix(".aec").read_bytes()
+    capsys.readouterr()
+    assert run(["decode", str(out), "--out-dir", str(back), "--format", "bmp", "--jobs", jobs]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("5 done in ") and said.err.count("\n") == 1
+    assert tree(back) == [name.replace(".aec", ".bmp") for name in OUTPUTS]
+    with Image.open(back / "summer" / "a.bmp") as image:
+        decoded = aecodec.decode_pixels((out / "summer" / "a.aec").read_bytes())
+        np.testing.assert_array_equal(np.asarray(image), decoded)
+
+
+def test_bad_files_do_not_stop_the_rest(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "a.jpg").write_bytes(b"no picture")
+    (photos / "summer" / "a.png").write_bytes((photos / "summer" / "a.png").read_bytes()[:200])
+    assert encode(photos, tmp_path / "missing.jpg", "--out-dir", tmp_path / "out", "--jobs", "2") == 1
+    *errors, summary = capsys.readouterr().err.splitlines()
+    assert len(errors) == 3
+    for name in ("a.jpg", "summer/a.png", "missing.jpg"):
+        assert sum(name in line and line.startswith("aecodec: ") for line in errors) == 1
+    assert summary.startswith("3 done, 3 failed in ")
+    assert tree(tmp_path / "out") == ["b.aec", "summer/c.v2.aec", "summer/sea/d.aec"]
+
+
+def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "a.jpg").write_bytes(b"no picture")
+    assert encode(photos, "--out-dir", tmp_path / "out", "--jobs", "1", "--json") == 1
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told[0].keys() == {"input", "error"}
+    assert told[1]["output"] == str(tmp_path / "out" / "b.aec")
+    assert [Path(fields["output"]).stat().st_size for fields in told[1:]] == [fields["bytes"] for fields in told[1:]]
+    assert encode(photos, "--out-dir", tmp_path / "out", "--jobs", "1", "--json", "--quiet") == 1
+    said = capsys.readouterr()
+    assert [json.loads(line).get("skipped", False) for line in said.out.splitlines()] == [False, *[True] * 4]
+    assert said.err.count("\n") == 1  # the error, and no summary
+
+
+def test_what_is_up_to_date_is_skipped(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert encode(photos, "--out-dir", out, "-q", "10") == 0
+    first = contents(out)
+    stamp = (out / "b.aec").stat().st_mtime
+    os.utime(photos / "a.jpg", (stamp + 100, stamp + 100))
+    (out / "summer" / "a.aec").unlink()
+    capsys.readouterr()
+    assert encode(photos, "--out-dir", out, "-q", "90") == 0
+    assert "2 done, 3 skipped (up to date; --force makes them anew) in " in capsys.readouterr().err
+    assert [name for name, data in contents(out).items() if data != first[name]] == ["a.aec", "summer/a.aec"]
+    os.utime(photos / "a.jpg", (stamp + 200, stamp + 200))
+    for kept in ("--skip-existing", "--no-clobber"):
+        assert encode(photos, "--out-dir", out, kept) == 0
+        assert "0 done, 5 skipped (existing) in " in capsys.readouterr().err
+    assert encode(photos, "--out-dir", out, "-q", "90", "--force") == 0
+    assert all(data != first[name] for name, data in contents(out).items())
+
+
+def test_shards_leave_their_results_and_are_done_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    assert encode(photos, "--out-dir", whole) == 0
+    for part in ("1/2", "2/2"):
+        assert encode(photos, "--out-dir", out, "--shard", part) == 0
+    marks = [out / f"shard-0000{index}-of-00002.jsonl" for index in (1, 2)]
+    told = [json.loads(line) for mark in marks for line in mark.read_text().splitlines()]
+    assert sorted(fields["output"] for fields in told) == [str(out / name) for name in OUTPUTS]
+    assert {name: data for name, data in contents(out).items() if name.endswith(".aec")} == contents(whole)
+    capsys.readouterr()
+    before = [mark.stat().st_mtime_ns for mark in marks]
+    assert encode(photos, "--out-dir", out, "--shard", "1/2") == 0
+    assert "this shard is complete" in capsys.readouterr().err
+    assert [mark.stat().st_mtime_ns for mark in marks] == before
+    assert encode(photos, "--out-dir", out, "--shard", "1/2", "--force", "--jobs", "1") == 0
+    assert " done in " in capsys.readouterr().err
+
+
+def test_a_shard_with_failures_is_tried_again(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = (photos / "a.jpg").read_bytes()
+    (photos / "a.jpg").write_bytes(b"no picture")
+    assert encode(photos, "--out-dir", tmp_path / "out", "--shard", "1/1") == 1
+    mark = tmp_path / "out" / "shard-00001-of-00001.jsonl"
+    assert "error" in mark.read_text()
+    (photos / "a.jpg").write_bytes(good)
+    capsys.readouterr()
+    assert encode(photos, "--out-dir", tmp_path / "out", "--shard", "1/1") == 0
+    assert "1 done, 4 skipped" in capsys.readouterr().err
+    assert "error" not in mark.read_text() and len(mark.read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("photos", "out.aec"), "photos: is a folder"),
+        (("photos/a.jpg",), "IN and OUT, or inputs and --out-dir"),
+        (("photos/a.jpg", "photos/b.PNG", "out.aec"), "IN and OUT, or inputs and --out-dir"),
+        (("--out-dir", "out"), "files or folders"),
+        (("-", "--out-dir", "out"), "Standard input"),
+        (("photos/a.jpg", "out.aec", "--jobs", "2"), "go with --out-dir"),
+        (("photos", "--out-dir", "out", "--shard", "0/2"), "I from 1 to N"),
+        (("photos", "--out-dir", "out", "--shard", "3/2"), "I from 1 to N"),
+        (("photos", "--out-dir", "out", "--shard", "half"), "'half'"),
+        (("photos", "--out-dir", "out", "--force", "--skip-existing"), "contradicts"),
+        (("photos", "--out-dir", "out", "--jobs", "0"), "--jobs"),
+        (("photos", "--out-dir", "out", "--model", "enormous"), "'enormous'"),
+        (("photos/.thumbnails/..", "--out-dir", "photos/a.jpg/out", "--jobs", "1"), "Not a directory"),
+        (("empty", "--out-dir", "out"), "empty has no file with a known extension"),
+    ],
+)
+def test_what_makes_no_sense_is_told(
+    arguments: tuple[str, ...],
+    wanted: str,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert run(["encode", *TINY, *arguments]) in (1, 2, 4)
+    assert wanted in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_format_is_told_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["decode", str(photos), "--out-dir", str(tmp_path / "out"), "--format", "xyz"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_output_that_is_its_input_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.aec"
+    Image.new("RGB", (8, 8)).save(path, "PNG")
+    before = path.read_bytes()
+    assert encode(path, "--out-dir", tmp_path, "--force") == 1
+    assert path.read_bytes() == before
+
+
+# The worker.
+
+
+def test_a_worker_says_what_became_of_an_item(photos: Path, tmp_path: Path) -> None:
+    item = Item(str(photos / "a.jpg"), str(tmp_path / "deep" / "er" / "a.aec"))
+    result = process(EncodeTask(model="tiny"), "update", item)
+    assert (result.error, result.skipped) == (None, False)
+    assert result.bytes_in == (photos / "a.jpg").stat().st_size
+    assert result.bytes_out == Path(item.target).stat().st_size
+    assert process(EncodeTask(model="tiny"), "update", item).skipped
+    unreachable = process(EncodeTask(model="tiny", target_size=1), "force", item)
+    assert str(unreachable.error).startswith(f"{item.source}: the target of 1 bytes cannot be reached")
+
+
+def crash(source: Path | IO[bytes], target: str) -> Product:
+    raise ZeroDivisionError("a mistake\nof two lines")
+
+
+def test_whatever_a_task_raises_is_a_failure_of_its_item(photos: Path) -> None:
+    result = process(crash, "force", Item(str(photos / "a.jpg"), "out.aec"))
+    assert result.error == f"{photos / 'a.jpg'}: ZeroDivisionError: a mistake of two lines"
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def lost(number: int) -> int:
+    return -number
+
+
+def die_at_seven(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+def die_once(marks: str, number: int) -> int:
+    mark = Path(marks, str(number))
+    if number % 5 == 0 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_every_item_is_worked_on_once(jobs: int) -> None:
+    assert sorted(in_any_order(square, iter(range(50)), jobs, lost)) == [n * n for n in range(50)]
+
+
+def test_items_are_taken_as_workers_are_free() -> None:
+    taken = []
+
+    def stream() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = in_any_order(square, stream(), 2, lost)
+    for _ in range(10):
+        next(results)
+    assert len(taken) <= 12
+    results.close()
+
+
+@posix_only
+def test_an_item_that_kills_its_worker_is_lost_alone() -> None:
+    results = sorted(in_any_order(die_at_seven, range(20), 2, lost))
+    assert results == sorted([-7, *(n * n for n in range(20) if n != 7)])
+
+
+@posix_only
+def test_a_worker_killed_once_loses_nothing(tmp_path: Path) -> None:
+    results = sorted(in_any_order(partial(die_once, str(tmp_path)), range(12), 2, lost))
+    assert results == [n * n for n in range(12)]
+
+
+# What a worker finds in its environment, and whether NumPy was loaded before it could be said.
+LIGHT_PROGRAM = """
+import os, sys
+from aecodec.batch.workers import in_any_order
+
+def found(_):
+    return os.environ.get("OPENBLAS_NUM_THREADS"), "numpy" in sys.modules
+
+if __name__ == "__main__":
+    print(set(in_any_order(found, range(6), 2, None)), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+
+
+def test_a_worker_is_one_thread_before_numpy_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(LIGHT_PROGRAM)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{('1', False)} None\n", "")
+
+
+def test_results_are_those_of_one_process(photos: Path, tmp_path: Path) -> None:
+    task = EncodeTask(model="tiny")
+    for jobs in (1, 2):
+        for result in run_batch(task, options(photos, out=tmp_path / str(jobs), jobs=jobs)):
+            assert result.error is None
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+# Whole commands that are interrupted and killed.
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Enough pictures to be still at work when the signal comes."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    data = (PHOTOS / "dog.jpg").read_bytes()
+    for n in range(300):
+        (folder / f"{n:03}.jpg").write_bytes(data)
+    return folder
+
+
+def start(folder: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "aecodec", "encode", str(folder), "--out-dir", str(out), "--jobs", "2", *TINY]
+    return subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Process ids of its workers; the helper that multiprocessing keeps is none."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            words = (status.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == process.pid and b"spawn_main" in words:
+            found.append(int(status.parent.name))
+    return found
+
+
+@posix_only
+def test_an_interrupt_leaves_whole_files_only(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(many, out)
+    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    summary, last = err.splitlines()
+    assert " done in " in summary and last == "aecodec: interrupted"
+    assert 3 <= len(tree(out)) < 300
+    assert set(contents(out).values()) == {(out / "000.aec").read_bytes()}
+    assert all(name.endswith(".aec") for name in tree(out))
+    assert not (out / "shard-00001-of-00001.jsonl").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_an_interrupt_of_the_whole_group_and_of_a_terminal(many: Path, tmp_path: Path) -> None:
+    """As Ctrl-C does it: the workers get the signal, too."""
+    out = tmp_path / "out"
+    process = start(many, out)
+    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    for pid in [*workers, process.pid]:
+        os.kill(pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, len(err.splitlines())) == (130, 2)
+    assert all(name.endswith(".aec") for name in tree(out))
+    wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in workers))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_killed_worker_of_a_command(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for path in sorted(many.iterdir())[40:]:
+        path.unlink()
+    process = start(many, out)
+    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err.startswith("40 done in ")) == (0, True)
+    assert len([name for name in tree(out) if name.endswith(".aec")]) == 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_end_with_their_parent(many: Path, tmp_path: Path) -> None:
+    process = start(many, tmp_path / "out")
+    wait_for(lambda: len(list((tmp_path / "out").glob("*.aec"))) >= 3)
+    workers = workers_of(process)
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in workers))
