@@ -34,11 +34,20 @@ class Entry:
 
 
 def folders() -> list[Path]:
-    """The search path: bundled weights (installed, or of a checkout), then AECODEC_WEIGHTS."""
+    """The search path: bundled weights, then AECODEC_WEIGHTS."""
+    return bundled_folders() + added_folders()
+
+
+def bundled_folders() -> list[Path]:
+    """The folder of the weights that are installed, or stand in a checkout; none where there are no weights."""
     package = Path(__file__).parent
-    bundled = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
-    added = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if part]
-    return bundled[:1] + added
+    found = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
+    return found[:1]
+
+
+def added_folders() -> list[Path]:
+    """The folders in AECODEC_WEIGHTS, whether they exist or not."""
+    return [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if part]
 
 
 def entries_of(folder: Path) -> list[Entry]:
@@ -63,6 +72,27 @@ def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
         encoder_hash=str(fields["encoder"]["sha256"]),
         details=fields,
     )
+
+
+def check(entry: Entry) -> None:
+    """Compares both files of a model with their hashes. Raises UnknownWeights where one is missing or damaged."""
+    decoder, encoder = entry.folder / entry.decoder_file, entry.folder / entry.encoder_file
+    if not _sha256(decoder).startswith(entry.weights_id.hex()):
+        message = f"{decoder}: damaged, its hash does not begin with {entry.weights_id.hex()}"
+        raise UnknownWeights(message)
+    if _sha256(encoder) != entry.encoder_hash:
+        message = f"{encoder}: damaged, its hash is not the manifest's"
+        raise UnknownWeights(message)
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UnknownWeights(message) from error
 
 
 def known() -> Iterator[Entry]:

@@ -131,6 +131,22 @@ def test_what_reading_drops_is_noticed_once(folder: Path) -> None:
     assert pictures.notices[0].startswith("c.png: ")
 
 
+def test_what_cannot_be_measured_is_left_out_and_counted(folder: Path) -> None:
+    (folder / "c.jpg").write_bytes(b"no picture")
+    Image.fromarray(photograph(32, 200)).save(folder / "d.png")
+    pictures = Pictures(folder, size=33)
+    assert [len(pictures), len(list(pictures)), pictures.left_out] == [2, 2, 2]
+    assert [line.startswith("left out: ") for line in pictures.notices] == [True, True]
+    assert "c.jpg: not a picture" in pictures.notices[0]
+    assert "d.png: smaller than 33 pixels" in pictures.notices[1]
+    assert len(Pictures(folder, size=32)) == 3
+    result = run_bench(BenchOptions(folder, codecs=("jpeg",), size=33), own=Stepper())
+    assert (result.pictures, result.left_out) == (2, 2)
+    assert format_table(result).splitlines()[0].endswith(": 2 pictures, centre squares of 33x33, 2 left out")
+    with pytest.raises(InputError, match=r"no picture in it; left out: .*smaller than 1000 pixels"):
+        Pictures(folder, size=1000)
+
+
 def test_no_folder_and_no_picture_are_input_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         Pictures(tmp_path / "missing")

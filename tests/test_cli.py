@@ -23,10 +23,13 @@ from aecodec import codec
 from aecodec import task
 from aecodec.bench.metrics import psnr
 from aecodec.bitstream import MAGIC
+from aecodec.bitstream import VERSION
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 from aecodec.bitstream import unpack
 from aecodec.cli import run
+from aecodec.manifest import bundled_folders
+from aecodec.manifest import entries_of
 
 ROOT = Path(aecodec.__path__[0]).parent
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "dog.jpg"
@@ -410,7 +413,47 @@ def test_help_names_what_there_is(
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
-    assert capsys.readouterr().out.split()[-1] == aecodec.__version__
+    program, file_format, *weights = capsys.readouterr().out.splitlines()
+    assert (program, file_format) == (f"aecodec {aecodec.__version__}", f"format version {VERSION}")
+    entries = [entry for folder in bundled_folders() for entry in entries_of(folder)]
+    assert weights == [f"weights {entry.weights_id.hex()} ({entry.name})" for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("encoed", "a", "b"), "encode"),
+        (("model", "lits"), "list"),
+        (("encode", "--qualty", "3", "a", "b"), "--quality"),
+        (("decode", "a", "b", "--fromat", "png"), "--format"),
+    ],
+)
+def test_what_was_meant(typed: tuple[str, ...], meant: str, refused: Refused) -> None:
+    line = refused(2, *typed)
+    assert "Did you mean" in line and f"'{meant}'" in line
+
+
+def test_shell_completion() -> None:
+    def completed(**words: str) -> str:
+        code = "import sys; sys.argv[0] = 'aecodec'; from aecodec.__main__ import main; main()"
+        variables = environment() | {"_AECODEC_COMPLETE": "bash_complete"} | words
+        return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True).stdout
+
+    assert "complete -o nosort -F _aecodec_completion aecodec" in completed(_AECODEC_COMPLETE="bash_source")
+    assert completed(COMP_WORDS="aecodec enc", COMP_CWORD="1") == "plain,encode\n"
+    assert completed(COMP_WORDS="aecodec model ", COMP_CWORD="2").split() == [
+        f"plain,{name}" for name in ("export", "land", "list", "train")
+    ]
+    assert "plain,--target-psnr\n" in completed(COMP_WORDS="aecodec encode --t", COMP_CWORD="2")
+    assert completed(COMP_WORDS="aecodec encode pho", COMP_CWORD="2") == "file,pho\n"
+
+
+def test_a_missing_folder_in_the_search_path_is_told(
+    tmp_path: Path, encoded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(TINY), str(tmp_path / "nowhere")]))
+    assert run(["info", str(encoded)]) == 0
+    assert capsys.readouterr().err == f"AECODEC_WEIGHTS: there is no folder {tmp_path / 'nowhere'}\n"
 
 
 # Bad input to encode.
@@ -676,6 +719,13 @@ def test_ctrl_c(tmp_path: Path) -> None:
     assert names(tmp_path) == ["pipe"]
 
 
+def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    path = {**environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(command("--help"), env=path, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"aecodec: interrupted\n")
+
+
 def test_ctrl_c_while_writing(
     tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -737,6 +787,8 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = capsys.readouterr().out
     assert "aecodec" in table and "jpeg" in table
     assert json.loads(json_file.read_text())["pictures"] == 2
+    assert run(["bench", str(tmp_path / "photos"), *options, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 2
 
 
 def test_bench_errors(tmp_path: Path, refused: Refused) -> None:
@@ -750,19 +802,30 @@ def test_model_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny ")]
     size = sum(path.stat().st_size for path in TINY.glob("*.safetensors"))
     assert len(lines) == 1
-    for part in (TINY_ID, f"{size} bytes", str(TINY)):
+    for part in (TINY_ID, "sound", f"{size} bytes", str(TINY)):
         assert part in lines[0]
 
 
-def test_model_list_with_a_half_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("half", ["decoder", "encoder"])
+@pytest.mark.parametrize("missing", [True, False])
+def test_model_list_with_a_bad_half(
+    half: str,
+    missing: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(TINY, tmp_path / "own")
-    (tmp_path / "own" / "tiny.encoder.safetensors").unlink()
-    monkeypatch.setenv("AECODEC_WEIGHTS", str(tmp_path / "own"))
-    assert run(["model", "list"]) == 1
-    err = capsys.readouterr().err
-    assert "tiny.encoder.safetensors: No such file" in err and err.count("\n") == 1
+    path = tmp_path / "own" / f"tiny.{half}.safetensors"
+    data = path.read_bytes()
+    path.unlink()
+    if not missing:
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(tmp_path / "own"), str(TINY)]))
+    assert run(["model", "list"]) == 4
+    out, err = capsys.readouterr()
+    assert f"{path}: {'No such file' if missing else 'damaged'}" in err and err.count("\n") == 1
+    assert str(TINY) in out  # the others are listed
 
 
 def test_model_list_without_any(

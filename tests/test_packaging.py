@@ -206,4 +206,4 @@ def test_editable_install_works(tree: Path, tmp_path: Path) -> None:
 def test_wheel_has_the_command(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
-    assert "aecodec = aecodec.cli:main" in archive.read(entry_points).decode()
+    assert "aecodec = aecodec.__main__:main" in archive.read(entry_points).decode()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.limits import MAX_PIXELS
 from aecodec.picture import open_picture
@@ -32,21 +33,24 @@ class Pictures:
     """The pictures directly in `folder`, by name; iterating gives uint8 [H, W, 3] or [H, W].
 
     Whole pictures are read anew on every pass, so that a folder of any size fits in memory; with `size` they are
-    reduced to centre squares and kept. `notices` collects what reading them left out, one line each.
+    reduced to centre squares and kept. Pictures that cannot be read, or are smaller than `size`, are left out.
+    `notices` tells of those, and of what reading the others lost, one line each.
     """
 
     def __init__(self, folder: Path, size: int | None = None) -> None:
-        """Raises InputError where there is no folder or no picture in it."""
+        """Reads every picture once. Raises InputError where there is no folder or no picture in it to be measured."""
         try:
             paths = sorted(path for path in folder.iterdir() if _is_picture(path))
         except OSError as error:
             raise InputError(f"{folder}: {error.strerror}") from error
-        if not paths:
-            raise InputError(f"{folder}: no picture in it")
-        self.paths = paths
         self.size = size
         self.notices: list[str] = []
         self._kept: dict[Path, np.ndarray] = {}
+        self.paths = [path for path in paths if self._is_usable(path)]
+        self.left_out = len(paths) - len(self.paths)
+        if not self.paths:
+            others = f"; left out: {'; '.join(self.notices)}" if self.left_out else ""
+            raise InputError(f"{folder}: no picture in it{others}")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -58,10 +62,20 @@ class Pictures:
         """Each picture with its file name."""
         return ((path.name, self._load(path)) for path in self.paths)
 
+    def _is_usable(self, path: Path) -> bool:
+        try:
+            self._load(path)
+        except AecError as error:
+            self.notices.append(f"left out: {error}")
+            return False
+        return True
+
     def _load(self, path: Path) -> np.ndarray:
         if path in self._kept:
             return self._kept[path]
         picture = open_picture(path, max_pixels=MAX_PIXELS)
+        if self.size is not None and min(picture.pixels.shape[:2]) < self.size:
+            raise InputError(f"{path}: smaller than {self.size} pixels")
         for notice in picture.notices:
             line = f"{path.name}: {notice}"
             if line not in self.notices:

@@ -121,13 +121,14 @@ class BenchResult:
     """
 
     folder: str
-    pictures: int
+    pictures: int  # measured
     size: int | None
     codecs: tuple[Codec, ...]
     rows: tuple[Row, ...] = ()
     bd_rates: tuple[BdRate, ...] = ()
     at_bytes: tuple[AtBytes, ...] = ()
     notices: tuple[str, ...] = ()
+    left_out: int = 0  # pictures that cannot be read or are too small
     environment: Environment | None = None
     speeds: tuple[Speed, ...] = ()
     shown_quality: float | None = None

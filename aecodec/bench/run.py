@@ -84,8 +84,8 @@ class BenchOptions:
 def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResult:
     """Measure aecodec (or `own` in its place) and the peers; progress goes to stderr where that is a terminal.
 
-    Raises InputError for a missing folder or an unreadable picture, MissingExtra where a codec or metric cannot be
-    used here, OutputError where the file to resume from cannot be written, and what `aecodec.encode` raises.
+    Raises InputError for a folder without a readable picture, MissingExtra where a codec or metric cannot be used here,
+    OutputError where the file to resume from cannot be written, and what `aecodec.encode` raises.
     """
     if own is None:
         own = Aecodec(options.model, options.weights)
@@ -100,6 +100,7 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
         size=options.size,
         codecs=tuple(Codec(codec.name, codec.description) for codec in codecs),
         environment=describe(),
+        left_out=pictures.left_out,
     )
     if options.at_bytes is not None:
         with StatusLine() as status:

@@ -34,10 +34,11 @@ def format_table(result: BenchResult) -> str:
 def _heading(result: BenchResult) -> str:
     cut = f", centre squares of {result.size}x{result.size}" if result.size is not None else ""
     plural = "" if result.pictures == 1 else "s"
+    others = f", {result.left_out} left out" if result.left_out else ""
     width = max(len(codec.name) for codec in result.codecs)
     return "\n".join(
         [
-            f"{result.folder}: {result.pictures} picture{plural}{cut}",
+            f"{result.folder}: {result.pictures} picture{plural}{cut}{others}",
             "Means per picture, whole files; PSNR in dB over RGB, L1 on 0..1; median seconds a picture",
             *(f"{codec.name:<{width}}  {codec.description}" for codec in result.codecs),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,7 +30,21 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
+class Group(click.Group):
+    """A group that names the command that was meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
+            for near in get_close_matches(args[0], self.list_commands(ctx), n=1):
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
+        return super().resolve_command(ctx, args)
+
+
+class _LazyGroup(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -40,12 +55,42 @@ class _LazyGroup(click.Group):
         return command
 
 
+def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Of the program, the file format and the weights that it comes with."""
+    if not value or ctx.resilient_parsing:
+        return
+    from aecodec import manifest
+    from aecodec.bitstream import VERSION
+
+    click.echo(f"aecodec {__version__}\nformat version {VERSION}")
+    for folder in manifest.bundled_folders():
+        for entry in manifest.entries_of(folder):
+            click.echo(f"weights {entry.weights_id.hex()} ({entry.name})")
+    ctx.exit()
+
+
+def _warn_of_missing_folders() -> None:
+    if os.environ.get("AECODEC_WEIGHTS"):
+        from aecodec import manifest
+
+        for folder in manifest.added_folders():
+            if not folder.is_dir():
+                click.echo(f"{manifest.SEARCH_PATH}: there is no folder {folder}", err=True)
+
+
 @click.group(
     cls=_LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="aecodec")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of program, format and bundled weights.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """A learned image codec: small photographs to very small files and back.
@@ -56,6 +101,8 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+    else:
+        _warn_of_missing_folders()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

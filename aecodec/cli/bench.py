@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import STANDARD
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -31,7 +32,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
-@click.option("--json", "json_file", type=PATH, help="Write all figures to a file.")
+@click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")
 @click.option("--csv", "csv_file", type=PATH, help="Write a line for each picture, codec and quality to a file.")
 @click.option("--resume", type=PATH, help="Keep measurements here and go on from them. Default: beside the output.")
 def bench(
@@ -74,8 +75,9 @@ def bench(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     result = run_bench(options)
-    click.echo(format_table(result))
-    if json_file is not None:
+    to_stdout = str(json_file) == STANDARD
+    click.echo(format_json(result) if to_stdout else format_table(result))
+    if json_file is not None and not to_stdout:
         write_atomic(json_file, format_json(result).encode())
     if csv_file is not None:
         write_atomic(csv_file, format_csv(result).encode())
@@ -85,6 +87,6 @@ def bench(
 
 def _beside(output: Path | None) -> Path | None:
     """Where measurements are kept until the output is written; nowhere for a pipe or a device."""
-    if output is None or (output.exists() and not output.is_file()):
+    if output is None or str(output) == STANDARD or (output.exists() and not output.is_file()):
         return None
     return output.with_name(output.name + ".resume")

@@ -7,11 +7,14 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli import Group
+from aecodec.cli import fail
 from aecodec.cli.common import say
 from aecodec.errors import MissingExtra
+from aecodec.errors import UnknownWeights
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def model(ctx: click.Context) -> None:
     """Train, export and list weights."""
@@ -81,18 +84,31 @@ def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None
 
 
 @model.command(name="list", short_help="List the models on the search path.")
-def list_models() -> None:
-    """List the models on the search path (bundled, then the folders in AECODEC_WEIGHTS)."""
+def list_models() -> int:
+    """List the models on the search path (bundled, then the folders in AECODEC_WEIGHTS), their files checked.
+
+    \b
+    aecodec model list
+
+    Exits with 4 where a file is missing or damaged.
+    """
     from aecodec import manifest
 
     entries = list(manifest.known())
     if not entries:
         say("no models: none are bundled, and AECODEC_WEIGHTS names no folder with a manifest.json")
+    exit_code = 0
     for entry in entries:
+        try:
+            manifest.check(entry)
+        except UnknownWeights as error:
+            exit_code = fail(str(error), error.exit_code)
+            continue
         size = sum((entry.folder / file).stat().st_size for file in (entry.decoder_file, entry.encoder_file))
         pixels = entry.details.get("pixels")
         trained = f", trained on {pixels / 1e9:.2f} gigapixels" if pixels else ""
-        click.echo(f"{entry.name:<12} {entry.weights_id.hex()}  {size} bytes{trained}  {entry.folder}")
+        click.echo(f"{entry.name:<12} {entry.weights_id.hex()}  sound  {size} bytes{trained}  {entry.folder}")
+    return exit_code
 
 
 @model.command(short_help="Put exported weights into a checkout of aecodec.")
