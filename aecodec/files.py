@@ -9,15 +9,16 @@ from contextlib import suppress
 
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
-
-# Ends the name of a file being written. One is left behind only where the process is killed outright.
-TEMPORARY_SUFFIX = ".aec-tmp"
+from aecodec.temporary import MOVES_OPEN_FILES
+from aecodec.temporary import claim
+from aecodec.temporary import sweep_once
+from aecodec.temporary import temporary_beside
 
 # Names of open descriptors. What they lead to belongs to whoever opened it, and is never replaced by another file.
 _DESCRIPTORS = ("/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 
-# Keeps the temporary name under the 255 bytes of common file systems, at up to four bytes a character.
-_NAME_PART = 50
+# Times that a file is written anew because its temporary one was removed under way. Twice is a rare accident.
+_ATTEMPTS = 5
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -31,6 +32,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file by way of a temporary one beside it, which is removed on any failure or interrupt.
+
+    What a killed process left in that folder is removed first (`temporary.py`).
 
     Permissions are those of the file replaced, or what open() gives a new one. Behind a symbolic link, the file it
     points to is replaced. Devices, pipes and open descriptors (/dev/stdout) are written directly. A file that
@@ -62,22 +65,42 @@ def _is_descriptor(name: str) -> bool:
 def _replace(name: str, data: bytes, previous: os.stat_result | None) -> None:
     if not os.path.basename(name):
         raise OSError(errno.ENOENT if not name else errno.EISDIR, "not the name of a file")
-    if previous is not None and not os.access(name, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if previous is not None:
+        os.close(os.open(name, os.O_WRONLY))  # for the reason why it could not be written
     target = os.path.realpath(name)
-    folder, base = os.path.split(target)
-    temporary = os.path.join(folder, f".{base[:_NAME_PART]}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
     permissions = 0o666 if previous is None else stat.S_IMODE(previous.st_mode) & 0o777
+    sweep_once(os.path.dirname(target))
+    for _ in range(_ATTEMPTS):
+        if _written(target, data, permissions, keep=previous is not None):
+            return
+    raise OSError(errno.EBUSY, "its temporary file was removed again and again")
+
+
+def _written(target: str, data: bytes, permissions: int, *, keep: bool) -> bool:
+    """Whether the file got through; False where its temporary one was removed under way. `keep`: exact permissions."""
+    temporary = temporary_beside(target)
     try:
         # Created with the permissions, less the umask: a private file is not open to others for a moment.
         with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, permissions)) as file:
+            if not claim(file.fileno()):
+                return False
+            if keep:
+                os.chmod(temporary, permissions)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if previous is not None:
-            os.chmod(temporary, permissions)
-        os.replace(temporary, target)
+            if MOVES_OPEN_FILES:
+                return _moved(temporary, target)
+        return _moved(temporary, target)
     except BaseException:  # KeyboardInterrupt too
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _moved(temporary: str, target: str) -> bool:
+    try:
+        os.replace(temporary, target)
+    except FileNotFoundError:
+        return False
+    return True

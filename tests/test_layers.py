@@ -19,7 +19,8 @@ PACKAGE = Path(aecodec.__file__).parent
 ROWS = (
     ("errors",),
     ("limits",),
-    ("networks", "tiling", "files", "picture"),
+    ("networks", "tiling", "temporary", "picture"),
+    ("files",),
     ("manifest", "bitstream", "rangecoder", "engine"),
     ("info",),
     ("entropy", "cuda"),

@@ -21,13 +21,13 @@ from shutil import rmtree
 
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
-from aecodec.files import TEMPORARY_SUFFIX
 from aecodec.files import write_atomic
 from aecodec.paper.journal import JOURNAL
 from aecodec.paper.journal import KEPT
 from aecodec.paper.journal import Decision
 from aecodec.paper.journal import Parameters
 from aecodec.paper.sampling import draw_dev
+from aecodec.temporary import sweep
 
 TRAIN = "train"
 DEV = "dev"
@@ -81,10 +81,9 @@ class DataFolder:
             raise InputError(f"{self.path}: has other files in it; choose an empty or a new folder")
         expected = {_file(split, *slot) for slot, split in self._splits.items()}
         for split in (TRAIN, DEV):
+            sweep(str(self.path / split))
             for name in _names(self.path / split):
-                if name.endswith(TEMPORARY_SUFFIX):
-                    (self.path / split / name).unlink(missing_ok=True)
-                elif not name.startswith(".") and f"{split}/{name}" not in expected:
+                if not name.startswith(".") and f"{split}/{name}" not in expected:
                     raise InputError(f"{self.path / split / name}: is not of this data set")
 
     def make(self) -> None:
