@@ -40,7 +40,7 @@ FORMAT = "AEC"
 EXTENSION = ".aec"
 MIME = "image/x-aec"
 
-# What `save` hands on: the options of `aecodec.encode`. As everywhere in Pillow, those of other formats are passed over.
+# What `save` hands on: the options of `encode`. As everywhere in Pillow, those of other formats are passed over.
 _SAVE_OPTIONS = tuple(signature(api.encode).parameters)[1:]
 
 # What a picture in memory says of its pixels. `save` takes them as they stand: an orientation, which may be left from

@@ -1,13 +1,16 @@
-"""Latents to learn from: the synthesis' own input, in one unit at every quality, cut to the picture."""
+"""Latents: the synthesis' own input, in one unit at every quality, cut to the picture; the torch data set."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import PHOTOS
 from PIL import Image
+from torch.utils.data import DataLoader
 
 import aecodec
 from aecodec import api
@@ -15,6 +18,7 @@ from aecodec import codec
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import unpack
 from aecodec.manifest import entries_of
+from aecodec.torch_dataset import AecFolder
 from aecodec.transforms import synthesise
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
@@ -88,3 +92,87 @@ def test_damage_and_limits(photo: np.ndarray) -> None:
             aecodec.decode_latent(damaged)
     with pytest.raises(aecodec.HeaderLimitExceeded):
         aecodec.decode_latent(data, max_pixels=1599)
+
+
+# The torch data set.
+
+
+@pytest.fixture
+def folder(photo: np.ndarray, tmp_path: Path) -> Path:
+    """Two classes: a colour and a grey file in one, one file further down in the other; and what is no `.aec`."""
+    for name, pixels in {
+        "b/2": photo[:40, :48],
+        "b/1": photo[40:80, :48, 0],
+        "a/deeper/3": photo[80:120, :48],
+    }.items():
+        path = tmp_path / f"{name}.aec"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(aecodec.encode(pixels, 60, model="tiny"))
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    (tmp_path / "stray.aec").write_bytes(b"in no class")
+    return tmp_path
+
+
+def test_folders_are_classes(folder: Path) -> None:
+    found = AecFolder(folder)
+    assert found.classes == ["a", "b"]
+    assert found.class_to_idx == {"a": 0, "b": 1}
+    names = ["a/deeper/3.aec", "b/1.aec", "b/2.aec"]
+    assert found.samples == [(folder / name, number) for name, number in zip(names, (0, 1, 1), strict=True)]
+    assert found.targets == [0, 1, 1]
+    assert len(found) == 3
+
+
+def test_latents_and_pixels_of_a_folder(folder: Path) -> None:
+    latents, pixels = AecFolder(str(folder)), AecFolder(folder, "pixels")
+    for (latent, number), (picture, same), (path, expected) in zip(latents, pixels, latents.samples, strict=True):
+        assert number == same == expected
+        data = path.read_bytes()
+        assert latent.dtype == torch.float32
+        np.testing.assert_array_equal(latent.numpy(), aecodec.decode_latent(data))
+        assert (picture.dtype, picture.shape) == (torch.uint8, (3, 40, 48))
+        np.testing.assert_array_equal(picture.permute(1, 2, 0).numpy(), np.asarray(aecodec.decode(data).convert("RGB")))
+
+
+def test_transform(folder: Path) -> None:
+    small, number = AecFolder(folder, transform=_corner)[1]
+    assert (small.shape, number) == ((16, 2, 2), 1)
+
+
+def _corner(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor[:, :2, :2]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 on fork
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers_give_what_one_process_gives(folder: Path, start: str) -> None:
+    """Forked from a process whose network is loaded and has run, or spawned, in which case the set is pickled."""
+    alone = AecFolder(folder, transform=_corner)
+    expected = torch.stack([latent for latent, _ in alone])
+    loader = DataLoader(alone, batch_size=3, num_workers=2, multiprocessing_context=start)
+    ((latents, numbers),) = list(loader)
+    assert torch.equal(latents, expected)
+    assert numbers.tolist() == [0, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_what_goes_wrong_with_a_folder(folder: Path) -> None:
+    with pytest.raises(aecodec.InputError, match="nowhere: No such file"):
+        AecFolder(folder / "nowhere")
+    with pytest.raises(aecodec.InputError, match="b: no sub-folder"):
+        AecFolder(folder / "b")
+    with pytest.raises(aecodec.InputError, match="latent and pixels, not 'latents'"):
+        AecFolder(folder, "latents")  # type: ignore[arg-type]
+    data = (folder / "b" / "1.aec").read_bytes()
+    (folder / "b" / "1.aec").write_bytes(data[:-1])
+    damaged = AecFolder(folder)
+    with pytest.raises(aecodec.CorruptFile, match=r"b/1\.aec: damaged file"):
+        damaged[1]
+    with pytest.raises(aecodec.CorruptFile, match=r"b/1\.aec: damaged file"):
+        list(DataLoader(damaged, num_workers=1, multiprocessing_context="fork"))
+    (folder / "b" / "1.aec").unlink()
+    with pytest.raises(aecodec.InputError, match=r"b/1\.aec: No such file"):
+        damaged[1]
+    (folder / "c").mkdir()
+    with pytest.raises(aecodec.InputError, match=r"c: no \.aec file"):
+        AecFolder(folder)

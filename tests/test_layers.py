@@ -28,7 +28,7 @@ ROWS = (
     ("transforms",),
     ("codec",),
     ("api",),
-    ("task", "arrays", "pillow_plugin"),
+    ("task", "arrays", "pillow_plugin", "torch_dataset"),
     ("batch",),
     ("bench",),
     ("train",),
@@ -37,7 +37,7 @@ ROWS = (
     ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
-TORCH_ROOMS = ("train/", "cuda.py", "cli/model.py")  # the last one only looks whether there is one
+TORCH_ROOMS = ("train/", "cuda.py", "torch_dataset.py", "cli/model.py")  # the last one only looks whether there is one
 PIL_ROOMS = ("picture.py", "pillow_plugin.py", "bench/")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
