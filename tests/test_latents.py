@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from aecodec.transforms import synthesise
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
+EXAMPLE = str(PHOTOS.parent / "train_on_latents.py")
 BUNDLED = pytest.mark.skipif(not entries_of(PHOTOS.parents[1] / "weights"), reason="no bundled weights in this tree")
 
 
@@ -176,3 +179,20 @@ def test_what_goes_wrong_with_a_folder(folder: Path) -> None:
     (folder / "c").mkdir()
     with pytest.raises(aecodec.InputError, match=r"c: no \.aec file"):
         AecFolder(folder)
+
+
+@pytest.mark.slow
+def test_the_example(tmp_path: Path) -> None:
+    """By its demo and by somebody's own folder, in which not everything is a picture."""
+    for name in ("dog.jpg", "bay.png"):
+        folder = tmp_path / name[:3]
+        folder.mkdir()
+        (folder / "list.csv").write_text("no,picture")
+        for number in range(4):
+            (folder / f"{number}{name[3:]}").write_bytes((PHOTOS / name).read_bytes())
+    for what in (["--crops", "4"], [str(tmp_path)]):
+        command = [sys.executable, EXAMPLE, *what, "--model", "tiny", "--side", "32", "--epochs", "1"]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        assert told[0].startswith("28 pictures of 32x32" if what[0] == "--crops" else "8 pictures of 32x32")
+        assert [line[:15] for line in told[3:]] == ["latents of .aec", "pixels of .aec ", "pixels of JPEG "]
+        assert all(line.count("%") == 3 for line in told[3:])
