@@ -450,6 +450,25 @@ def test_an_interrupt_leaves_whole_files_only(many: Path, tmp_path: Path) -> Non
     assert not (out / "shard-00001-of-00001.jsonl").exists()
 
 
+@posix_only
+def test_a_bar_is_shown_to_a_terminal_only(photos: Path, tmp_path: Path) -> None:
+    import pty
+
+    (photos / "b.PNG").write_bytes(b"no picture")
+    ours, terminal = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    command = [sys.executable, "-m", "aecodec", "encode", str(photos), "--out-dir", str(tmp_path / "out"), *TINY]
+    done = subprocess.run([*command, "--jobs", "1", "--json"], env=environment, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == 1
+    assert [json.loads(line)["input"] for line in done.stdout.splitlines()]  # no bar among them
+    assert "]  5/5 " in shown
+    assert f"\x1b[Kaecodec: {photos / 'b.PNG'}: not a picture" in shown
+    assert shown.splitlines()[-1].startswith("4 done, 1 failed in ")
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_an_interrupt_of_the_whole_group_and_of_a_terminal(many: Path, tmp_path: Path) -> None:
     """As Ctrl-C does it: the workers get the signal, too."""
@@ -487,3 +506,12 @@ def test_workers_end_with_their_parent(many: Path, tmp_path: Path) -> None:
     process.kill()
     process.communicate(timeout=60)
     wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in workers))
+
+
+@pytest.mark.skipif(not (ROOT / "benchmarks" / "bulk.py").is_file(), reason="needs the project's own tree")
+def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
+    arguments = [ROOT / "benchmarks" / "bulk.py", photos, "--jobs", "1,2", "--rounds", "1", "--model", "tiny"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True)
+    lines = [line.split(":")[0] for line in done.stdout.splitlines()[1:]]
+    assert lines == [f"{verb} 5 pictures, jobs {jobs}" for verb in ("encode", "decode") for jobs in (1, 2)]
