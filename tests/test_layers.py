@@ -37,8 +37,9 @@ ROWS = (
     ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
-TORCH_ROOMS = ("train/", "cuda.py", "torch_dataset.py", "cli/model.py")  # the last one only looks whether there is one
-PIL_ROOMS = ("picture.py", "pillow_plugin.py", "bench/")
+PAPER_ROOMS = ("paper/systems.py", "paper/training.py", "paper/table3.py")
+TORCH_ROOMS = ("train/", *PAPER_ROOMS, "cuda.py", "torch_dataset.py", "cli/model.py")  # the last only looks for it
+PIL_ROOMS = ("picture.py", "pillow_plugin.py", "bench/", "paper/figure1.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 

@@ -22,11 +22,12 @@ def model(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
+    """Raises MissingExtra where it is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        message = 'training and export need torch: pip install "aecodec[torch]"'
+        message = 'this needs torch: pip install "aecodec[torch]"'
         raise MissingExtra(message) from error
 
 
@@ -55,7 +56,7 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
     aecodec model train --config standard --data photos/ --out run --decay --minutes 15
     aecodec model export run/decayed.pt --data photos/ --out my-weights
     """
-    _require_torch()
+    require_torch()
     from aecodec.train.loop import train as run
     from aecodec.train.options import TrainOptions
 
@@ -77,7 +78,7 @@ def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None
 
     Prints what the rounding to integers costs, on the validation part of the data.
     """
-    _require_torch()
+    require_torch()
     from aecodec.train.release import release
 
     release(checkpoint, data, out, name, recipe, say)

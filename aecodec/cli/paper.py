@@ -9,6 +9,7 @@ import click
 
 from aecodec.cli import PATH
 from aecodec.cli.common import say
+from aecodec.cli.model import require_torch
 
 RESERVED = ("imagenet", "places", "lvis", "lfw")  # of the public sets, whose layouts are known
 
@@ -98,3 +99,36 @@ def dataset(
         raise click.UsageError(f"{error}.") from error
     for line in build(options).lines():
         say(line)
+
+
+@paper.command(short_help="Train the four systems of Table 3, and report.")
+@click.option("--data", type=PATH, required=True, metavar="DATA", help="Of `paper dataset`, or a folder of pictures.")
+@click.option("--dev", type=PATH, metavar="FOLDER", help="256x256 pictures. Default: DATA/dev, or a part of DATA.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Report, figures, weights, and work to resume.")
+@click.option("--epochs", type=float, metavar="E", help="Equal epochs: so many for each system. The paper: 200.")
+@click.option("--budget", type=float, metavar="MINUTES", help="Equal minutes instead: in all, a quarter each.")
+@click.option("--crop", type=click.IntRange(min=8), default=128, show_default=True, help="Side of a crop, pixels.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops a step.")
+@click.option("--shown", multiple=True, metavar="NAME", help="Dev picture of Figure 1. Default: three by licence.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and crops, the same for all four.")
+def table3(data: Path, out: Path, **fields: object) -> None:
+    """Train the four auto-encoders of the paper's Table 3 on equal terms, and write the report.
+
+    \b
+    aecodec paper table3 --data DATA --epochs 200 --crop 256 --out table3
+    aecodec paper table3 --data photos --dev dev256 --budget 60 --out table3
+
+    DIR gets README.md (table, training curves, Figure 1), results.json and the weights of each system. The same command
+    goes on, exactly, where a run was cut, at any moment; systems that are finished are not trained again.
+    """
+    require_torch()
+    from aecodec.paper.table3 import Table3Options
+    from aecodec.paper.table3 import run
+
+    try:
+        options = Table3Options(data, out, **fields)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
+    click.echo(run(options))

@@ -64,7 +64,7 @@ def train(options: TrainOptions) -> None:
     already there), OutputError and TrainingDiverged.
     """
     terminal = Terminal(sys.stderr)
-    device = _device(options.device)
+    device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     _prepare_folder(options)
@@ -91,7 +91,8 @@ def _budget(options: TrainOptions, counters: Counters) -> Budget:
     return Budget(options.minutes, options.steps, from_seconds=counters.seconds, from_step=counters.step)
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device of that name, `auto` being CUDA where there is one. Raises InputError where it is not there."""
     if name == "cuda" and not torch.cuda.is_available():
         message = "device cuda: torch sees no CUDA device"
         raise InputError(message)

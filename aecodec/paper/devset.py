@@ -1,0 +1,104 @@
+"""The pictures of a run: what to train on, the dev set, and which dev pictures may be shown."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from aecodec.bench.metrics import as_rgb
+from aecodec.bench.pictures import Pictures
+from aecodec.errors import InputError
+from aecodec.files import read_bytes
+from aecodec.train.data import load_folders
+from aecodec.train.evaluate import central_crops
+
+ATTRIBUTION = "ATTRIBUTION.csv"
+SHOWN = 3
+VALIDATION = "validation part of the training pictures"
+MIN_SIDE = 32
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Pictures in memory, uint8 [H, W, 3]; those of `dev` have sides that are multiples of 32, at most 256."""
+
+    training: list[np.ndarray]
+    dev: list[np.ndarray]
+    dev_name: str
+    shown: dict[str, int]  # file name -> place in `dev`
+    authors: dict[str, str]  # file name -> author, licence and source, of those shown
+    left_out: int  # files among the training pictures that could not be decoded, or were smaller than a crop
+
+
+def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str]) -> DataSet:
+    """Read everything once.
+
+    `data` is what `aecodec paper dataset` made, with its own dev set, or any folder of pictures. Without a dev set
+    the photographs that training keeps for validation take its place; with one, all others are trained on. `shown`
+    names dev pictures; without names, the first three that may be shown to anybody. Raises InputError in one line.
+    """
+    if dev is None and (data / "train").is_dir() and (data / "dev").is_dir():
+        data, dev = data / "train", data / "dev"
+    if dev is not None and dev.resolve().is_relative_to(data.resolve()):
+        raise InputError(f"{dev}: lies in {data}, so it would be trained on")
+    names, pictures = _dev_pictures(dev) if dev is not None else ([], [])
+    found = load_folders([data], crop)
+    training = found.training
+    if dev is None:
+        pictures = central_crops(found.validation, len(found.validation))
+        names = [f"validation-{place}" for place in range(len(pictures))]
+        if not pictures:
+            raise InputError(f"{data}: too few photographs to keep some for validation; give a dev set")
+    else:
+        training = training + found.validation
+    authors = read_authors(dev) if dev is not None else {}
+    chosen = list(shown) or [name for name in names if name in authors][:SHOWN] or names[:SHOWN]
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise InputError(f"{unknown[0]}: no picture of the dev set")
+    return DataSet(
+        training,
+        pictures,
+        dev.resolve().name if dev is not None else VALIDATION,
+        {name: names.index(name) for name in chosen},
+        {name: authors[name] for name in chosen if name in authors},
+        found.unreadable + found.too_small,
+    )
+
+
+def _dev_pictures(folder: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Names and central crops of the pictures of a folder."""
+    pictures = Pictures(folder)
+    loaded = []
+    for path, pixels in zip(pictures.paths, pictures, strict=True):
+        if min(pixels.shape[:2]) < MIN_SIDE:
+            raise InputError(f"{path}: smaller than {MIN_SIDE} pixels")
+        loaded.append(as_rgb(pixels))
+    return [path.name for path in pictures.paths], central_crops(loaded, len(loaded))
+
+
+def read_authors(folder: Path) -> dict[str, str]:
+    """By file name, the pictures of a folder that a Creative Commons licence lets everybody show: author and licence.
+
+    They stand in ATTRIBUTION.csv, in the folder or the one above, with the columns file, author, licence and
+    original. Raises InputError where the table cannot be read.
+    """
+    folder = folder.resolve()
+    for table, prefix in ((folder / ATTRIBUTION, ""), (folder.parent / ATTRIBUTION, f"{folder.name}/")):
+        if table.is_file():
+            try:
+                rows = list(csv.DictReader(StringIO(read_bytes(table).decode("utf-8-sig"), newline="")))
+                return {
+                    row["file"].removeprefix(prefix): f"{row['author']}, {row['licence']}, {row['original']}"
+                    for row in rows
+                    if row["file"].startswith(prefix) and row["licence"].startswith("CC")
+                }
+            except (UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+                message = f"{table}: not a readable table with the columns file, author, original and licence"
+                raise InputError(message) from error
+    return {}

@@ -1,0 +1,72 @@
+"""What stands beside the networks so that a reader sees what they add: a linear transform, and JPEG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aecodec.bench.metrics import l1
+from aecodec.bench.peers import peers_named
+from aecodec.networks import LATENT_CHANNELS
+
+PRINCIPAL_COMPONENTS = "principal components"
+JPEG = "JPEG"
+
+TITLES = {
+    PRINCIPAL_COMPONENTS: f"principal components of 8x8 blocks, {LATENT_CHANNELS} float coefficients",
+    JPEG: "JPEG, the largest quality within 1 % of raw",
+}
+
+BLOCK = 8
+FITTED_PICTURES = 1000
+
+
+def principal_components_l1(training: Sequence[np.ndarray], dev: Sequence[np.ndarray]) -> float:
+    """Mean L1 on 0..1 of the linear auto-encoder that has the networks' latent, fitted on training pictures.
+
+    Pictures are uint8 [H, W, 3]; of the training pictures at most 1000 count, evenly spread. What comes back is
+    clipped and rounded to 8 bits, as that of the networks.
+    """
+    count = min(len(training), FITTED_PICTURES)
+    total, second, blocks = np.zeros(3 * BLOCK**2), np.zeros((3 * BLOCK**2, 3 * BLOCK**2)), 0
+    for index in range(count):
+        rows = _blocks(training[index * len(training) // count])
+        total += rows.sum(0)
+        second += rows.T @ rows
+        blocks += len(rows)
+    mean = total / blocks
+    _, vectors = np.linalg.eigh(second / blocks - np.outer(mean, mean))
+    basis = vectors[:, -LATENT_CHANNELS:]  # [192, 16], of the largest eigenvalues
+    return float(np.mean([l1(picture, _projected(picture, mean, basis)) for picture in dev]))
+
+
+def _blocks(pixels: np.ndarray) -> np.ndarray:
+    """float64 [N, 192] of the whole 8x8 blocks."""
+    rows, columns = (side // BLOCK for side in pixels.shape[:2])
+    whole = pixels[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK, 3)
+    return whole.transpose(0, 2, 1, 3, 4).reshape(rows * columns, -1).astype(np.float64)
+
+
+def _projected(pixels: np.ndarray, mean: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    back = (_blocks(pixels) - mean) @ basis @ basis.T + mean
+    rows, columns = (side // BLOCK for side in pixels.shape[:2])
+    arranged = back.reshape(rows, columns, BLOCK, BLOCK, 3).transpose(0, 2, 1, 3, 4).reshape(pixels.shape)
+    return arranged.round().clip(0, 255).astype(np.uint8)
+
+
+def jpeg_l1(dev: Sequence[np.ndarray]) -> float:
+    """Mean L1 on 0..1 of JPEG, each picture within 1 % of its raw bytes; at its lowest quality where none is."""
+    return float(np.mean([l1(picture, _jpeg_within(picture, picture.nbytes // 100)) for picture in dev]))
+
+
+def _jpeg_within(pixels: np.ndarray, size_bytes: int) -> np.ndarray:
+    """Sizes grow along the qualities, so the first that is too large ends the search."""
+    (jpeg,) = peers_named(["jpeg"])
+    best = jpeg.encode(pixels, jpeg.steps[0])
+    for quality in jpeg.steps[1:]:
+        data = jpeg.encode(pixels, quality)
+        if len(data) > size_bytes:
+            break
+        best = data
+    return jpeg.decode(best)

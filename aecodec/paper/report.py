@@ -1,0 +1,147 @@
+"""The report of a run as Markdown, made of results.json alone: what is not there yet is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aecodec.paper.references import TITLES
+from aecodec.paper.table import SYSTEMS
+from aecodec.paper.table import Results
+from aecodec.paper.table import Setup
+from aecodec.paper.table import markdown_table
+
+CURVES = "curves.png"
+FIGURE1 = "figure1.jpg"
+NOTHING = "-"
+HEADINGS = ("system", "paper", "here", "epochs", "seconds", "parameters")
+
+CHOICES = """\
+| | `conv4`, `conv4-l2` | `conv6` | `paper` |
+|---|---|---|---|
+| layers (the paper's) | 4 convolutions, 4 deconvolutions | 6 and 6 | Tables 1 and 2: 10 and 11, with skips |
+| loss (the paper's) | L1; L2 for `conv4-l2` | L1 | L1 |
+| strides | 1 2 2 2, mirrored | 1 2 1 2 1 2, mirrored | the tables': a reduction is a stride of 2 |
+| expansion | deconvolution of stride 2 | deconvolution of stride 2 | nearest neighbour, then the table's convolution |
+| skip | none | none | where channel counts differ, over the channels that both ends have |
+| after the last layer of the encoder | nothing | nothing | nothing: it ends a block of two |
+
+The same for all four: Adam at a learning rate of 1e-3 (the paper's); kernels of 3x3 and 16 channels between all
+layers (the tables'); a latent of 32x32x16 floats for 256x256; leaky ReLU of slope 1/8 after every layer but the
+last of the encoder, the last of a block of two and the last of all; no normalisation; He's initialisation, biases
+zero, and where a block has two layers the second starts at zero, so that the block starts as its skip; pixels 0..1
+in and out. The learning rate is constant for three quarters of the training, then falls along a cosine to 2 %."""
+
+INTRODUCTION = """\
+# Table 3 of the paper, reproduced
+
+"Project 1: Auto-encoders" (Singh, Chaudhry, Garg) compares four auto-encoders by their loss on a dev set: L1 per
+sample, on a scale of 0 to 1. Here they are trained again, on equal terms, as continuous auto-encoders without
+quantiser or file; the codec that this project makes of the last one is `--model paper`. This page is written by the
+command that trains them:
+
+```
+aecodec paper table3 --data DATA {options} --out examples/paper
+```"""
+
+MEASURE = """\
+"Here" is the mean over whole dev pictures of what comes back, clipped and rounded to 8 bits; L1 also for the system
+that is trained with L2. "Seconds" are of training, without measuring. The two rows below are no networks: a linear
+transform with the same latent, fitted on the training pictures, and JPEG."""
+
+DIFFERENCES = """\
+- *Pictures*: the paper trains on 35,000 of ImageNet, Places2, LVIS and LFW and measures on 2,500 more; here
+  {pictures}. `aecodec paper dataset` builds the paper's set where its sources are at hand.
+- *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of
+  {crop}x{crop}, flipped, turned, and some of them reduced.
+- *Learning rate*: the paper states 1e-3 and no decay; here it falls over the last quarter, for all four alike.
+- *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. The table is followed.
+- *Start*: its Figure 1 has colour from about epoch 8 on. From what weights it starts it does not say.
+- *Its 0.0477*: whether that was measured before the final training on all 37,500 pictures, dev set included, it
+  does not say. Here no dev picture is trained on."""
+
+WEIGHTS = """\
+`NAME.safetensors` holds the float32 weights of each system, under 300 kB; `aecodec.paper.systems.load_system` reads
+them. They belong to this page and are no weights of the codec. All figures stand in `results.json`."""
+
+
+def table(results: Results) -> str:
+    """Table 3 and the reference rows, in Markdown with aligned columns."""
+    rows: list[Sequence[str]] = [HEADINGS]
+    for system in SYSTEMS:
+        outcome = results.table3.get(system.name)
+        cells = (NOTHING,) * 4
+        if outcome is not None and outcome.curve:
+            epochs = f"{outcome.epochs:g}" + ("" if outcome.finished else " (unfinished)")
+            cells = f"{outcome.l1:.4f}", epochs, f"{outcome.seconds:,.0f}", f"{outcome.parameters:,}"
+        rows.append((f"{system.title} (`{system.name}`)", f"{system.paper_l1:.4f}", *cells))
+    for name, title in TITLES.items():
+        level = f"{results.references[name]:.4f}" if name in results.references else NOTHING
+        rows.append((title, NOTHING, level, *(NOTHING,) * 3))
+    return markdown_table(rows)
+
+
+def order(results: Results) -> str:
+    """How the systems rank here and in the paper, best first; empty before all have been measured."""
+    found = {name: outcome.l1 for name, outcome in results.table3.items() if outcome.curve}
+    if len(found) < len(SYSTEMS):
+        return ""
+    here = ", ".join(f"`{name}`" for name in sorted(found, key=lambda name: found[name]))
+    paper = ", ".join(f"`{system.name}`" for system in sorted(SYSTEMS, key=lambda system: system.paper_l1))
+    return f"Best first: {here}. " + ("The paper's order is the same." if here == paper else f"In the paper: {paper}.")
+
+
+def report(results: Results) -> str:
+    """The whole page; ends in a newline."""
+    setup = results.setup
+    parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE]
+    if setup is None:
+        parts.append("It has not been run yet.")
+    else:
+        parts += filter(None, (order(results), _setup(setup, results.machine)))
+    if any(outcome.curve for outcome in results.table3.values()):
+        parts += ["## Training curves", f"![dev L1 of the four by epoch]({CURVES})"]
+    if "paper" in results.table3 and results.table3["paper"].curve:
+        picture = f"![inputs and reconstructions after more and more epochs]({FIGURE1})"
+        parts += ["## Figure 1", picture, _credits(results)]
+    parts += ["## What the paper states, and what is chosen here", CHOICES]
+    parts += ["## What differs from the paper, and why", _differences(setup)]
+    parts += ["## The weights", WEIGHTS]
+    return "\n\n".join(parts) + "\n"
+
+
+def _options(setup: Setup | None) -> str:
+    if setup is None:
+        return "--dev DEV --epochs 60"
+    if setup.minutes is not None:
+        return f"--dev DEV --budget {len(SYSTEMS) * setup.minutes:g} --crop {setup.crop}"
+    return f"--dev DEV --epochs {setup.epochs:g} --crop {setup.crop}"
+
+
+def _setup(setup: Setup, machine: str) -> str:
+    return (
+        f"{setup.training_pictures:,} training pictures; dev set: {_dev(setup)}; {_length(setup)} for each system "
+        f"(equal {'epochs' if setup.epochs is not None else 'minutes'}), {setup.batch_size} crops of "
+        f"{setup.crop}x{setup.crop} a step, seed {setup.seed}; {machine}."
+    )
+
+
+def _dev(setup: Setup) -> str:
+    return f"{setup.dev_pictures:,} pictures ({setup.dev})"
+
+
+def _length(setup: Setup) -> str:
+    return f"{setup.epochs:g} epochs" if setup.epochs is not None else f"{setup.minutes:g} minutes of training"
+
+
+def _credits(results: Results) -> str:
+    assert results.setup is not None
+    unknown = "{} (licence unknown: not for publication)"
+    named = [results.authors.get(name, unknown.format(name)) for name in results.setup.shown]
+    return "Input, and what `paper` makes of it; never trained on. From above: " + "; ".join(named) + "."
+
+
+def _differences(setup: Setup | None) -> str:
+    if setup is None:
+        return DIFFERENCES.format(pictures="fewer", length="fewer", crop=128)
+    pictures = f"on {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
+    return DIFFERENCES.format(pictures=pictures, length=_length(setup), crop=setup.crop)

@@ -1,0 +1,148 @@
+"""The four systems of the paper's Table 3 in torch: continuous auto-encoders, without quantiser and rate.
+
+What the paper states and what is chosen here stands in one table, `report.CHOICES`. Layers carry the names of Tables 1
+and 2; those of the plain systems are numbered from outside in (`conv_0`) and from inside out (`deconv_0`).
+
+Tensors are [B, C, H, W], channels last in memory. Pictures are float32 in 0..1, their sides multiples of 8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch import nn
+from torch.nn import functional
+
+from aecodec.errors import InputError
+from aecodec.networks import LATENT_CHANNELS
+from aecodec.paper.table import System
+from aecodec.train.checkpoint import first_line
+
+CHANNELS = LATENT_CHANNELS  # between all layers
+SLOPE = 0.125
+
+
+class AutoEncoder(nn.Module):
+    """`encoder` takes [B, 3, H, W] to [B, 16, H/8, W/8], `decoder` takes it back; nothing is clipped."""
+
+    def __init__(self, system: System) -> None:
+        """Draws the weights from torch's generator."""
+        super().__init__()
+        if system.strides:
+            self.encoder, self.decoder = plain_encoder(system.strides), plain_decoder(system.strides[::-1])
+        else:
+            self.encoder, self.decoder = paper_encoder(), paper_decoder()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
+class Block(nn.Sequential):
+    """Layers with a skip across them: where the channel counts differ, over the channels that both ends have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        body = super().forward(x)
+        missing = body.shape[1] - x.shape[1]
+        if missing > 0:
+            x = functional.pad(x, (0, 0, 0, 0, 0, missing))
+        return body + x[:, : body.shape[1]]
+
+
+def paper_encoder() -> nn.Module:
+    """Table 1. The text counts 11 layers, the table lists 10: the table is followed."""
+    return _named(
+        block_0=Block(*_conv(inputs=3)),
+        reduce_0=_layer(_conv(stride=2)),
+        block_1=_block(),
+        reduce_1=_layer(_conv(stride=2)),
+        block_2=_block(),
+        reduce_2=_layer(_conv(stride=2)),
+        block_3=_block(),
+    )
+
+
+def paper_decoder() -> nn.Module:
+    """Table 2."""
+    return _named(
+        expand_0=_layer(_conv()),
+        block_0=_block(),
+        expand_1=_layer([nn.Upsample(scale_factor=2), *_conv()]),
+        block_1=_block(),
+        expand_2=_layer([nn.Upsample(scale_factor=2), *_conv()]),
+        block_2=_block(),
+        expand_3=_layer([nn.Upsample(scale_factor=2), *_conv()]),
+        block_3=Block(*_conv(outputs=3, active=False)),
+    )
+
+
+def plain_encoder(strides: tuple[int, ...]) -> nn.Module:
+    """A convolution for each stride, the last one without activation."""
+    last = len(strides) - 1
+    layers = {
+        f"conv_{place}": _layer(_conv(CHANNELS if place else 3, stride=stride, active=place < last))
+        for place, stride in enumerate(strides)
+    }
+    return _named(**layers)
+
+
+def plain_decoder(strides: tuple[int, ...]) -> nn.Module:
+    """A deconvolution (transposed convolution) for each stride, the last one without activation."""
+    last = len(strides) - 1
+    layers = {}
+    for place, stride in enumerate(strides):
+        outputs = CHANNELS if place < last else 3
+        deconv = nn.ConvTranspose2d(CHANNELS, outputs, 3, stride, padding=1, output_padding=stride - 1)
+        layers[f"deconv_{place}"] = _layer(_activated(deconv, place < last))
+    return _named(**layers)
+
+
+def load_system(system: System, path: str) -> AutoEncoder:
+    """The trained system of a weights file. Raises InputError where it is missing or of another network."""
+    model = AutoEncoder(system)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{path}: not weights of {system.name} ({first_line(error)})") from error
+    return model
+
+
+def _conv(inputs: int = CHANNELS, outputs: int = CHANNELS, stride: int = 1, *, active: bool = True) -> list[nn.Module]:
+    return _activated(nn.Conv2d(inputs, outputs, 3, stride, padding=1), active)
+
+
+def _block() -> Block:
+    """Two layers, of which the second starts at zero: it starts as its skip, so that sums do not grow on the way."""
+    first, second = _conv(), _conv(active=False)
+    nn.init.zeros_(second[0].get_parameter("weight"))
+    return Block(*first, *second)
+
+
+def _activated(layer: nn.Conv2d | nn.ConvTranspose2d, active: bool) -> list[nn.Module]:
+    """A layer with its first weights, and its activation if it has one."""
+    _initialise(layer)
+    # In place: a convolution's gradient does not need its output, and memory traffic is what these networks cost.
+    return [layer, nn.LeakyReLU(SLOPE, inplace=True)] if active else [layer]
+
+
+def _layer(modules: list[nn.Module]) -> nn.Module:
+    return nn.Sequential(*modules)
+
+
+def _named(**layers: nn.Module) -> nn.Module:
+    return nn.Sequential(OrderedDict(layers))
+
+
+def _initialise(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """He et al., "Delving deep into rectifiers" (2015), for what reaches one output; biases are zero."""
+    inputs = layer.in_channels * math.prod(layer.kernel_size)
+    if isinstance(layer, nn.ConvTranspose2d):
+        inputs //= math.prod(layer.stride)  # of the kernel's taps only so many meet a sample
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / (1 + SLOPE**2) / inputs))
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)

@@ -1,0 +1,218 @@
+"""`aecodec paper table3`: trains the four systems of Table 3 one after another, and writes the report.
+
+What stands in the output folder: `results.json`, from which everything else is told; README.md (the report), curves.png
+and figure1.jpg; `NAME.safetensors`, the weights of each system that is finished; `work/`, from which a run goes on, and
+which may be removed after it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aecodec.errors import InputError
+from aecodec.errors import OutputError
+from aecodec.files import write_atomic
+from aecodec.paper.curves import require_matplotlib
+from aecodec.paper.curves import write_curves
+from aecodec.paper.devset import DataSet
+from aecodec.paper.devset import load_data
+from aecodec.paper.figure1 import write_figure1
+from aecodec.paper.references import JPEG
+from aecodec.paper.references import PRINCIPAL_COMPONENTS
+from aecodec.paper.references import jpeg_l1
+from aecodec.paper.references import principal_components_l1
+from aecodec.paper.report import CURVES
+from aecodec.paper.report import FIGURE1
+from aecodec.paper.report import report
+from aecodec.paper.report import table
+from aecodec.paper.table import SYSTEMS
+from aecodec.paper.table import Results
+from aecodec.paper.table import Setup
+from aecodec.paper.table import read_results
+from aecodec.paper.table import write_results
+from aecodec.paper.training import Data
+from aecodec.paper.training import Training
+from aecodec.paper.training import kept_picture
+from aecodec.picture import open_picture
+from aecodec.train.data import hold
+from aecodec.train.loop import Interruption
+from aecodec.train.loop import choose_device
+from aecodec.train.progress import Terminal
+from aecodec.train.progress import duration
+
+FIGURE_SYSTEM = "paper"
+WORK = "work"
+
+
+@dataclass(frozen=True)
+class Table3Options:
+    """A run. Raises ValueError where options contradict each other.
+
+    `epochs` of each system, or `budget`: minutes of training in all, a quarter of them for each system.
+    """
+
+    data: Path
+    out: Path
+    epochs: float | None = None
+    budget: float | None = None
+    dev: Path | None = None
+    shown: tuple[str, ...] = ()
+    crop: int = 128
+    batch_size: int = 8
+    seed: int = 0
+    threads: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.budget is None):
+            raise ValueError("give either epochs or a budget in minutes")
+        if min(value for value in (self.epochs, self.budget) if value is not None) <= 0:
+            raise ValueError("epochs and budget are larger than zero")
+        if self.crop < 8 or self.crop % 8:
+            raise ValueError(f"the crop is a multiple of 8, not {self.crop}")
+
+
+def run(options: Table3Options) -> str:
+    """Train what is not finished yet; returns the table.
+
+    SIGINT and SIGTERM end the run after the step at hand with everything written that there is, then KeyboardInterrupt
+    is raised. Raises InputError, OutputError, MissingExtra and TrainingDiverged.
+    """
+    require_matplotlib()
+    terminal = Terminal(sys.stderr)
+    device = choose_device(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    work = _make_folder(options.out)
+    previous = read_results(options.out)
+    data = load_data(options.data, options.dev, options.crop, options.shown)
+    setup = _setup(options, data)
+    if previous.setup is not None and previous.setup != setup:
+        message = f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})"
+        raise InputError(message)
+    terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
+    machine = f"torch {torch.__version__} on {device.type}, {torch.get_num_threads()} threads"
+    results = replace(previous, setup=setup, authors=data.authors, machine=machine)
+    results = _with_references(results, data, terminal)
+    write_results(options.out, results)
+    pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)
+    with Interruption() as interruption:
+        for system in SYSTEMS:
+            before = results.table3.get(system.name)
+            if not (interruption.requested or before is not None and before.finished):
+                training = Training(system, setup, pictures, work)
+                results = _train(training, options.out, results, terminal, interruption)
+    _write_report(options.out, results, data)
+    if interruption.requested:
+        terminal.say(table(results))
+        terminal.say("interrupted; the same command goes on")
+        raise KeyboardInterrupt
+    return table(results)
+
+
+def _make_folder(out: Path) -> Path:
+    """The folder for work inside `out`, which is made where it is not there."""
+    work = out / WORK
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror or error}") from error
+    return work
+
+
+def _setup(options: Table3Options, data: DataSet) -> Setup:
+    return Setup(
+        epochs=options.epochs,
+        minutes=options.budget and options.budget / len(SYSTEMS),
+        crop=options.crop,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        training_pictures=len(data.training),
+        dev=data.dev_name,
+        dev_pictures=len(data.dev),
+        shown=tuple(data.shown),
+    )
+
+
+def _difference(previous: Setup, setup: Setup) -> str:
+    before, now = asdict(previous), asdict(setup)
+    name = next(name for name in now if before[name] != now[name])
+    return f"{name.replace('_', ' ')}: {before[name]}, not {now[name]}"
+
+
+def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Results:
+    if results.references:
+        return results
+    terminal.say("measuring principal components and JPEG")
+    references = {PRINCIPAL_COMPONENTS: principal_components_l1(data.training, data.dev), JPEG: jpeg_l1(data.dev)}
+    return replace(results, references=references)
+
+
+def _train(training: Training, out: Path, results: Results, terminal: Terminal, interruption: Interruption) -> Results:
+    """Train one system to its end, or until interrupted; what it comes to is written after every epoch."""
+    speed = Speed(training)
+
+    def record() -> Results:
+        outcome = training.outcome()
+        if not outcome.curve:
+            return results
+        if outcome.finished:  # the weights first: a system is not trained again once results.json says that it is done
+            write_atomic(out / f"{training.system.name}.safetensors", training.weights())
+        found = replace(results, table3=results.table3 | {training.system.name: outcome})
+        write_results(out, found)
+        return found
+
+    def tell(measured: bool) -> None:
+        if measured:
+            moment = record().table3[training.system.name].curve[-1]
+            terminal.say(f"{speed.line()}  loss {moment.loss:.5f}  dev L1 {moment.dev_l1:.4f}")
+        elif terminal.wants_update():
+            terminal.update(f"{speed.line()}  loss {training.mean_loss:.5f}")
+
+    training.run(lambda: interruption.requested, tell)
+    return record()
+
+
+class Speed:
+    """Tells how fast a training goes, and how long it will take, by what it did since it was looked at first."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._start = training.share, training.pixels, training.seconds
+
+    def line(self) -> str:
+        training = self._training
+        share, pixels, seconds = self._start
+        spent = training.seconds - seconds
+        parts = [f"{training.system.name}  epoch {training.epoch:.2f}"]
+        if spent > 0 and training.share > share:
+            parts.append(f"{(training.pixels - pixels) / spent / 1e6:.2f} Mpx/s")
+            parts.append(f"{duration(max(1 - training.share, 0.0) * spent / (training.share - share))} left for it")
+        return "  ".join(parts)
+
+
+def _write_report(out: Path, results: Results, data: DataSet) -> None:
+    """README, curves and Figure 1, of what there is."""
+    if any(outcome.curve for outcome in results.table3.values()):
+        write_curves(out / CURVES, results)
+    columns = list(_figure_columns(out / WORK, results, data))
+    if columns:
+        shown = [data.dev[place] for place in data.shown.values()]
+        write_figure1(out / FIGURE1, [("input", shown), *columns])
+    write_atomic(out / "README.md", report(results).encode())
+
+
+def _figure_columns(work: Path, results: Results, data: DataSet) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Of the moments at which reconstructions were kept: the label and the pictures."""
+    for moment in results.table3[FIGURE_SYSTEM].curve if FIGURE_SYSTEM in results.table3 else ():
+        paths = [kept_picture(work, FIGURE_SYSTEM, moment.epoch, place) for place in data.shown.values()]
+        if all(path.is_file() for path in paths):
+            yield f"epoch {moment.epoch:g}", [open_picture(path).pixels for path in paths]

@@ -1,0 +1,248 @@
+"""Trains one system of Table 3: equal terms for all four, and exact resuming at any moment.
+
+An epoch is as many random crops as there are training pictures. The learning rate of Adam is 1e-3, constant at first,
+then falling along a cosine to 2 % over the last quarter. After every epoch the dev loss is measured, and after epochs
+1, 2, 4, 8, ... what comes back of the pictures shown is kept. A checkpoint is written after every epoch, every few
+minutes, and on SIGINT or SIGTERM: a run that goes on from it ends in the very weights of one that was never cut.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch.nn import functional
+
+from aecodec.bench.metrics import l1
+from aecodec.errors import InputError
+from aecodec.files import write_atomic
+from aecodec.paper.systems import AutoEncoder
+from aecodec.paper.table import Moment
+from aecodec.paper.table import Outcome
+from aecodec.paper.table import Setup
+from aecodec.paper.table import System
+from aecodec.picture import to_image
+from aecodec.picture import write_image
+from aecodec.train.checkpoint import first_line
+from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.data import Batches
+from aecodec.train.data import Pictures
+from aecodec.train.loop import TrainingDiverged
+from aecodec.train.progress import Timer
+
+LEARNING_RATE = 1e-3
+DECAY_SHARE = 0.25
+DECAY_FLOOR = 0.02
+CHECKPOINT_SECONDS = 120.0
+
+LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures to train on, and dev pictures uint8 [H, W, 3] with sides that are multiples of 8."""
+
+    training: Pictures
+    dev: Sequence[np.ndarray]
+    shown: tuple[int, ...]  # places in `dev`
+    device: torch.device
+
+
+@dataclass
+class Counters:
+    """Where a training stands."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0  # since the last moment of the curve
+    loss_steps: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)  # fields of `Moment`
+
+
+class Training:
+    """One system in training; its checkpoint and kept pictures lie in the folder `work`."""
+
+    def __init__(self, system: System, setup: Setup, data: Data, work: Path) -> None:
+        """Goes on from the checkpoint where there is one; raises InputError where it is damaged."""
+        self.system, self.setup, self._data, self._work = system, setup, data, work
+        torch.manual_seed(setup.seed)
+        self.model = AutoEncoder(system).to(device=data.device, memory_format=torch.channels_last)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
+        self._batches = Batches(
+            data.training, crop=setup.crop, batch_size=setup.batch_size, device=data.device, seed=setup.seed
+        )
+        self._counters = Counters()
+        self._loss = LOSSES[system.loss]
+        if self._checkpoint.is_file():
+            self._restore()
+
+    def run(self, interrupted: Callable[[], bool], tell: Callable[[bool], None]) -> Outcome:
+        """Train to the end, or until interrupted; `tell` is called after every step and, with True, every moment.
+
+        Raises TrainingDiverged where the loss is not finite, and OutputError.
+        """
+        timer = Timer(CHECKPOINT_SECONDS)
+        while not interrupted():
+            measured = False
+            if self._moment_is_due():
+                measured = self._measure(interrupted)
+                self._save()
+            elif self.share >= 1:
+                break
+            else:
+                self._step()
+                if timer.due():
+                    self._save()
+            tell(measured)
+        self._save()
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        """What it has come to at the last moment of the curve."""
+        curve = tuple(Moment(**moment) for moment in self._counters.curve)
+        last = curve[-1] if curve else Moment(0.0, 0.0, math.nan, math.nan)
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        finished = self.share >= 1 and not self._moment_is_due()
+        return Outcome(last.dev_l1, last.epoch, last.seconds, parameters, finished, curve)
+
+    def weights(self) -> bytes:
+        """A safetensors file of float32."""
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+        return save(state, {"system": self.system.name})
+
+    @property
+    def epoch(self) -> float:
+        return round(self._counters.step / self._steps_per_epoch, 3)
+
+    @property
+    def share(self) -> float:
+        """Of the training that is done; 1 and more at the end."""
+        if self.setup.minutes is not None:
+            return self._counters.seconds / (60 * self.setup.minutes)
+        assert self.setup.epochs is not None
+        return self._counters.step / math.ceil(self.setup.epochs * self._steps_per_epoch)
+
+    @property
+    def mean_loss(self) -> float:
+        """Since the last moment of the curve."""
+        return self._counters.loss_sum / max(self._counters.loss_steps, 1)
+
+    @property
+    def seconds(self) -> float:
+        return self._counters.seconds
+
+    @property
+    def pixels(self) -> int:
+        return self._counters.step * self.setup.batch_size * self.setup.crop**2
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(self.setup.training_pictures / self.setup.batch_size)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._work / f"{self.system.name}.pt"
+
+    def _step(self) -> None:
+        started = time.monotonic()
+        for group in self._optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * learning_rate_factor(self.share)
+        x, _ = self._batches.draw()
+        loss = self._loss(self.model(x), x)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        counters = self._counters
+        counters.step += 1
+        counters.loss_sum += loss.item()
+        counters.loss_steps += 1
+        if not math.isfinite(counters.loss_sum):
+            raise TrainingDiverged(f"{self.system.name}: the loss is not finite at step {counters.step:,}")
+        counters.seconds += time.monotonic() - started
+
+    def _moment_is_due(self) -> bool:
+        counters = self._counters
+        if counters.step == 0 or counters.curve and counters.curve[-1]["epoch"] == self.epoch:
+            return False
+        return counters.step % self._steps_per_epoch == 0 or self.share >= 1
+
+    def _measure(self, interrupted: Callable[[], bool]) -> bool:
+        """Adds a moment to the curve; False where it was interrupted, and so stays due."""
+        losses = []
+        kept = self.share >= 1 or is_kept(self.epoch)
+        for place, pixels in enumerate(self._data.dev):
+            if interrupted():
+                return False
+            reconstruction = self.reconstruct(pixels)
+            losses.append(l1(pixels, reconstruction))
+            if kept and place in self._data.shown:
+                write_png(kept_picture(self._work, self.system.name, self.epoch, place), reconstruction)
+        counters = self._counters
+        moment = Moment(self.epoch, round(counters.seconds, 1), self.mean_loss, float(np.mean(losses)))
+        counters.curve.append(asdict(moment))
+        counters.loss_sum, counters.loss_steps = 0.0, 0
+        return True
+
+    @torch.no_grad()
+    def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
+        """What comes back of a picture uint8 [H, W, 3], clipped and rounded to the same."""
+        x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._data.device)[None].permute(0, 3, 1, 2).float() / 255
+        y = self.model(x.contiguous(memory_format=torch.channels_last))
+        return (y[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+    def _save(self) -> None:
+        content = {
+            "config": self.system.name,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "counters": asdict(self._counters),
+            "random": self._batches.random_state(),
+        }
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        write_atomic(self._checkpoint, stream.getvalue())
+
+    def _restore(self) -> None:
+        content: dict[str, Any] = read_checkpoint(self._checkpoint)
+        try:
+            self.model.load_state_dict(content["model"])
+            self._optimizer.load_state_dict(content["optimizer"])
+            self._counters = Counters(**content["counters"])
+            self._batches.set_random_state(content["random"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            message = f"{self._checkpoint}: not a checkpoint of {self.system.name} ({first_line(error)})"
+            raise InputError(message) from error
+
+
+def learning_rate_factor(share: float) -> float:
+    """At a share of the training: 1, then along a cosine to DECAY_FLOOR."""
+    through = max(0.0, share - (1 - DECAY_SHARE)) / DECAY_SHARE
+    return DECAY_FLOOR + (1 - DECAY_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(through, 1.0)))
+
+
+def is_kept(epoch: float) -> bool:
+    """Whether the pictures shown are kept after an epoch: 1, 2, 4, 8, ..."""
+    return epoch.is_integer() and int(epoch).bit_count() == 1
+
+
+def kept_picture(work: Path, system: str, epoch: float, place: int) -> Path:
+    """Where the reconstruction of dev picture `place` after an epoch is kept."""
+    return work / f"{system}-epoch-{epoch:g}-{place}.png"
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Raises OutputError."""
+    stream = io.BytesIO()
+    write_image(to_image(pixels), stream, "PNG")
+    write_atomic(path, stream.getvalue())

@@ -1,0 +1,429 @@
+"""Table 3: the four systems against the paper's tables, exact resuming, the report, and bad input in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aecodec import networks
+from aecodec.cli import run
+from aecodec.paper import references
+from aecodec.paper.report import report
+from aecodec.paper.report import table
+from aecodec.paper.table import SYSTEMS
+from aecodec.paper.table import Moment
+from aecodec.paper.table import Outcome
+from aecodec.paper.table import Results
+from aecodec.paper.table import read_results
+from aecodec.paper.table import write_results
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+from aecodec.bench.metrics import l1  # noqa: E402
+from aecodec.paper import table3  # noqa: E402
+from aecodec.paper.devset import load_data  # noqa: E402
+from aecodec.paper.systems import AutoEncoder  # noqa: E402
+from aecodec.paper.systems import Block  # noqa: E402
+from aecodec.paper.systems import load_system  # noqa: E402
+from aecodec.paper.table3 import Table3Options  # noqa: E402
+from aecodec.paper.training import Data  # noqa: E402
+from aecodec.paper.training import Training  # noqa: E402
+from aecodec.paper.training import is_kept  # noqa: E402
+from aecodec.paper.training import learning_rate_factor  # noqa: E402
+from aecodec.train.data import PictureList  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+BY_NAME = {system.name: system for system in SYSTEMS}
+
+# Tables 1 and 2 as they stand in the paper: output for 256x256, number of 3x3 convolutions, their channels.
+ENCODER_TABLE = """
+block_0 256x256x16 1x 16
+reduce_0 128x128x16 1x 16
+block_1 128x128x16 2x 16
+reduce_1 64x64x16 1x 16
+block_2 64x64x16 2x 16
+reduce_2 32x32x16 1x 16
+block_3 32x32x16 2x 16
+"""
+DECODER_TABLE = """
+expand_0 32x32x16 1x 16
+block_0 32x32x16 2x 16
+expand_1 64x64x16 1x 16
+block_1 64x64x16 2x 16
+expand_2 128x128x16 1x 16
+block_2 128x128x16 2x 16
+expand_3 256x256x16 1x 16
+block_3 256x256x3 1x 3
+"""
+
+
+def described(network: Any, x: Any) -> str:
+    """A network in the form of the tables above."""
+    lines = []
+    for name, module in network.named_children():
+        x = module(x)
+        layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d)]
+        assert {layer.kernel_size for layer in layers} == {(3, 3)}
+        (channels,) = {layer.out_channels for layer in layers}
+        assert isinstance(module, Block) == name.startswith("block"), "each block has a skip across it"
+        lines.append(f"{name} {x.shape[2]}x{x.shape[3]}x{x.shape[1]} {len(layers)}x {channels}")
+    return "\n".join(["", *lines, ""])
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_latent_is_that_of_the_paper(name: str) -> None:
+    model = AutoEncoder(BY_NAME[name])
+    with torch.no_grad():
+        latent = model.encoder(torch.zeros(1, 3, 256, 256))
+        assert latent.shape == (1, 16, 32, 32)
+        assert model.decoder(latent).shape == (1, 3, 256, 256)
+
+
+@torch.no_grad()
+def test_the_final_system_is_tables_1_and_2() -> None:
+    model = AutoEncoder(BY_NAME["paper"])
+    assert described(model.encoder, torch.zeros(1, 3, 256, 256)) == ENCODER_TABLE
+    assert described(model.decoder, torch.zeros(1, 16, 32, 32)) == DECODER_TABLE
+
+
+@pytest.mark.parametrize(("name", "layers"), [("conv4", 4), ("conv4-l2", 4), ("conv6", 6)])
+def test_the_plain_systems_have_the_layers_of_their_names(name: str, layers: int) -> None:
+    model = AutoEncoder(BY_NAME[name])
+    kinds = [type(layer) for layer in model.modules() if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))]
+    assert kinds == [torch.nn.Conv2d] * layers + [torch.nn.ConvTranspose2d] * layers
+
+
+def test_parameters() -> None:
+    counts = {name: sum(p.numel() for p in AutoEncoder(system).parameters()) for name, system in BY_NAME.items()}
+    assert counts == {"conv4": 14803, "conv6": 24083, "conv4-l2": 14803, "paper": 44963}
+    codec = networks.paper()
+    layers = [layer for path in (codec.analysis, codec.synthesis) for _, layer in networks.walk(path, "")]
+    convolutions = [layer for layer in layers if isinstance(layer, networks.Conv)]
+    assert counts["paper"] == sum((c.inputs * c.kernel**2 + 1) * c.outputs for c in convolutions), "as in the codec"
+
+
+def test_the_skip_is_over_the_channels_that_both_ends_have() -> None:
+    x = torch.arange(3.0)[None, :, None, None]
+    assert Block(torch.nn.ConstantPad3d((0, 0, 0, 0, 0, 2), 7.0))(x).flatten().tolist() == [0, 2, 4, 7, 7]
+    assert Block(torch.nn.Conv2d(3, 1, 1))(x).shape == (1, 1, 1, 1)
+
+
+def test_the_learning_rate_falls_over_the_last_quarter() -> None:
+    assert learning_rate_factor(0) == learning_rate_factor(0.75) == 1
+    assert learning_rate_factor(0.875) == pytest.approx(0.51)
+    assert learning_rate_factor(1) == learning_rate_factor(1.1) == pytest.approx(0.02)
+
+
+def test_pictures_are_kept_after_epochs_that_double() -> None:
+    assert [epoch / 2 for epoch in range(40) if is_kept(epoch / 2)] == [1, 2, 4, 8, 16]
+
+
+def picture(seed: int, side: int = 48) -> np.ndarray:
+    """Smooth and coloured, with a little noise."""
+    generator = np.random.default_rng(seed)
+    coarse = Image.fromarray(generator.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    noise = generator.integers(-8, 9, (side, side, 3))
+    return (np.asarray(coarse.resize((side, side)), np.int16) + noise).clip(0, 255).astype(np.uint8)
+
+
+def save_pictures(folder: Path, seeds: range, side: int = 48) -> Path:
+    folder.mkdir(parents=True)
+    for seed in seeds:
+        Image.fromarray(picture(seed, side)).save(folder / f"{seed:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like the output of `aecodec paper dataset`; two of the dev pictures may be shown."""
+    root = tmp_path_factory.mktemp("data")
+    save_pictures(root / "train", range(7, 16))  # none of them falls to validation
+    save_pictures(root / "dev", range(100, 104), side=64)
+    rows = ["file,author,original,licence", "dev/101.png,A. N. Author,https://example.org/1,CC BY 2.0"]
+    rows += ["dev/102.png,Nobody,https://example.org/2,unknown", "dev/103.png,An Other,https://example.org/3,CC0 1.0"]
+    (root / "ATTRIBUTION.csv").write_text("\n".join(rows), "utf-8")
+    return root
+
+
+def command(data: Path, out: Path, *others: str, epochs: str = "2") -> list[str]:
+    options = ["--data", str(data), "--out", str(out), "--crop", "32", "--batch-size", "4", "--threads", "1"]
+    return ["paper", "table3", *options, *(["--epochs", epochs] if epochs else []), *others]
+
+
+def training(name: str, data: Path, work: Path, **changes: object) -> Training:
+    """Of two epochs of three steps."""
+    found = load_data(data, None, 32, ())
+    options = Table3Options(data, work, epochs=2, crop=32, batch_size=4)
+    pictures = Data(PictureList(found.training), found.dev, tuple(found.shown.values()), torch.device("cpu"))
+    work.mkdir(exist_ok=True)
+    setup = replace(table3._setup(options, found), **changes)  # type: ignore[arg-type]
+    return Training(BY_NAME[name], setup, pictures, work)
+
+
+class Cut(Exception):
+    """Ends a process, as far as the training can tell."""
+
+
+def cut_after(calls: int) -> Callable[[bool], None]:
+    left = [calls]
+
+    def tell(measured: bool) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Cut
+
+    return tell
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("name", ["conv4-l2", "paper"])
+def test_a_run_that_was_cut_ends_in_the_same_weights(name: str, data: Path, tmp_path: Path) -> None:
+    whole = training(name, data, tmp_path / "whole")
+    outcome = whole.run(never, lambda measured: None)
+    assert outcome.finished
+    assert [moment.epoch for moment in outcome.curve] == [1, 2]
+    for calls in (2, 4, 2):  # in the first epoch, at its end with the checkpoint written, in the second
+        with pytest.raises(Cut):
+            training(name, data, tmp_path / "cut").run(never, cut_after(calls))
+    asked = training(name, data, tmp_path / "cut")
+    stops = iter([False, True])
+    assert not asked.run(lambda: next(stops), lambda measured: None).finished
+    resumed = training(name, data, tmp_path / "cut")
+    assert resumed.epoch == pytest.approx(4 / 3, abs=0.001), "the interrupt left a checkpoint after one step"
+    again = resumed.run(never, lambda measured: None)
+    assert resumed.weights() == whole.weights()
+    assert [replace(m, seconds=0) for m in again.curve] == [replace(m, seconds=0) for m in outcome.curve]
+
+
+def test_an_interrupted_measurement_is_made_up_for(data: Path, tmp_path: Path) -> None:
+    stops = iter([False] * 6 + [True] * 9)  # three steps, then between two dev pictures
+    first = training("conv4", data, tmp_path / "work")
+    assert first.run(lambda: next(stops), lambda measured: None).curve == ()
+    assert first.epoch == 1
+    curve = training("conv4", data, tmp_path / "work").run(never, lambda measured: None).curve
+    assert [moment.epoch for moment in curve] == [1, 2]
+    assert curve[0].loss > 0
+
+
+def test_it_learns(data: Path, tmp_path: Path) -> None:
+    outcome = training("conv4", data, tmp_path / "work", epochs=30).run(never, lambda measured: None)
+    assert outcome.curve[-1].dev_l1 < 0.5 * outcome.curve[0].dev_l1
+    assert outcome.l1 == outcome.curve[-1].dev_l1
+
+
+def test_minutes_limit_a_run_as_well(data: Path, tmp_path: Path) -> None:
+    limited = training("conv4", data, tmp_path / "work", epochs=None, minutes=0.3 / 60)
+    outcome = limited.run(never, lambda measured: None)
+    assert outcome.finished
+    assert 0.3 <= outcome.seconds < 3
+    assert outcome.curve[-1].epoch == limited.epoch
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "out"
+    assert run(command(data, out)) == 0
+    return out
+
+
+def test_the_report_of_a_run(finished: Path, data: Path) -> None:
+    results = read_results(finished)
+    page = (finished / "README.md").read_text("utf-8")
+    assert page == report(results)
+    content = json.loads((finished / "results.json").read_text("utf-8"))
+    for system in SYSTEMS:
+        found = content["table3"][system.name]
+        assert {"l1", "epochs", "seconds", "parameters"} <= found.keys()
+        row = next(line for line in page.splitlines() if f"(`{system.name}`)" in line)
+        cells = [cell.strip() for cell in row.split("|")[2:-1]]
+        assert cells[:3] == [f"{system.paper_l1:.4f}", f"{found['l1']:.4f}", "2"]
+        assert cells[4] == f"{found['parameters']:,}"
+    assert set(results.references) == set(references.TITLES)
+    assert results.setup is not None
+    assert results.setup.shown == ("101.png", "103.png"), "those that may be shown"
+    assert "A. N. Author, CC BY 2.0" in page
+    for name in re.findall(r"\]\((\S+)\)", page):
+        assert (finished / name).is_file()
+    with Image.open(finished / "figure1.jpg") as figure:
+        assert figure.width == 3 * 64 + 2 * 6, "input, epoch 1, epoch 2"
+        left = np.asarray(figure)[28:92, :64]
+    assert l1(left, np.asarray(Image.open(data / "dev" / "101.png"))) < 0.05
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_weights_of_a_run_are_small_and_give_its_figure(name: str, finished: Path, data: Path) -> None:
+    path = finished / f"{name}.safetensors"
+    assert path.stat().st_size < 300_000
+    model = load_system(BY_NAME[name], str(path))
+    losses = []
+    for file in sorted((data / "dev").iterdir()):
+        pixels = np.asarray(Image.open(file))
+        x = torch.from_numpy(pixels.copy())[None].permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            back = (model(x)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        losses.append(l1(pixels, back))
+    assert np.mean(losses) == pytest.approx(read_results(finished).table3[name].l1, abs=1e-4)
+
+
+def test_finished_systems_are_not_trained_again(
+    finished: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table3, "Training", None)
+    assert run(command(data, finished)) == 0
+    assert capsys.readouterr().out.strip() == table(read_results(finished))
+
+
+def test_other_settings_do_not_mix_with_a_run(
+    finished: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(data, finished, epochs="3")) == 1
+    message = "begun with other settings or pictures (epochs: 2.0, not 3.0)"
+    assert capsys.readouterr().err.endswith(f"aecodec: {finished}: {message}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_is_gone_on_with(number: signal.Signals, data: Path, tmp_path: Path) -> None:
+    outs = tmp_path / "whole", tmp_path / "killed"
+    process = [sys.executable, "-m", "aecodec"]
+    subprocess.run(process + command(data, outs[0], epochs="20"), check=True, capture_output=True)
+    started = subprocess.Popen(process + command(data, outs[1], epochs="20"), stderr=subprocess.PIPE)
+    while not (outs[1] / "work" / "conv6.pt").exists():
+        assert started.poll() is None
+        time.sleep(0.01)
+    os.kill(started.pid, number)
+    started.communicate()
+    assert started.returncode == (130 if number == signal.SIGTERM else -number)
+    subprocess.run(process + command(data, outs[1], epochs="20"), check=True, capture_output=True)
+    for name in BY_NAME:
+        assert (outs[0] / f"{name}.safetensors").read_bytes() == (outs[1] / f"{name}.safetensors").read_bytes()
+
+
+def test_an_unfinished_run_is_told_as_such() -> None:
+    curve = (Moment(1.0, 5.0, 0.2, 0.11),)
+    results = Results(table3={"conv6": Outcome(0.11, 1.0, 5.0, 24083, False, curve)})
+    rows = table(results).splitlines()
+    assert [cell.strip() for cell in rows[3].split("|")[3:5]] == ["0.1100", "1 (unfinished)"]
+    assert [cell.strip() for cell in rows[2].split("|")[3:5]] == ["-", "-"]
+
+
+def test_results_survive_their_file(finished: Path, tmp_path: Path) -> None:
+    results = read_results(finished)
+    write_results(tmp_path, results)
+    assert read_results(tmp_path) == results
+    assert read_results(tmp_path / "nowhere") == Results()
+
+
+def test_the_page_in_the_examples_is_that_of_its_results() -> None:
+    folder = ROOT / "examples" / "paper"
+    assert (folder / "README.md").read_text("utf-8") == report(read_results(folder))
+
+
+def test_principal_components_are_exact_where_sixteen_suffice() -> None:
+    generator = np.random.default_rng(0)
+    basis = generator.normal(0, 3, (16, 8, 8, 3))
+
+    def of_the_span() -> np.ndarray:
+        blocks = np.einsum("rck,kyxd->rycxd", generator.normal(0, 3, (8, 8, 16)), basis)
+        return (blocks.reshape(64, 64, 3) + 128).round().clip(0, 255).astype(np.uint8)
+
+    training, dev = [of_the_span() for _ in range(20)], [of_the_span()]
+    assert references.principal_components_l1(training, dev) < 0.004
+    assert references.principal_components_l1(training, [picture(1, 64)]) > 0.03
+
+
+def test_jpeg_keeps_within_one_percent() -> None:
+    pixels = picture(3, 256)
+    decoded = references._jpeg_within(pixels, pixels.nbytes // 100)
+    sizes = {}
+    for quality in range(1, 101):
+        (jpeg,) = references.peers_named(["jpeg"])
+        sizes[quality] = len(jpeg.encode(pixels, quality))
+        if np.array_equal(jpeg.decode(jpeg.encode(pixels, quality)), decoded):
+            break
+    assert sizes[quality] <= 1966 < len(jpeg.encode(pixels, quality + 1))
+
+
+def test_without_a_dev_set_the_validation_part_stands_in(tmp_path: Path) -> None:
+    photos = save_pictures(tmp_path / "photos", range(120))
+    found = load_data(photos, None, 32, ())
+    assert found.dev
+    assert len(found.training) + len(found.dev) == 120
+    other = load_data(photos, save_pictures(tmp_path / "dev", range(200, 203)), 32, ["202.png"])
+    assert len(other.training) == 120
+    assert other.shown == {"202.png": 2}
+    assert other.authors == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "message"),
+    [
+        (["--data", "nowhere", "--epochs", "1"], 1, "nowhere: not a folder"),
+        (["--data", "empty", "--epochs", "1"], 1, "empty: no picture to train on (0 unreadable, 0 smaller than 128)"),
+        (["--data", "data/train", "--dev", "empty", "--epochs", "1"], 1, "empty: no picture in it"),
+        (["--data", "data/train", "--dev", "nowhere", "--epochs", "1"], 1, "nowhere: No such file or directory"),
+        (["--data", "data", "--dev", "data/dev", "--epochs", "1"], 1, "data/dev: lies in data, so it would be"),
+        (["--data", "data/train", "--epochs", "1", "--crop", "32"], 1, "data/train: too few photographs to keep some"),
+        (["--data", "data", "--epochs", "1", "--crop", "32", "--shown", "x.png"], 1, "x.png: no picture of the dev"),
+        (["--data", "data"], 2, "give either epochs or a budget in minutes"),
+        (["--data", "data", "--epochs", "1", "--budget", "1"], 2, "give either epochs or a budget in minutes"),
+        (["--data", "data", "--epochs", "0"], 2, "epochs and budget are larger than zero"),
+        (["--data", "data", "--epochs", "1", "--crop", "33"], 2, "the crop is a multiple of 8, not 33"),
+    ],
+)
+def test_bad_input_is_one_line(
+    options: list[str],
+    exit_code: int,
+    message: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(data)
+    (tmp_path / "empty").mkdir()
+    assert run(["paper", "table3", "--out", "out", *options]) == exit_code
+    lines = capsys.readouterr().err.splitlines()
+    assert [message in line for line in lines] == [True]
+    assert lines[0].startswith("aecodec: ")
+
+
+def test_damaged_files_of_a_run_are_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text('{"setup": 3}')
+    assert run(command(data, tmp_path)) == 1
+    assert "results.json: not the results of a run" in capsys.readouterr().err
+    (tmp_path / "results.json").unlink()
+    (tmp_path / "work" / "conv4.pt").write_bytes(b"no checkpoint")
+    assert run(command(data, tmp_path)) == 1
+    assert "conv4.pt: not a readable checkpoint" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert run(command(data, tmp_path / "file")) == 1
+    assert capsys.readouterr().err.endswith("file: Not a directory\n")
+
+
+def test_a_damaged_attribution_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_pictures(tmp_path / "train", range(3))
+    save_pictures(tmp_path / "dev", range(3))
+    (tmp_path / "ATTRIBUTION.csv").write_text("name,licence\nx,CC0\n")
+    assert run(command(tmp_path, tmp_path / "out")) == 1
+    assert "ATTRIBUTION.csv: not a readable table" in capsys.readouterr().err
