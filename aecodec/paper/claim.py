@@ -1,0 +1,153 @@
+"""The paper's claim of 99 %, checked on whole files: bytes a picture as a distribution, and what comes back of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from aecodec.bench.metrics import as_rgb
+from aecodec.bench.metrics import l1
+from aecodec.bench.pictures import Pictures
+from aecodec.bitstream import QUALITY_STEPS
+from aecodec.codec import Analysed
+from aecodec.codec import decode
+from aecodec.engine import NumpyRuntime
+from aecodec.errors import AecError
+from aecodec.info import QUALITY_MAXIMUM
+from aecodec.manifest import find_by_name
+from aecodec.paper.progress import Bar
+from aecodec.paper.table import markdown_table
+from aecodec.weights import load_decoder
+from aecodec.weights import load_encoder
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MODELS = ("paper", "standard")
+SHARE_OF_RAW = 0.01
+PERCENTILES = (5, 95)
+HEADINGS = ("model", "quality", "bytes", "5 %", "95 %", "of raw", "L1", "5 %", "95 %")
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Over the pictures: the mean, the 5th and the 95th percentile."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One model at the largest quality whose mean file has at most 1 % of the mean raw bytes."""
+
+    model: str
+    quality: float  # 0..100
+    size_bytes: Distribution
+    l1: Distribution  # on 0..1
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What was measured on a folder of pictures."""
+
+    folder: str
+    pictures: int
+    raw_bytes: float  # mean a picture, 3 bytes a pixel
+    claims: tuple[Claim, ...]
+
+
+def measure_claims(folder: Path, models: Sequence[str] = MODELS) -> Claims:
+    """Encode and decode every picture of a folder with each model.
+
+    Raises InputError where there is no picture, UnknownWeights, and AecError where the lowest quality takes more.
+    """
+    pictures = list(Pictures(folder))
+    raw_bytes = float(np.mean([as_rgb(picture).size for picture in pictures]))
+    with Bar() as bar:
+        claims = tuple(_claim(model, pictures, SHARE_OF_RAW * raw_bytes, bar) for model in models)
+    return Claims(folder.resolve().name, len(pictures), raw_bytes, claims)
+
+
+def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) -> Claim:
+    entry, runtime = find_by_name(model), NumpyRuntime()
+    encoder, decoder = load_encoder(entry), load_decoder(entry)
+
+    def analyse(picture: np.ndarray) -> Analysed:
+        return Analysed(picture, encoder, decoder, runtime)
+
+    def loss(pair: tuple[np.ndarray, bytes]) -> float:
+        picture, data = pair
+        return l1(picture, decode(data, runtime, lambda _: decoder))
+
+    def files(step: int) -> list[bytes]:
+        return _each(bar, f"{model}, quality {_quality(step):.1f}", lambda picture: picture.encode(step), analysed)
+
+    analysed = _each(bar, f"{model}, analysis", analyse, pictures)
+    step, written = 0, files(0)
+    if _mean_bytes(written) > target:
+        message = f"{model}: the lowest quality takes {_mean_bytes(written):.0f} bytes, more than {target:.0f}"
+        raise AecError(message)
+    beyond = QUALITY_STEPS
+    while beyond - step > 1:  # invariant: `step` fits, `beyond` does not or is the end of the scale
+        middle = (step + beyond) // 2
+        tried = files(middle)
+        if _mean_bytes(tried) <= target:
+            step, written = middle, tried
+        else:
+            beyond = middle
+    losses = _each(bar, f"{model}, decoding", loss, list(zip(pictures, written, strict=True)))
+    return Claim(model, _quality(step), _distribution([len(data) for data in written]), _distribution(losses))
+
+
+def _each(bar: Bar, task: str, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`map`, with its progress shown."""
+    bar.start(task, len(items))
+    results = []
+    for item in items:
+        results.append(function(item))
+        bar.step()
+    return results
+
+
+def _quality(step: int) -> float:
+    """0..100, of the file's quality byte."""
+    return QUALITY_MAXIMUM * step / (QUALITY_STEPS - 1)
+
+
+def _mean_bytes(files: Sequence[bytes]) -> float:
+    return float(np.mean([len(data) for data in files]))
+
+
+def _distribution(values: Sequence[float]) -> Distribution:
+    low, high = np.percentile(values, PERCENTILES)
+    return Distribution(float(np.mean(values)), float(low), float(high))
+
+
+def format_claims(claims: Claims) -> str:
+    """The table for a reader, with what it says."""
+    rows = [HEADINGS]
+    for claim in claims.claims:
+        size, loss = claim.size_bytes, claim.l1
+        sizes = f"{size.mean:,.1f}", f"{size.low:,.0f}", f"{size.high:,.0f}", f"{size.mean / claims.raw_bytes:.2%}"
+        losses = f"{loss.mean:.4f}", f"{loss.low:.4f}", f"{loss.high:.4f}"
+        rows.append((f"`{claim.model}`", f"{claim.quality:.1f}", *sizes, *losses))
+    return (
+        f"{claims.folder}: {claims.pictures} pictures, {claims.raw_bytes:,.0f} raw bytes each on average. Whole files\n"
+        "at the largest quality whose mean has at most 1 % of that: mean, 5th and 95th percentile over the pictures.\n"
+        "\n"
+        + markdown_table(rows)
+    )
+
+
+def format_json(claims: Claims) -> str:
+    """The figures under the names above."""
+    return json.dumps(asdict(claims), indent=1) + "\n"
