@@ -1,0 +1,106 @@
+"""The command: `python -m tests.matrix`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import __doc__ as description
+from .configurations import Configuration
+from .configurations import numpy_configurations
+from .configurations import torch_configurations
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def expected(folders: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Hashes of pixels, as they stand in `expected.json`, and of the golden files, by name."""
+    pixels, files = {}, {}
+    for folder in folders:
+        path = GOLDEN / folder / "expected.json"
+        for name, fields in json.loads(path.read_text("utf-8")).items() if path.is_file() else ():
+            pixels[f"{folder}/{name}"] = fields["pixels_sha256"]
+            files[f"{folder}/{name}"] = hashlib.sha256((GOLDEN / folder / name).read_bytes()).hexdigest()
+    return pixels, files
+
+
+def emulated(folder: Path) -> list[str]:
+    """Python for 64-bit Arm, as `arm64.sh` laid it out."""
+    return ["qemu-aarch64-static", "-L", str(folder / "root"), str(folder / "root" / "usr" / "bin" / "python3.11")]
+
+
+def run(configuration: Configuration, folders: list[str], arm64: Path | None) -> dict[str, str | dict[str, str]]:
+    """What the worker prints. Raises RuntimeError with its complaint where it fails."""
+    paths = [str(ROOT), *([str(arm64 / "site")] if arm64 else []), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, **configuration.environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    python = emulated(arm64) if arm64 else [sys.executable]
+    command = [*python, "-m", "tests.matrix.worker", *configuration.options, "--folders", *folders]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip() or f"exit code {done.returncode}")
+    answer: dict[str, str | dict[str, str]] = json.loads(done.stdout)
+    return answer
+
+
+def digest(hashes: Mapping[str, str]) -> str:
+    """One hash of all, in the order of their names."""
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()[:16]
+
+
+def compare(found: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The cell of a table, and the names that differ. Hashes that a configuration does not make are no difference."""
+    if not found:
+        return "-", []
+    different = sorted(name for name in wanted if found.get(name) != wanted[name])
+    return f"{len(wanted) - len(different)} of {len(wanted)} {digest(found)}", different
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.matrix", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", metavar="WORD", default="", help="configurations whose name has that word")
+    parser.add_argument("--fast", action="store_true", help="the short form: the tiny network, generic kernels")
+    parser.add_argument("--each", action="store_true", help="print the hash of every file")
+    parser.add_argument("--arm64", type=Path, metavar="FOLDER", help="emulate 64-bit Arm with what lies there")
+    options = parser.parse_args(argv)
+    folders = ["tiny"] if options.fast else ["tiny", "bundled"]
+    if options.arm64:
+        configurations = [Configuration("numpy, emulated 64-bit Arm")]
+    else:
+        configurations = [*numpy_configurations(), *torch_configurations()]
+    chosen = [own for own in configurations if options.only in own.name and (own.fast or not options.fast)]
+    pixels, files = expected(folders)
+    failures = 0
+    print(f"{'equal pixels, and their hash':30}{'equal files, and their hash':30}configuration")
+    for configuration in chosen:
+        try:
+            answer = run(configuration, folders, options.arm64)
+        except RuntimeError as error:
+            print(f"{configuration.name}: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        decoded, encoded = answer["pixels"], answer["files"]
+        assert isinstance(decoded, dict) and isinstance(encoded, dict)
+        left, wrong = compare(decoded, pixels)
+        right, other = compare(encoded, files)
+        print(f"{left:30}{right:30}{configuration.name} ({answer['about']})", flush=True)
+        if options.each:
+            for name in sorted(decoded):
+                print(f"    {decoded[name]}  {name}")
+        for name in [*wrong, *other]:
+            print(f"    DIFFERENT: {name}", flush=True)
+        failures += bool(wrong or other)
+    print(f"{len(chosen)} configurations, {failures} of them different")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

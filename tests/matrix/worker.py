@@ -1,0 +1,191 @@
+"""One configuration: decodes every golden file and encodes its source, and prints the hashes as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aecodec import api
+from aecodec import codec
+from aecodec import manifest
+from aecodec import rangecoder
+from aecodec import transforms
+from aecodec.bitstream import Header
+from aecodec.bitstream import pack
+from aecodec.bitstream import unpack
+from aecodec.engine import NumpyRuntime
+from aecodec.engine import Runtime
+from aecodec.entropy import SymbolReader
+from aecodec.entropy import SymbolWriter
+from aecodec.entropy import decode_latent
+from aecodec.entropy import encode_latent
+from aecodec.picture import open_picture
+from aecodec.tiling import latent_shape
+from aecodec.weights import load_decoder
+from aecodec.weights import load_encoder
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+PHOTOS = ROOT / "examples" / "photos"
+
+sys.path.insert(0, str(ROOT / "tests"))
+from golden.make_files import source  # noqa: E402
+
+
+class Golden:
+    """A golden file, what `expected.json` says of it, and what it was made of."""
+
+    def __init__(self, folder: str, name: str, fields: dict[str, Any]) -> None:
+        self.name = f"{folder}/{name}"
+        self.data = (GOLDEN / folder / name).read_bytes()
+        self.header, self.parts = unpack(self.data)
+        self.entry = manifest.find_by_id(self.header.weights_id)
+        self.picture = open_picture(PHOTOS / fields["source"]).pixels if "source" in fields else source(fields)
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Pictures of one kind go through the networks together."""
+        return self.header.weights_id, self.header.width, self.header.height, self.header.grey
+
+
+def golden_files(folders: Iterable[str]) -> Iterator[Golden]:
+    for folder in folders:
+        path = GOLDEN / folder / "expected.json"
+        for name, fields in json.loads(path.read_text("utf-8")).items() if path.is_file() else ():
+            yield Golden(folder, name, fields)
+
+
+def decode_one(golden: Golden, runtime: Runtime) -> np.ndarray:
+    return codec.decode(golden.data, runtime, lambda _: load_decoder(golden.entry))
+
+
+def encode_one(golden: Golden, runtime: Runtime) -> bytes:
+    halves = load_encoder(golden.entry), load_decoder(golden.entry)
+    return codec.Analysed(golden.picture, *halves, runtime).encode(golden.header.quality)
+
+
+def decode_batch(batch: list[Golden], runtime: Runtime) -> list[np.ndarray]:
+    """Pictures of one kind and one tile."""
+    decoder, header = load_decoder(batch[0].entry), batch[0].header
+    quality = np.array([golden.header.quality for golden in batch])
+    readers = [SymbolReader(decoder.entropy.tables, golden.parts[0]) for golden in batch]
+    shape = latent_shape(header.width, header.height)
+    latent, features = decode_latent(decoder.entropy, runtime, readers, shape, quality)
+    pixels = codec.synthesise(decoder, runtime, latent, features, quality)[:, : header.height, : header.width]
+    return [codec.luma(own) if header.grey else own for own in pixels]
+
+
+def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
+    """Likewise."""
+    encoder, decoder = load_encoder(batch[0].entry), load_decoder(batch[0].entry)
+    quality = np.array([golden.header.quality for golden in batch])
+    pictures = [golden.picture for golden in batch]
+    colour = [np.stack([own] * 3, -1) if own.ndim == 2 else own for own in pictures]
+    raw = codec.analyse(encoder.analysis, runtime, transforms.pad_to_grid(np.stack(colour)))
+    writers = [SymbolWriter(decoder.entropy.tables) for _ in batch]
+    latent = transforms.apply_gain(encoder, raw, quality)
+    encode_latent(decoder.entropy, encoder.hyper_analysis, runtime, latent, quality, writers)
+    return [pack(golden.header, [writer.finish()]) for golden, writer in zip(batch, writers, strict=True)]
+
+
+def batches(files: list[Golden]) -> list[list[Golden]]:
+    by_kind: dict[tuple[Any, ...], list[Golden]] = {}
+    for golden in files:
+        by_kind.setdefault(golden.kind, []).append(golden)
+    return [batch for batch in by_kind.values() if batch[0].header.tiles == 1 and len(batch) > 1]
+
+
+def spec_decoder() -> Any:
+    """The one-file decoder as a module."""
+    found = importlib.util.spec_from_file_location("decode_from_spec", ROOT / "examples" / "decode_from_spec.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses look there
+    found.loader.exec_module(module)
+    return module
+
+
+def runtime_of(options: argparse.Namespace) -> Runtime:
+    if options.runtime in ("numpy", "float64"):
+        return NumpyRuntime(np.float64 if options.runtime == "float64" else None)
+    import torch
+
+    from aecodec.cuda import TorchRuntime
+
+    if options.without_onednn:
+        torch.backends.mkldnn.enabled = False
+    if options.reduced_precision:
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.cudnn.allow_tf32 = True
+    return TorchRuntime("cuda" if options.runtime == "cuda" else "cpu")
+
+
+def blas_kernel() -> str:
+    """The kernel that OpenBLAS in NumPy's wheel took, or nothing where it is another library."""
+    for path in Path(np.__file__).parents[1].glob("numpy.libs/*openblas*"):
+        for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
+            if function := getattr(ctypes.CDLL(str(path)), name, None):
+                function.restype = ctypes.c_char_p
+                return str(function().decode())
+    return ""
+
+
+def sha256(data: bytes | np.ndarray) -> str:
+    return hashlib.sha256(data if isinstance(data, bytes) else data.tobytes()).hexdigest()
+
+
+def hashes(files: list[Golden], options: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
+    """Of pixels, and of files, by name."""
+    if options.runtime == "spec":
+        decode = spec_decoder().decode
+        return {golden.name: sha256(decode(golden.data, [golden.entry.folder])) for golden in files}, {}
+    runtime = runtime_of(options)
+    pixels, made = {}, {}
+    for batch in batches(files) if options.batch else ():
+        names = [golden.name for golden in batch]
+        pixels |= dict(zip(names, map(sha256, decode_batch(batch, runtime)), strict=True))
+        made |= dict(zip(names, map(sha256, encode_batch(batch, runtime)), strict=True))
+    for golden in files:
+        if golden.name not in pixels:
+            pixels[golden.name] = sha256(decode_one(golden, runtime))
+            made[golden.name] = sha256(encode_one(golden, runtime))
+    return pixels, made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix.worker", description=__doc__)
+    parser.add_argument("--runtime", choices=["numpy", "float64", "torch", "cuda", "spec"], default="numpy")
+    parser.add_argument("--coder", choices=["constriction", "python"])
+    parser.add_argument("--piece", type=int, default=transforms.PIECE, help="side in latent positions")
+    parser.add_argument("--batch", action="store_true", help="pictures of one size together")
+    parser.add_argument("--without-onednn", action="store_true")
+    parser.add_argument("--reduced-precision", action="store_true", help="as a caller of torch may have set it")
+    parser.add_argument("--folders", nargs="+", default=["tiny", "bundled"])
+    options = parser.parse_args()
+    os.environ["AECODEC_WEIGHTS"] = str(GOLDEN / "tiny")
+    if options.coder == "python":
+        rangecoder.constriction = None
+    codec.synthesise = partial(transforms.synthesise, piece=options.piece)  # type: ignore[assignment]
+    codec.analyse = partial(transforms.analyse, piece=options.piece)  # type: ignore[assignment]
+    pixels, made = hashes(list(golden_files(options.folders)), options)
+    machine = f"{platform.machine()}, NumPy {np.__version__}"
+    coder = "Python coder" if rangecoder.constriction is None else "constriction"
+    about = ", ".join(filter(None, [machine, blas_kernel(), coder]))
+    print(json.dumps({"about": about, "pixels": pixels, "files": made}))
+
+
+if __name__ == "__main__":
+    main()
