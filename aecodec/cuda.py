@@ -6,10 +6,14 @@ choose Winograd or FFT, which are not exact. Layers that do not fit float32 run 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -83,13 +87,34 @@ class TorchRuntime:
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
     """TF32 and a caller's autocast off for the products inside; whatever was set before holds again after."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    restore = _forbid_reduced_precision()
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        restore()
+
+
+def _forbid_reduced_precision() -> Callable[[], None]:
+    """Sets full float32 products and returns what puts the caller's setting back.
+
+    torch has two ways to say it since 2.9, and where a caller took the newer one, the older cannot be asked any more.
+    """
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        mkldnn: Any = torch.backends.mkldnn  # its newer attributes have no types
+        backends: list[Any] = [torch.backends.cuda.matmul, mkldnn.matmul]
+        precisions = [backend.fp32_precision for backend in backends]
+        _set_precisions(backends, ["ieee", "ieee"])
+        return partial(_set_precisions, backends, precisions)
+    torch.set_float32_matmul_precision("highest")
+    return partial(torch.set_float32_matmul_precision, before)
+
+
+def _set_precisions(backends: Sequence[Any], precisions: Sequence[str]) -> None:
+    for backend, precision in zip(backends, precisions, strict=True):
+        backend.fp32_precision = precision
 
 
 def _run(layers: Layers, prefix: str, prepared: Mapping[str, _Prepared], x: Tensor, side: Tensor | None) -> Tensor:

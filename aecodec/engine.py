@@ -37,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from functools import partial
 from typing import Any
 from typing import Protocol
 
@@ -54,6 +55,7 @@ from aecodec.networks import Side
 FLOAT32_LIMIT = 2.0**24
 FLOAT64_LIMIT = 2.0**52
 VALUE_LIMIT = 2.0**23  # of a layer's outputs: float32 holds the sum of any two
+SHIFT_LIMIT = 30
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,15 @@ def _magnitude(integers: Integers) -> np.ndarray:
     return np.maximum(np.abs(integers.low), np.abs(integers.high)).astype(np.float64)
 
 
+def _check_numbers(path: str, own: Integers) -> None:
+    if np.abs(own.shift).max() > SHIFT_LIMIT:
+        message = f"layer {path}: shifts {own.shift.min()}..{own.shift.max()} are not within 30 bits"
+        raise ValueError(message)
+    if (own.low > own.high).any():
+        message = f"layer {path}: a lower bound is above its upper bound"
+        raise ValueError(message)
+
+
 def _propagate(
     layers: Layers,
     prefix: str,
@@ -121,6 +132,7 @@ def _propagate(
         match layer:
             case Conv() | Depthwise():
                 own = numbers[path]
+                _check_numbers(path, own)
                 weight = np.abs(own.weight.astype(np.float64))
                 if isinstance(layer, Conv):
                     per_row = np.tile(np.broadcast_to(bound, (layer.inputs,)), layer.kernel**2)
@@ -146,6 +158,11 @@ def _propagate(
     return bound
 
 
+# No value here overflows or divides, but some libraries' products raise a processor's flags all the same (those for Arm
+# compute more columns than there are), and NumPy would warn of them.
+_QUIET = partial(np.errstate, all="ignore")
+
+
 def known_product() -> tuple[np.ndarray, np.ndarray, float]:
     """Two float32 matrices and what every element of their product is: an integer that needs all 24 bits.
 
@@ -159,7 +176,8 @@ def known_product() -> tuple[np.ndarray, np.ndarray, float]:
 def float32_is_exact() -> bool:
     """Whether this library's float32 product keeps all 24 bits (a reduced-precision mode would not)."""
     x, w, expected = known_product()
-    return bool((x @ w == expected).all())
+    with _QUIET():
+        return bool((x @ w == expected).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +204,8 @@ class NumpyRuntime:
             prepared = {path: self._prepare(network, path) for path in network.integers}
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
         second = None if side is None else np.asarray(side, np.float32)
-        return _run(network.layers, "", known[1], np.asarray(x, np.float32), second)
+        with _QUIET():
+            return _run(network.layers, "", known[1], np.asarray(x, np.float32), second)
 
     def _prepare(self, network: Network, path: str) -> _Prepared:
         own = network.integers[path]

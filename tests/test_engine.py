@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -297,6 +299,38 @@ def test_torch_is_exact_whatever_precision_the_caller_set():
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="this torch has the older setting only")
+def test_torch_is_exact_where_the_caller_took_the_newer_setting():
+    """After it the older one cannot even be read: a process of its own, since it cannot be taken back."""
+    code = """
+import numpy as np, torch
+from aecodec.cuda import TorchRuntime
+from aecodec.engine import known_product
+torch.backends.fp32_precision = "tf32"
+torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+runtime, seen = TorchRuntime("cpu"), []
+import aecodec.cuda
+aecodec.cuda._run = lambda layers, prefix, prepared, x, side: seen.append([
+    torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision]) or x
+class Empty: layers, integers = (), {}
+runtime.run(Empty(), np.zeros((1, 1, 1, 1)))
+assert runtime._float32_is_exact
+print(seen, torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[['ieee', 'ieee']] tf32 bf16\n"), done.stderr
+
+
+def test_flags_of_the_processor_are_no_warnings(monkeypatch: pytest.MonkeyPatch):
+    """Some libraries' products raise them for columns that are not there."""
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr("aecodec.engine._run", lambda *arguments: seen.append(np.geterr()) or arguments[3])
+    with np.errstate(all="raise"):
+        NumpyRuntime().run(single(Conv(1, 1), [[1]]), np.ones((1, 1, 1, 1)))
+        assert np.geterr()["divide"] == "raise"
+    assert set(seen[0].values()) == {"ignore"}
 
 
 def test_a_runtime_keeps_networks_apart():
