@@ -95,21 +95,29 @@ def _sha256(path: Path) -> str:
         raise UnknownWeights(message) from error
 
 
-def known() -> Iterator[Entry]:
-    """Every model on the search path, in its order."""
+def known(damage: list[str] | None = None) -> Iterator[Entry]:
+    """Every model on the search path, in its order.
+
+    Raises UnknownWeights at a damaged manifest, or, given a list, adds what is to be said of it there and goes on.
+    """
     for folder in folders():
-        yield from entries_of(folder)
+        try:
+            yield from entries_of(folder)
+        except UnknownWeights as error:
+            if damage is None:
+                raise
+            damage.append(str(error))
 
 
 def find_by_name(name: str) -> Entry:
     """The first model of that name. Raises UnknownWeights naming those there are."""
-    others = set()
-    for entry in known():
+    others, damage = set(), list[str]()
+    for entry in known(damage):
         if entry.name == name:
             return entry
         others.add(entry.name)
     names = ", ".join(sorted(others)) or "none"
-    message = f"no model named {name!r} on the search path (known: {names})"
+    message = "; ".join([f"no model named {name!r} on the search path (known: {names})", *damage])
     raise UnknownWeights(message)
 
 
@@ -134,14 +142,14 @@ def find_by_file(path: Path) -> Entry:
 
 def find_by_id(weights_id: bytes) -> Entry:
     """The model that a file names. Raises UnknownWeights naming the id and those that are known."""
-    others = []
-    for entry in known():
+    others, damage = [], list[str]()
+    for entry in known(damage):
         if entry.weights_id == weights_id:
             return entry
         others.append(f"{entry.weights_id.hex()} ({entry.name})")
     have = ", ".join(others) or "none"
-    message = f"needs weights {weights_id.hex()}, which are not on the search path (known: {have}); see {SEARCH_PATH}"
-    raise UnknownWeights(message)
+    missing = f"needs weights {weights_id.hex()}, which are not on the search path (known: {have}); see {SEARCH_PATH}"
+    raise UnknownWeights("; ".join([missing, *damage]))
 
 
 def add_entry(folder: Path, fields: Mapping[str, Any]) -> None:

@@ -37,7 +37,8 @@ layer is an object with its kind under "layer" (`networks.py`) and its fields:
 position in its list from 0, in a body after that of the body's owner: "synthesis.2.1.weight".
 
 An encoding half is built alike, with the networks analysis and hyper_analysis, the tensor gain [256, 16] and the
-numbers "gain_shift", "hyper_input_shift" and "default_quality".
+numbers "gain_shift", "hyper_input_shift" and "default_quality". Where the description has "decoder", it is the id of the
+decoding half that this one was made with, and no other is taken.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class EncoderHalf:
     gain_shift: int
     hyper_analysis: HyperAnalysis
     default_quality: int
+    decoder_id: bytes | None = None  # of the decoding half it belongs to; older files leave that to the manifest
 
 
 @lru_cache(maxsize=8)
@@ -130,8 +132,13 @@ def _load_encoder(path: Path, sha256: str) -> EncoderHalf:
 
 
 def load_encoder(entry: Entry) -> EncoderHalf:
-    """The encoding half, its hash checked. Raises UnknownWeights where it is missing or damaged."""
-    return _load_encoder(entry.folder / entry.encoder_file, entry.encoder_hash)
+    """The encoding half, its hash checked. Raises UnknownWeights where it is missing, damaged, or another decoder's."""
+    path = entry.folder / entry.encoder_file
+    encoder = _load_encoder(path, entry.encoder_hash)
+    if encoder.decoder_id not in (None, entry.weights_id):
+        message = f"{path}: belongs to the decoding half {encoder.decoder_id.hex()}, not to {entry.weights_id.hex()}"
+        raise UnknownWeights(message)
+    return encoder
 
 
 def _read(path: Path) -> bytes:
@@ -228,12 +235,14 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
     """Reads an encoding half from the bytes of its file. Raises UnknownWeights where they are none."""
     try:
         file = _File(data)
+        decoder_id = file.description.get("decoder")
         return EncoderHalf(
             analysis=file.network("analysis"),
             gain=file.integers("gain", 256, LATENT_CHANNELS),
             gain_shift=int(file.description["gain_shift"]),
             hyper_analysis=HyperAnalysis(file.network("hyper_analysis"), int(file.description["hyper_input_shift"])),
             default_quality=int(file.description["default_quality"]),
+            decoder_id=None if decoder_id is None else bytes.fromhex(decoder_id),
         )
     except Exception as error:
         raise _not_weights(where, error) from error

@@ -196,6 +196,29 @@ def test_one_half_in_the_place_of_the_other_is_refused(folder: Path):
         load_encoder(the_entry(folder))
 
 
+def test_an_encoding_half_that_names_another_decoder_is_refused(folder: Path):
+    for weights_id in ("11ddc256", "00c0ffee"):
+        data = edited("encoder", lambda tensors, description, own=weights_id: description.update(decoder=own))
+        (folder / FILES["encoder"]).write_bytes(data)
+        change_manifest(folder, encoder={"file": FILES["encoder"], "sha256": hashlib.sha256(data).hexdigest()})
+        if weights_id == "11ddc256":
+            assert load_encoder(the_entry(folder)).decoder_id == TINY_ID
+    with pytest.raises(UnknownWeights, match=r"belongs to the decoding half 00c0ffee, not to 11ddc256$"):
+        load_encoder(the_entry(folder))
+
+
+def test_a_damaged_manifest_on_the_search_path_is_named_only_where_something_is_not_found(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+):
+    (tmp_path / MANIFEST).write_text("{")
+    monkeypatch.setenv(SEARCH_PATH, os.pathsep.join([str(tmp_path), str(folder)]))
+    assert find_by_name("tiny").folder == find_by_id(TINY_ID).folder == folder
+    for find, key in ((find_by_name, "huge"), (find_by_id, bytes(4))):
+        with pytest.raises(UnknownWeights, match=rf"tiny.*{re.escape(str(tmp_path / MANIFEST))}: not a weights") as caught:
+            find(key)  # type: ignore[operator]
+        assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -228,6 +251,10 @@ DAMAGED: dict[str, tuple[str, Edit]] = {
     "wide weights": ("decoder", change_tensor("synthesis.0.weight", lambda weight: weight.astype(np.int16))),
     "turned weights": ("decoder", change_tensor("synthesis.0.weight", lambda weight: weight.T.copy())),
     "sums over 2^52": ("decoder", change_tensor("synthesis.0.bias", lambda bias: bias.astype(np.int64) + (1 << 53))),
+    "a shift beyond 30": ("decoder", change_tensor("synthesis.0.shift", lambda shift: shift * 0 + 31)),
+    "a shift far below": ("encoder", change_tensor("analysis.0.shift", lambda shift: shift.astype(np.int64) - 2**40)),
+    "bounds turned round": ("decoder", change_tensor("hyper_synthesis.0.low", lambda low: low * 0 + 2047)),
+    "no id of a decoder": ("encoder", lambda tensors, description: description.update(decoder="zz")),
     "short list of tables": ("decoder", change_tensor("tables.supports", lambda supports: supports[:-1])),
     "tables of other sizes": ("decoder", change_tensor("tables.supports", lambda supports: supports[::-1].copy())),
     "a table that does not add up": ("decoder", change_tensor("tables.frequencies", lambda table: table + 1)),

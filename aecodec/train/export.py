@@ -52,10 +52,15 @@ class Halves:
 
     @property
     def weights_id(self) -> bytes:
-        return hashlib.sha256(self.decoder).digest()[:4]
+        return weights_id_of(self.decoder)
 
     def parsed(self) -> tuple[EncoderHalf, DecoderHalf]:
         return parse_encoder(self.encoder, "export"), parse_decoder(self.decoder, self.weights_id, "export")
+
+
+def weights_id_of(decoder: bytes) -> bytes:
+    """The id that a decoding half gives to its files."""
+    return hashlib.sha256(decoder).digest()[:4]
 
 
 def export(model: AutoEncoder, pictures: Iterable[np.ndarray], *, default_quality: int = 128) -> Halves:
@@ -87,20 +92,15 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
         "hyper_shift": _shift_of(model.hyper_scale.value),
         "inverse_shift": tables["inverse_shift"],
     }
-    return Halves(
-        decoder=_file(model, decoder_networks, decoder, description),
-        encoder=_file(
-            model,
-            ["analysis", "hyper_analysis"],
-            encoder,
-            {
-                "name": model.config.name,
-                "gain_shift": tables["gain_shift"],
-                "hyper_input_shift": _shift_of(model.hyper_input_scale.value),
-                "default_quality": default_quality,
-            },
-        ),
-    )
+    data = _file(model, decoder_networks, decoder, description)
+    encoder_description = {
+        "name": model.config.name,
+        "decoder": weights_id_of(data).hex(),
+        "gain_shift": tables["gain_shift"],
+        "hyper_input_shift": _shift_of(model.hyper_input_scale.value),
+        "default_quality": default_quality,
+    }
+    return Halves(data, _file(model, ["analysis", "hyper_analysis"], encoder, encoder_description))
 
 
 def _shift_of(scale: Tensor) -> int:
