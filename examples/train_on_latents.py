@@ -5,7 +5,17 @@
 
 Pictures are cut to their centre square, reduced, and written as `.aec` and as JPEG; every fourth is held out. In the
 demo the held-out crops come from the right part of each photograph, of which no training crop has seen a pixel. Each is
-trained three times, from other random starts. Needs torch.
+trained three times, from other random starts. Needs torch. The demo, with OMP_NUM_THREADS=1 and weights e218a9a4:
+
+    336 pictures of 64x64 pixels, model standard
+                        bytes a    processor seconds an epoch         share named right
+    learning from       picture         to read      to train      mean   of 3 starts
+    latents of .aec         160            0.89          0.08     61.1%   58.3% to 63.1%
+    pixels of .aec          160            1.79          0.23     67.9%   65.5% to 72.6%
+    pixels of JPEG        1,434            0.06          0.19     70.6%   60.7% to 78.6%
+
+So latents take half the reading and a third of the training of pixels from `.aec`, for some accuracy; JPEG at nine times the
+bytes is read far faster than either.
 """
 
 from __future__ import annotations
