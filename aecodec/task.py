@@ -15,6 +15,7 @@ from typing import IO
 
 from aecodec import manifest
 from aecodec.errors import AecError
+from aecodec.errors import LimitExceeded
 from aecodec.files import read_bytes
 from aecodec.info import Info
 from aecodec.info import read_info
@@ -54,7 +55,8 @@ class EncodeTask:
         from aecodec import api
         from aecodec.picture import open_picture
 
-        picture = open_picture(source, max_pixels=self.max_pixels)
+        with naming_limit(self.max_pixels):
+            picture = open_picture(source, max_pixels=self.max_pixels)
         notices = [f"{name_of(source)}: {notice}" for notice in picture.notices]
         data = api.encode(
             picture.pixels,
@@ -105,7 +107,7 @@ class DecodeTask:
 
         file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
         data = read_bytes(source) if isinstance(source, Path) else source.read()
-        with naming(name_of(source)):
+        with naming(name_of(source)), naming_limit(self.max_pixels):
             image = api.decode(data, device=self.device, max_pixels=self.max_pixels)
         stream = BytesIO()
         with naming(target):
@@ -125,4 +127,16 @@ def naming(name: str | Path) -> Iterator[None]:
         yield
     except AecError as error:
         message = f"{name}: {error}"
+        raise type(error)(message) from error
+
+
+@contextmanager
+def naming_limit(max_pixels: int) -> Iterator[None]:
+    """Says which option set a limit, where it was one that a user gave."""
+    try:
+        yield
+    except LimitExceeded as error:
+        if max_pixels == MAX_PIXELS:
+            raise
+        message = f"{error} (--max-pixels)"
         raise type(error)(message) from error

@@ -467,7 +467,7 @@ def test_missing_input(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_folder_as_input(tmp_path: Path, refused: Refused) -> None:
-    said = f"{tmp_path}: is a folder; its pictures are worked on with --out-dir DIR"
+    said = f"{tmp_path}: is a folder; give --out-dir DIR to work on what it holds"
     assert said in refused(1, "encode", tmp_path, tmp_path / "a.aec", "--model", "tiny")
     assert said in refused(1, "decode", tmp_path, tmp_path / "a.png")
 
@@ -640,7 +640,8 @@ def test_enormous_header(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_max_pixels(tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    assert "959" in refused(3, "decode", encoded, tmp_path / "a.png", "--max-pixels", "959")
+    line = refused(3, "decode", encoded, tmp_path / "a.png", "--max-pixels", "959")
+    assert "959" in line and "(--max-pixels)" in line
     assert run(["decode", str(encoded), str(tmp_path / "a.png"), "--max-pixels", "960"]) == 0
 
 
@@ -963,5 +964,5 @@ def test_an_unknown_format(tmp_path: Path, encoded: Path, refused: Refused) -> N
 def test_max_pixels_of_encode(tmp_path: Path, picture: Path, refused: Refused) -> None:
     options = ("--model", "tiny", "--max-pixels")
     line = refused(1, "encode", picture, tmp_path / "a.aec", *options, "959")
-    assert "limit of 959" in line
+    assert "limit of 959" in line and "(--max-pixels)" in line
     assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny", "--max-pixels", "960"]) == 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 
 import numpy as np
 
 import aecodec
+from aecodec.batch.workers import cores
 from aecodec.bench.result import Environment
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -18,7 +18,7 @@ def describe() -> Environment:
     """This machine and this interpreter, in words for a reader."""
     return Environment(
         processor=_processor(),
-        cores=_cores(),
+        cores=cores(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         aecodec=aecodec.__version__,
@@ -34,8 +34,3 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -86,7 +86,16 @@ def encode(
     from aecodec.task import EncodeTask
 
     options = WorkOptions(**shared)
-    task = EncodeTask(quality, target_size, target_bpp, target_psnr, model, weights, device, max_pixels)
+    task = EncodeTask(
+        quality=quality,
+        target_size=target_size,
+        target_bpp=target_bpp,
+        target_psnr=target_psnr,
+        model=model,
+        weights=weights,
+        device=device,
+        max_pixels=max_pixels,
+    )
     if options.out_dir is not None:
         task.check()
         return work_on_many(task, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))

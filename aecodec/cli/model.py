@@ -76,6 +76,9 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
 def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None, recipe: str | None) -> None:
     """Make weights of CHECKPOINT: integer networks, probability tables, manifest entry.
 
+    \b
+    aecodec model export run/decayed.pt --data photos/ --out my-weights
+
     Prints what the rounding to integers costs, on the validation part of the data.
     """
     require_torch()
@@ -118,7 +121,11 @@ def list_models() -> int:
 @click.option("--kodak", type=PATH, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
 @click.option("--dev", type=PATH, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
 def land(exported: Path, project: Path, kodak: Path, dev: Path) -> None:
-    """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table."""
+    """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table.
+
+    \b
+    aecodec model land my-weights --kodak kodak/ --dev dev256/
+    """
     from aecodec.bench.land import land as run
 
     run(exported, project, kodak, dev, say)

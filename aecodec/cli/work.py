@@ -79,7 +79,7 @@ def ends(paths: tuple[Path, ...], options: WorkOptions) -> tuple[Path, Path]:
     if len(paths) != 2:
         raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")
     if paths[0].is_dir():
-        message = f"{paths[0]}: is a folder; its pictures are worked on with --out-dir DIR"
+        message = f"{paths[0]}: is a folder; give --out-dir DIR to work on what it holds"
         raise InputError(message)
     if options.jobs or options.shard or options.skip_existing or options.force:
         raise click.UsageError("--jobs, --shard, --skip-existing and --force go with --out-dir.")

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from aecodec.batch.workers import cores
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.paper.archives import Candidate
@@ -35,7 +36,6 @@ from aecodec.paper.sources import PUBLIC_SETS
 from aecodec.paper.sources import Source
 from aecodec.paper.sources import candidates
 from aecodec.paper.workers import Workers
-from aecodec.paper.workers import cores
 
 
 @dataclass(frozen=True)

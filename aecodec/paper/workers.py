@@ -26,11 +26,6 @@ Result = TypeVar("Result")
 _AHEAD = 4
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Workers:
     """A context manager: so many processes, started when there is work; with one job, this process itself."""
 
