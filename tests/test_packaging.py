@@ -166,7 +166,8 @@ def test_wheel_holds_what_it_should(tree: Path, wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aecodec").rglob("*.py")}
     weights = {"__init__.py", "manifest.json", *manifest_files(tree / "weights" / "manifest.json")}
     folder = weights_package().replace(".", "/")
-    expected = modules | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
+    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aecodec/bench/report").glob("*.[!p]*")}
+    expected = modules | page | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith("LICENSE") for name in names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,9 +59,9 @@ class Pictures:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (pixels for _, pixels in self.named())
 
-    def named(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Each picture with its file name."""
-        return ((path.name, self._load(path)) for path in self.paths)
+    def named(self, names: Container[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """Each picture with its file name; of all, or of those names."""
+        return ((path.name, self._load(path)) for path in self.paths if names is None or path.name in names)
 
     def _is_usable(self, path: Path) -> bool:
         try:

@@ -22,7 +22,6 @@ from aecodec.bench.journal import Journal
 from aecodec.bench.measure import mean_row
 from aecodec.bench.measure import measure_at_bytes
 from aecodec.bench.peers import PEERS
-from aecodec.bench.peers import PillowCodec
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
 from aecodec.bench.progress import StatusLine
@@ -87,13 +86,10 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
     Raises InputError for a folder without a readable picture, MissingExtra where a codec or metric cannot be used here,
     OutputError where the file to resume from cannot be written, and what `aecodec.encode` raises.
     """
-    if own is None:
-        own = Aecodec(options.model, options.weights)
     if options.ssimulacra2 and not available():
         raise MissingExtra('SSIMULACRA2 needs `pip install "aecodec[bench]"`')
-    peers = _peers(options)
+    codecs = codecs_of(options, own)
     pictures = Pictures(options.folder, options.size)
-    codecs: list[BenchCodec] = [own, *peers]
     result = BenchResult(
         folder=str(options.folder),
         pictures=len(pictures),
@@ -106,19 +102,21 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
         with StatusLine() as status:
             at_bytes = tuple(measure_at_bytes(codec, options.at_bytes, pictures, status.show) for codec in codecs)
         return replace(result, at_bytes=at_bytes, notices=tuple(pictures.notices))
-    own_qualities = sorted(set(options.qualities or own.qualities))
+    own_qualities = sorted(set(options.qualities or codecs[0].qualities))
     plan = Plan(
-        settings=[(own, own_qualities), *((peer, peer.qualities) for peer in peers)],
+        settings=[(codecs[0], own_qualities), *((peer, peer.qualities) for peer in codecs[1:])],
         shown_quality=own_qualities[len(own_qualities) // 2] if options.equal_bytes else None,
         perceptual=options.ssimulacra2,
     )
     return _with_curves(result, plan, pictures, options.resume)
 
 
-def _peers(options: BenchOptions) -> list[PillowCodec]:
-    if options.codecs is None:
-        return peers_named([codec.name for codec in PEERS if codec.available])
-    return peers_named(options.codecs)
+def codecs_of(options: BenchOptions, own: BenchCodec | None = None) -> list[BenchCodec]:
+    """aecodec, or `own` in its place, then the peers. Raises MissingExtra where one cannot be used here."""
+    names = options.codecs
+    if names is None:
+        names = tuple(codec.name for codec in PEERS if codec.available)
+    return [own or Aecodec(options.model, options.weights), *peers_named(names)]
 
 
 def _with_curves(result: BenchResult, plan: Plan, pictures: Pictures, resume: Path | None) -> BenchResult:

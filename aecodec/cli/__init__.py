@@ -25,6 +25,7 @@ _COMMANDS = {
     "info": "info",
     "verify": "verify",
     "bench": "bench",
+    "view": "view",
     "model": "model",
     "paper": "paper",
 }

@@ -32,6 +32,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
+@click.option("--html", "html_file", type=PATH, help="Write a report to look at: needs aecodec[bench].")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")
 @click.option("--csv", "csv_file", type=PATH, help="Write a line for each picture, codec and quality to a file.")
 @click.option("--resume", type=PATH, help="Keep measurements here and go on from them. Default: beside the output.")
@@ -44,6 +45,7 @@ def bench(
     size: int | None,
     at_bytes: int | None,
     ssimulacra2: bool,
+    html_file: Path | None,
     json_file: Path | None,
     csv_file: Path | None,
     resume: Path | None,
@@ -55,6 +57,7 @@ def bench(
 
     \b
     aecodec bench photos/
+    aecodec bench photos/ --html report.html
     aecodec bench photos/ -q 20,40,60 --csv figures.csv
     aecodec bench photos/ --size 256 --at-bytes 1966
     """
@@ -63,20 +66,25 @@ def bench(
     from aecodec.bench import format_json
     from aecodec.bench import format_table
     from aecodec.bench import run_bench
+    from aecodec.bench.report import bench_page
+    from aecodec.bench.report import check
     from aecodec.files import write_atomic
 
     if at_bytes is not None and csv_file is not None:
         raise click.UsageError("--csv is for the curves, not for --at-bytes")
-    kept = resume or (_beside(json_file or csv_file) if at_bytes is None else None)
+    kept = resume or (_beside(html_file or json_file or csv_file) if at_bytes is None else None)
+    equal_bytes = html_file is not None
     try:
-        options = BenchOptions(
-            folder, codecs, model, weights, quality, size, at_bytes, ssimulacra2=ssimulacra2, resume=kept
-        )
+        options = BenchOptions(folder, codecs, model, weights, quality, size, at_bytes, equal_bytes, ssimulacra2, kept)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if html_file is not None:
+        check()
     result = run_bench(options)
     to_stdout = str(json_file) == STANDARD
     click.echo(format_json(result) if to_stdout else format_table(result))
+    if html_file is not None:
+        write_atomic(html_file, bench_page(result, options).encode())
     if json_file is not None and not to_stdout:
         write_atomic(json_file, format_json(result).encode())
     if csv_file is not None:

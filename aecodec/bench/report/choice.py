@@ -1,0 +1,66 @@
+"""Which pictures of a bench are shown: the best, the worst, and some drawn by lot."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aecodec.bench.result import BenchResult
+from aecodec.bench.result import Measurement
+
+MAX_SHOWN = 48
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One picture: aecodec at the shown quality, and the peers at as many bytes."""
+
+    own: Measurement
+    peers: tuple[Measurement, ...]
+
+    @property
+    def gain(self) -> float:
+        """dB of PSNR over the best peer whose file is no larger; over nothing where there is none."""
+        fitting = [peer.psnr for peer in self.peers if peer.size_bytes <= self.own.size_bytes]
+        if math.isinf(self.own.psnr) or any(map(math.isinf, fitting)):
+            return 0.0  # lossless files are not what is compared here
+        return self.own.psnr - max(fitting, default=0.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A picture to show; `reason`: all, best, drawn or worst."""
+
+    compared: Compared
+    reason: str
+
+
+def compared(result: BenchResult) -> list[Compared]:
+    """One for each picture, in the order of the result."""
+    own_name = result.codecs[0].name
+    peers: dict[str, list[Measurement]] = {}
+    for each in result.equal_bytes:
+        peers.setdefault(each.picture, []).append(each)
+    return [
+        Compared(each, tuple(peers.get(each.picture, ())))
+        for each in result.measurements
+        if each.codec == own_name and each.quality == result.shown_quality
+    ]
+
+
+def choose(pictures: Sequence[Compared], limit: int = MAX_SHOWN) -> list[Choice]:
+    """At most `limit`, by falling gain: all, or a third the best, a third drawn by lot, a third the worst."""
+    ranked = sorted(pictures, key=lambda each: (-each.gain, each.own.picture))
+    if len(ranked) <= limit:
+        return [Choice(each, "all") for each in ranked]
+    third = limit // 3
+    middle = range(third, len(ranked) - third)
+    drawn = sorted(random.Random(SEED).sample(middle, limit - 2 * third))
+    return [
+        *(Choice(each, "best") for each in ranked[:third]),
+        *(Choice(ranked[index], "drawn") for index in drawn),
+        *(Choice(each, "worst") for each in ranked[len(ranked) - third :]),
+    ]

@@ -1,0 +1,81 @@
+"""The viewer for given `.aec` files, beside their originals where there are any."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aecodec import api
+from aecodec.bench.metrics import l1
+from aecodec.bench.metrics import ms_ssim
+from aecodec.bench.metrics import psnr
+from aecodec.bench.report.page import fill_page
+from aecodec.bench.report.viewer import BUDGET_BYTES
+from aecodec.bench.report.viewer import Shown
+from aecodec.bench.report.viewer import Version
+from aecodec.bench.report.viewer import original
+from aecodec.bench.report.viewer import show
+from aecodec.errors import InputError
+from aecodec.files import read_bytes
+from aecodec.info import read_info
+from aecodec.picture import open_picture
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An `.aec` file and the picture it was made from, where that is known."""
+
+    file: Path
+    original: Path | None
+
+
+def view_page(pairs: Sequence[Pair]) -> str:
+    """A page that shows the files, one or more. Raises AecError where one cannot be read."""
+    shown = [_shown(pair, BUDGET_BYTES // len(pairs)) for pair in pairs]
+    title = ", ".join(pair.file.name for pair in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
+    return fill_page(f"aecodec: {title}", {"viewer": [dataclasses.asdict(each) for each in shown]})
+
+
+def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[Pair]:
+    """Each file with the original of its name without extension; one file and one original belong together.
+
+    Raises InputError for an original that fits no file.
+    """
+    if len(files) == len(originals) == 1:
+        return [Pair(files[0], originals[0])]
+    by_stem = {path.stem: path for path in originals}
+    for path in originals:
+        if path.stem not in {file.stem for file in files}:
+            raise InputError(f"{path}: no file here is named {path.stem}.aec")
+    return [Pair(file, by_stem.get(file.stem)) for file in files]
+
+
+def _shown(pair: Pair, budget_bytes: int) -> Shown:
+    data = read_bytes(pair.file)
+    pixels = api.decode_pixels(data)
+    info = read_info(data)
+    figures: dict[str, object] = {
+        "size_bytes": info.size_bytes,
+        "bits_per_pixel": info.bits_per_pixel,
+        "quality": info.quality,
+        "model": info.model or info.weights_id,
+        "weights": info.weights_id,
+        "pixels": f"{info.width} x {info.height}",
+    }
+    versions = [Version("aecodec", "aecodec", pixels, data, figures)]
+    if pair.original is not None:
+        source = open_picture(pair.original).pixels
+        if source.shape[:2] != pixels.shape[:2]:
+            height, width = source.shape[:2]
+            raise InputError(f"{pair.original}: {width}x{height} pixels, not {info.width}x{info.height} as {pair.file}")
+        figures |= _distortion(source, pixels)
+        versions.insert(0, original(source))
+    return show(pair.file.name, "all", versions, budget_bytes)
+
+
+def _distortion(source: np.ndarray, pixels: np.ndarray) -> dict[str, object]:
+    return {"psnr": psnr(source, pixels), "ms_ssim": ms_ssim(source, pixels), "l1": l1(source, pixels)}

@@ -1,0 +1,40 @@
+"""`aecodec view`."""
+
+from __future__ import annotations
+
+import tempfile
+import webbrowser
+from pathlib import Path
+
+import click
+
+from aecodec.cli import PATH
+
+
+@click.command(short_help="Look at .aec files in the browser.")
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
+@click.option("--original", "originals", multiple=True, type=PATH, metavar="PICTURE", help="What a file was made from.")
+@click.option("-o", "--out", type=PATH, metavar="PAGE", help="Write the page here, and open no browser.")
+def view(files: tuple[Path, ...], originals: tuple[Path, ...], out: Path | None) -> None:
+    """Open `.aec` files in the browser, to look at closely, with their sizes and settings.
+
+    With --original, repeatable, each file is shown beside the picture of the same name, with PSNR, MS-SSIM and L1.
+    The page is one file that needs no network.
+
+    \b
+    aecodec view out.aec --original in.jpg
+    aecodec view *.aec --out page.html
+    """
+    from aecodec.bench.report import match_originals
+    from aecodec.bench.report import view_page
+    from aecodec.files import write_atomic
+
+    page = view_page(match_originals(files, originals)).encode()
+    if out is not None:
+        write_atomic(out, page)
+        return
+    # Stays after this command ends: the browser reads it later than that.
+    path = Path(tempfile.mkdtemp(prefix="aecodec-")) / "view.html"
+    write_atomic(path, page)
+    opened = webbrowser.open(path.as_uri())
+    click.echo(f"{path}: opened in the browser" if opened else f"{path}: open it in a browser")

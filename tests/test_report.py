@@ -1,0 +1,220 @@
+"""The report as a file: what it holds, how large it is, and that nothing in it can break out of its data."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from PIL import Image
+from test_bench import photograph
+
+from aecodec.bench import BenchOptions
+from aecodec.bench import BenchResult
+from aecodec.bench import format_json
+from aecodec.bench import run_bench
+from aecodec.bench.codecs import Aecodec
+from aecodec.bench.report import bench_page
+from aecodec.bench.report import match_originals
+from aecodec.bench.report import view_page
+from aecodec.bench.report.choice import Compared
+from aecodec.bench.report.choice import choose
+from aecodec.bench.report.viewer import Version
+from aecodec.bench.report.viewer import show
+from aecodec.bench.result import Measurement
+from aecodec.cli import run
+from aecodec.errors import InputError
+
+pytest.importorskip("matplotlib")
+
+HOSTILE = "<script>alert(1)<!--&\"'.png"
+TINY = Aecodec("tiny", qualities=(0, 25, 50, 75, 100))
+
+
+def data_of(page: str) -> dict:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("lighthouse.png", "bay.png"):
+        with Image.open(PHOTOS / name) as image:
+            image.crop((0, 0, 176, 176)).save(folder / name)
+    Image.fromarray(photograph(176, 180)).save(folder / HOSTILE)
+    return folder
+
+
+@pytest.fixture
+def options(folder: Path) -> BenchOptions:
+    return BenchOptions(folder, ("jpeg", "webp"), equal_bytes=True)
+
+
+@pytest.fixture
+def result(options: BenchOptions) -> BenchResult:
+    return run_bench(options, own=TINY)
+
+
+def test_the_page_holds_the_figures_of_the_json(result: BenchResult, options: BenchOptions) -> None:
+    page = bench_page(result, options, own=TINY)
+    shown, whole = data_of(page)["result"], json.loads(format_json(result))
+    for field in ("rows", "bd_rates", "speeds", "equal_bytes", "environment", "codecs", "pictures", "shown_quality"):
+        assert shown[field] == whole[field], field
+    at_shown = [each for each in whole["measurements"] if (each["codec"], each["quality"]) == ("aecodec", 50)]
+    assert shown["measurements"] == at_shown
+    assert len(at_shown) == 3
+
+
+def test_the_viewer_has_the_files_that_were_measured(result: BenchResult, options: BenchOptions) -> None:
+    data = data_of(bench_page(result, options, own=TINY))
+    assert {picture["name"] for picture in data["viewer"]} == {"lighthouse.png", "bay.png", HOSTILE}
+    measured = {(each["picture"], each["codec"]): each for each in data["result"]["equal_bytes"]}
+    for picture in data["viewer"]:
+        assert [side["label"] for side in picture["sides"]] == ["original", "aecodec", "JPEG", "WebP"]
+        for side in picture["sides"][2:]:
+            figures = measured[picture["name"], side["codec"]]
+            assert side["figures"]["size_bytes"] == figures["size_bytes"]
+            assert side["src"].startswith(f"data:image/{side['codec']};base64,")
+            assert len(side["src"].partition(",")[2]) == -(-figures["size_bytes"] // 3) * 4
+
+
+def test_nothing_breaks_out_and_nothing_is_fetched(result: BenchResult, options: BenchOptions) -> None:
+    page = bench_page(result, options, own=TINY)
+    assert "alert(1)<" not in page
+    assert page.count("<script") == 2
+    assert "default-src 'none'" in page
+    addresses = set(re.findall(r"""(?:https?:)?//[\w.-]+\.\w+[^"'\s]*""", re.sub(r"base64,[\w+/=]*", "", page)))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names, not addresses
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)", page)
+
+
+def test_each_chart_has_a_line_for_each_codec_and_numbered_points(result: BenchResult, options: BenchOptions) -> None:
+    page = bench_page(result, options, own=TINY)
+    charts = re.findall(r'<figure class="chart" data-metric="(\w+)">(.*?)</figure>', page, re.DOTALL)
+    assert [metric for metric, _ in charts] == ["psnr", "ms_ssim", "l1"]
+    for metric, svg in charts:
+        assert set(re.findall(rf'id="curve-{metric}-([\w-]+)"', svg)) == {"aecodec", "jpeg", "webp"}
+        numbers = [int(number) for number in re.findall(rf'id="point-{metric}-(\d+)"', svg)]
+        assert {0, 1, 2, 3, 4} <= set(numbers) <= set(range(len(result.rows)))
+        assert "var(--accent)" in svg
+        assert not re.search(r"#0[1-4]0[1-4]0[1-4]", svg)
+    ids = re.findall(r' id="([^"]+)"', "".join(svg for _, svg in charts))
+    named = [name for name in ids if name.startswith(("curve-", "point-"))]
+    assert len(named) == len(set(named))
+
+
+def test_a_report_of_a_single_quality_and_of_no_peer(options: BenchOptions) -> None:
+    for codecs in (("jpeg",), ()):
+        alone = replace(options, codecs=codecs, qualities=(50.0,))
+        data = data_of(bench_page(run_bench(alone, own=TINY), alone, own=TINY))
+        assert data["result"]["shown_quality"] == 50
+
+
+def measured(name: str, codec: str, size_bytes: int, psnr: float) -> Measurement:
+    return Measurement(name, 8, 8, codec, 50, size_bytes, 1.0, psnr, 0.1, None, None, 1.0, 1.0)
+
+
+def compared_pictures(count: int) -> list[Compared]:
+    return [Compared(measured(f"{n:04}", "aecodec", 9, 30 + n), (measured("", "jpeg", 9, 30),)) for n in range(count)]
+
+
+def test_the_best_the_worst_and_some_drawn_by_lot_are_shown() -> None:
+    chosen = choose(compared_pictures(1000))
+    names = [int(each.compared.own.picture) for each in chosen]
+    assert len(set(names)) == 48
+    assert names == sorted(names, reverse=True)
+    assert names[:16] == list(range(999, 983, -1))
+    assert names[-16:] == list(range(15, -1, -1))
+    assert [each.reason for each in chosen] == ["best"] * 16 + ["drawn"] * 16 + ["worst"] * 16
+    assert chosen == choose(compared_pictures(1000)[::-1])
+    assert {each.reason for each in choose(compared_pictures(48))} == {"all"}
+
+
+def test_gain_is_over_the_best_peer_that_is_no_larger() -> None:
+    own = measured("a", "aecodec", 100, 30)
+    peers = measured("a", "jpeg", 90, 25), measured("a", "webp", 100, 28), measured("a", "avif", 101, 33)
+    assert Compared(own, peers).gain == 2
+
+
+def test_a_picture_too_large_for_the_budget_shows_its_middle() -> None:
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (700, 900, 3), np.uint8)
+    original = Version("original", "", noise, b"", {})
+    own = Version("aecodec", "aecodec", noise // 2, b"", {})
+    peer = Version("JPEG", "jpeg", noise // 3, b"x" * 1000, {})
+    whole = show("a", "all", [original, own, peer], 10_000_000)
+    assert (whole.window.width, whole.window.height, whole.left, whole.right) == (900, 700, 2, 1)
+    cut = show("a", "all", [original, own, peer], 400_000)
+    window = cut.window
+    assert (window.width, window.height) == (256, 256)
+    assert (window.left, window.top) == (322, 222)
+    assert sum(len(side.src) for side in cut.sides) < 400_000 * 4 / 3
+    assert (cut.sides[0].image_width, cut.sides[0].left) == (256, 0)
+    # The peer's own file is small: it is there as a whole, and the window looks at its middle.
+    assert (cut.sides[2].image_width, cut.sides[2].left) == (900, 322)
+
+
+def test_the_command_writes_report_and_json_of_one_run(folder: Path, tmp_path: Path) -> None:
+    html, figures = tmp_path / "report.html", tmp_path / "figures.json"
+    options = ["--model", "tiny", "--codecs", "jpeg", "-q", "20,40,60"]
+    assert run(["bench", str(folder), *options, "--html", str(html), "--json", str(figures)]) == 0
+    assert data_of(html.read_text("utf-8"))["result"]["rows"] == json.loads(figures.read_text())["rows"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "report.html"]
+
+
+def test_a_missing_extra_is_one_line_before_anything_is_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aecodec.bench.report.build.available", lambda: False)
+    monkeypatch.setattr("aecodec.bench.run_bench", lambda options: pytest.fail("measured"))
+    assert run(["bench", str(folder), "--model", "tiny", "--html", str(tmp_path / "report.html")]) == 1
+    assert capsys.readouterr().err == 'aecodec: a report needs `pip install "aecodec[bench]"`\n'
+
+
+# View
+
+
+@pytest.fixture
+def files(tmp_path: Path, folder: Path) -> list[Path]:
+    for name in ("lighthouse", "bay"):
+        assert run(["encode", str(folder / f"{name}.png"), str(tmp_path / f"{name}.aec"), "--model", "tiny"]) == 0
+    return [tmp_path / "lighthouse.aec", tmp_path / "bay.aec"]
+
+
+def test_view_shows_size_and_settings(files: list[Path], folder: Path) -> None:
+    first, second = data_of(view_page(match_originals(files, [folder / "bay.png"])))["viewer"]
+    assert [side["label"] for side in first["sides"]] == ["aecodec"]
+    assert first["sides"][0]["figures"]["size_bytes"] == files[0].stat().st_size
+    assert first["sides"][0]["figures"]["model"] == "tiny"
+    assert [side["label"] for side in second["sides"]] == ["original", "aecodec"]
+    assert 10 < second["sides"][1]["figures"]["psnr"] < 50
+
+
+def test_originals_are_told_by_name_and_a_single_one_needs_none(folder: Path) -> None:
+    [pair] = match_originals([Path("a.aec")], [Path("b.png")])
+    assert pair.original == Path("b.png")
+    with pytest.raises(InputError, match=r"named c\.aec"):
+        match_originals([Path("a.aec"), Path("b.aec")], [Path("c.png")])
+
+
+def test_view_on_the_command_line(
+    files: list[Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "page.html"
+    assert run(["view", *map(str, files), "--out", str(out)]) == 0
+    assert len(data_of(out.read_text("utf-8"))["viewer"]) == 2
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run(["view", str(files[0]), "--original", str(folder / "lighthouse.png")]) == 0
+    assert opened[0].startswith("file://")
+    assert opened[0].endswith("/view.html")
+    capsys.readouterr()
+    assert run(["view", str(files[0]), "--original", str(PHOTOS / "bay.png"), "--out", str(out)]) == 1
+    assert "256x256 pixels, not 176x176" in capsys.readouterr().err
+    assert run(["view", str(tmp_path / "missing.aec"), "--out", str(out)]) == 1
