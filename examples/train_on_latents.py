@@ -14,8 +14,8 @@ trained three times, from other random starts. Needs torch. The demo, with OMP_N
     pixels of .aec          160            1.79          0.23     67.9%   65.5% to 72.6%
     pixels of JPEG        1,434            0.06          0.19     70.6%   60.7% to 78.6%
 
-So latents take half the reading and a third of the training of pixels from `.aec`, for some accuracy; JPEG at nine times the
-bytes is read far faster than either.
+So latents take half the reading and a third of the training of pixels from `.aec`, for some accuracy; JPEG, at nine
+times the bytes, is read far faster than either.
 """
 
 from __future__ import annotations
