@@ -30,6 +30,8 @@ from aecodec.weights import load_encoder
 if TYPE_CHECKING:
     from PIL import Image
 
+EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
+
 
 def encode(
     image: Image.Image | np.ndarray,
@@ -42,6 +44,7 @@ def encode(
     target_psnr: float | None = None,
     effort: int = 0,
     device: str = "auto",
+    progress: Callable[[float], None] = lambda share: None,
 ) -> bytes:
     """Encodes a picture to the bytes of an `.aec` file.
 
@@ -49,19 +52,21 @@ def encode(
     default the model's own, about 1 % of raw at 256x256. Instead of it, one of `target_size`, the best quality within
     so many bytes, `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file
     that decodes with at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by
-    name. `effort`: 0.
+    name. `effort`: 0 takes the latents as the analysis finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of
+    about a twentieth of a second at 256x256, for fewer bytes and less error at the same quality; `progress` is told the
+    share of a refinement that is done (a target takes several).
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
-    if effort != 0:
-        message = f"effort {effort} is not available in this version; 0 is"
+    if effort not in range(len(EFFORT_STEPS)):
+        message = f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}"
         raise AecError(message)
     _check_targets(quality, target_size, target_bpp, target_psnr)
     entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
     encoder = load_encoder(entry)
     step = encoder.default_quality if quality is None else quality_step(quality)
     pixels = _pixels(image)
-    analysed = codec.Analysed(pixels, encoder, load_decoder(entry), runtime(device))
+    analysed = codec.Analysed(pixels, encoder, load_decoder(entry), runtime(device), EFFORT_STEPS[effort], progress)
     if target_bpp is not None:
         target_size = int(target_bpp * pixels.shape[0] * pixels.shape[1] / 8)
     if target_size is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from aecodec.bitstream import unpack
 from aecodec.engine import Runtime
 from aecodec.entropy import SymbolReader
 from aecodec.entropy import SymbolWriter
+from aecodec.entropy import analyse_hyper
 from aecodec.entropy import decode_latent
 from aecodec.entropy import encode_latent
 from aecodec.errors import AecError
@@ -23,8 +26,11 @@ from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
+from aecodec.networks import reach
 from aecodec.tiling import STRIDE
+from aecodec.tiling import TILE
 from aecodec.tiling import latent_shape
+from aecodec.tiling import pieces
 from aecodec.tiling import tiles
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
@@ -35,35 +41,134 @@ from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
+REFINED_JUMPS = (8, 4, 2)  # quality steps, of 1.3 % of the bits each
 PEAK = 255.0
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """What is coded of a picture, in 1/64: int32 [1, h, w, 16] and [1, h/4, w/4, 16]."""
+
+    latent: np.ndarray
+    hyper: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A file, and what its decoder will have: latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32]."""
+
+    data: bytes
+    latent: np.ndarray
+    features: np.ndarray
 
 
 class Analysed:
     """One analysed picture, ready to be written at any quality."""
 
-    def __init__(self, pixels: np.ndarray, encoder: EncoderHalf, decoder: DecoderHalf, runtime: Runtime) -> None:
-        """`pixels` uint8 [H, W, 3], or [H, W] for grey. Raises LimitExceeded beyond MAX_SIDE or MAX_PIXELS."""
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        encoder: EncoderHalf,
+        decoder: DecoderHalf,
+        runtime: Runtime,
+        steps: int = 0,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
+
+        `progress` is told the share done of the refinement at hand. Raises LimitExceeded beyond MAX_SIDE or MAX_PIXELS.
+        """
         height, width = pixels.shape[:2]
         check_size(width, height)
         self._size = width, height
         self._pixels = pixels
         self._grey = pixels.ndim == 2
-        if self._grey:
-            pixels = np.broadcast_to(pixels[..., None], (height, width, 3))
+        self._colour = np.broadcast_to(pixels[..., None], (height, width, 3)) if self._grey else pixels
         self._encoder, self._decoder, self._runtime = encoder, decoder, runtime
-        self._raw = analyse(encoder.analysis, runtime, pad_to_grid(pixels[None]))
+        self._steps, self._progress = steps, progress
+        self._raw = analyse(encoder.analysis, runtime, pad_to_grid(self._colour[None]))
 
     def encode(self, quality: int) -> bytes:
-        """The `.aec` file at quality step 0..255."""
+        """The `.aec` file at quality step 0..255.
+
+        Refined latents are written only where they cost less than plain ones, rate and distortion together, judged by
+        the file and the pixels that it decodes to.
+        """
+        latents = self._latents(quality)
+        plain = self._write(latents, quality)
+        if not self._steps:
+            return plain.data
+        refined = self._write(self._refined(latents, plain, quality), quality)
+        return min((plain, refined), key=lambda written: self._cost(written, quality)).data
+
+    def encode_plain(self, quality: int) -> bytes:
+        return self._write(self._latents(quality), quality).data
+
+    def _latents(self, quality: int) -> Latents:
+        """As the analysis finds them; hyper-latents know nothing beyond their tile."""
+        latent = apply_gain(self._encoder, self._raw, np.array([quality]))
+        rows, columns = latent.shape[1:3]
+        hyper = np.empty((1, rows // 4, columns // 4, LATENT_CHANNELS), np.int32)
+        for tile in tiles(*self._size):
+            hyper[tile.coarser(4).index] = analyse_hyper(
+                self._encoder.hyper_analysis, self._runtime, latent[tile.index]
+            )
+        return Latents(latent, hyper)
+
+    def _write(self, latents: Latents, quality: int) -> Written:
         width, height = self._size
-        steps = np.array([quality])
+        entropy = self._decoder.entropy
         parts = []
+        decoded = np.empty_like(latents.latent)
+        features = np.empty((*decoded.shape[:3], FEATURES), np.int16)
         for tile in tiles(width, height):
-            latent = apply_gain(self._encoder, self._raw[tile.index], steps)
-            writer = SymbolWriter(self._decoder.entropy.tables)
-            encode_latent(self._decoder.entropy, self._encoder.hyper_analysis, self._runtime, latent, steps, [writer])
+            writer = SymbolWriter(entropy.tables)
+            latent, hyper = latents.latent[tile.index], latents.hyper[tile.coarser(4).index]
+            decoded[tile.index], features[tile.index] = encode_latent(
+                entropy, self._runtime, latent, hyper, np.array([quality]), [writer]
+            )
             parts.append(writer.finish())
-        return pack(Header(width, height, quality, self._decoder.weights_id, self._grey), parts)
+        data = pack(Header(width, height, quality, self._decoder.weights_id, self._grey), parts)
+        return Written(data, decoded, features)
+
+    def _refined(self, latents: Latents, plain: Written, quality: int) -> Latents:
+        """Better latents, tile by tile; the synthesis sees the plain ones of the neighbours."""
+        from aecodec.refine import FloatModel
+        from aecodec.refine import Objective
+        from aecodec.refine import Surroundings
+        from aecodec.refine import refine
+
+        model = FloatModel(self._decoder)
+        latent, hyper = latents.latent.copy(), latents.hyper.copy()
+        halo = 2 * reach(self._decoder.synthesis.layers)  # pixels of the outer half do not see the tile
+        cut = list(pieces(latent.shape[1], latent.shape[2], TILE // STRIDE, halo))
+        for number, (tile, frame) in enumerate(cut):
+            around = Surroundings(
+                plain.latent[frame.index],
+                plain.features[frame.index],
+                self._colour[frame.times(STRIDE).index[1:]],
+                tile.within(frame),
+            )
+            objective = Objective(model, self._encoder.tradeoff, around, quality)
+            coarse = tile.coarser(4)
+            latent[tile.index], hyper[coarse.index] = refine(
+                objective,
+                latent[tile.index],
+                hyper[coarse.index],
+                self._steps,
+                partial(self._tell, number, len(cut)),
+            )
+        return Latents(latent, hyper)
+
+    def _tell(self, done: int, count: int, share: float) -> None:
+        self._progress((done + share) / count)
+
+    def _cost(self, written: Written, quality: int) -> float:
+        """Bits of the file, and its pixels' errors in bits."""
+        decoded = synthesise(self._decoder, self._runtime, written.latent, written.features, np.array([quality]))
+        width, height = self._size
+        error = np.subtract(self._colour, decoded[0, :height, :width], dtype=np.float32)
+        return 8 * len(written.data) + self._encoder.tradeoff.bits(error, quality)
 
     def encode_to_size(self, target: int) -> bytes:
         """The file of the highest quality that takes at most `target` bytes.
@@ -72,7 +177,7 @@ class Analysed:
         """
         found = self._last_fitting(range(QUALITY_STEPS), lambda data: len(data) <= target)
         if found is None:
-            smallest = len(self.encode(0))
+            smallest = len(self.encode_plain(0))
             message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
             raise AecError(message)
         return found
@@ -85,7 +190,7 @@ class Analysed:
         allowed = PEAK**2 / 10 ** (target / 10)
         found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda data: self._squared_error(data) <= allowed)
         if found is None:
-            best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode(QUALITY_STEPS - 1)))
+            best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode_plain(QUALITY_STEPS - 1)))
             message = f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB"
             raise AecError(message)
         return found
@@ -93,20 +198,35 @@ class Analysed:
     def _last_fitting(self, steps: Sequence[int], fits: Callable[[bytes], bool]) -> bytes | None:
         """The file at the last of the quality steps that fits, by bisection; None where not even the first does."""
         low, high = 0, len(steps) - 1
-        best = self.encode(steps[low])
+        best = self.encode_plain(steps[low])
         if not fits(best):
             return None
         while low < high:
             middle = (low + high + 1) // 2
-            data = self.encode(steps[middle])
+            data = self.encode_plain(steps[middle])
             if fits(data):
                 low, best = middle, data
             else:
                 high = middle - 1
         for step in steps[low + 2 : low + PATIENCE + 1]:
-            data = self.encode(step)
+            data = self.encode_plain(step)
             if fits(data):
                 best = data
+        return self._refined_fitting(steps, low, fits) or best if self._steps else best
+
+    def _refined_fitting(
+        self, steps: Sequence[int], place: int, fits: Callable[[bytes], bool]
+    ) -> bytes | None:
+        """The refined file at the last of the quality steps found to fit, from a place on; None where none is.
+
+        A refinement takes too long for a bisection of all steps, and moves size and error by a few steps only.
+        """
+        best = None
+        for jump in (*REFINED_JUMPS, 0):
+            data = self.encode(steps[place])
+            if fitting := fits(data):
+                best = data
+            place = min(max(place + (jump if fitting else -jump), 0), len(steps) - 1)
         return best
 
     def _squared_error(self, data: bytes) -> float:

@@ -239,7 +239,7 @@ def _apply(
         case Conv():
             return _activate(_requantise(_product(layer, prepared[path], x), prepared[path]), layer.active)
         case Depthwise():
-            return _requantise(_depthwise(prepared[path], x), prepared[path])
+            return _requantise(depthwise(prepared[path].weight, x), prepared[path])
         case Residual():
             body = _run(layer.body, path, prepared, x, side)
             return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
@@ -253,7 +253,8 @@ def _apply(
             return x.repeat(layer.factor, axis=1).repeat(layer.factor, axis=2)
 
 
-def _pad(x: np.ndarray, padding: int) -> np.ndarray:
+def pad(x: np.ndarray, padding: int) -> np.ndarray:
+    """`x` [B, H, W, C] with `padding` zeros on its four sides."""
     if not padding:
         return x
     batch, rows, columns, channels = x.shape
@@ -275,20 +276,21 @@ def unfold(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:
 
 def _product(layer: Conv, prepared: _Prepared, x: np.ndarray) -> np.ndarray:
     if layer.kernel > 1 or layer.stride > 1:
-        x = unfold(_pad(x, layer.padding), layer.kernel, layer.stride)
+        x = unfold(pad(x, layer.padding), layer.kernel, layer.stride)
     batch, rows, columns, inputs = x.shape
     flat = x.reshape(-1, inputs).astype(prepared.weight.dtype, copy=False)
     return (flat @ prepared.weight).reshape(batch, rows, columns, -1)
 
 
-def _depthwise(prepared: _Prepared, x: np.ndarray) -> np.ndarray:
+def depthwise(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """3x3 sums of each channel by itself, zero-padded by one, in the type of `weight` [9, C]."""
     rows, columns = x.shape[1:3]
-    padded = _pad(x.astype(prepared.weight.dtype, copy=False), 1)
-    total = padded[:, 1 : 1 + rows, 1 : 1 + columns] * prepared.weight[4]
+    padded = pad(x.astype(weight.dtype, copy=False), 1)
+    total = padded[:, 1 : 1 + rows, 1 : 1 + columns] * weight[4]
     term = np.empty_like(total)
     for tap in (0, 1, 2, 3, 5, 6, 7, 8):
         row, column = divmod(tap, 3)
-        np.multiply(padded[:, row : row + rows, column : column + columns], prepared.weight[tap], out=term)
+        np.multiply(padded[:, row : row + rows, column : column + columns], weight[tap], out=term)
         total += term
     return total
 
@@ -316,7 +318,7 @@ def _sum(x: np.ndarray, body: np.ndarray, last: _Prepared) -> np.ndarray:
 
 
 def shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
-    """Channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] moved moved apart, `crop` cut all round."""
+    """Channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] moved apart, `crop` cut all round."""
     batch, rows, columns, channels = x.shape
     split = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
     full = split.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, -1)

@@ -208,21 +208,26 @@ class SymbolReader:
         self._decoder.finish()
 
 
+def analyse_hyper(hyper_analysis: HyperAnalysis, runtime: Runtime, latent: np.ndarray) -> np.ndarray:
+    """Hyper-latents int32 [B, h/4, w/4, 16] of latents int32 [B, h, w, 16], both in 1/64."""
+    seen = narrow(latent, hyper_analysis.shift, CONTEXT_BITS)
+    return runtime.run(hyper_analysis.network, seen).astype(np.int32)
+
+
 def encode_latent(
     model: EntropyModel,
-    hyper_analysis: HyperAnalysis,
     runtime: Runtime,
     latent: np.ndarray,
+    hyper: np.ndarray,
     quality: np.ndarray,
     sinks: Sequence[Sink],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes a batch of latents, each picture into its own sink.
 
-    `latent` int32 [B, h, w, 16] in 1/64, h and w multiples of 4; `quality` [B] of 0..255. Returns what the decoder will
-    have: decoded latents [B, h, w, 16] and features [B, h, w, 32].
+    `latent` int32 [B, h, w, 16] in 1/64, h and w multiples of 4; `hyper` its hyper-latents, as `analyse_hyper` or
+    another search finds them; `quality` [B] of 0..255. Returns what the decoder will have: decoded latents
+    [B, h, w, 16] and features [B, h, w, 32].
     """
-    seen = narrow(latent, hyper_analysis.shift, CONTEXT_BITS)
-    hyper = runtime.run(hyper_analysis.network, seen).astype(np.int32)
     mean, index = _hyper_parameters(model, quality, hyper.shape)
     hyper_symbols = to_symbols(hyper, mean)
     _write(sinks, index, hyper_symbols)

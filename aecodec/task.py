@@ -6,6 +6,7 @@ it needs is loaded where it first runs. This module imports neither NumPy nor Pi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class EncodeTask:
     weights: Path | None = None
     device: str = "auto"
     max_pixels: int = MAX_PIXELS
+    effort: int = 0
+    progress: Callable[[float], None] | None = None  # of one picture's refinement; does not travel
 
     def check(self) -> None:
         """Raises UnknownWeights for what would fail with every picture."""
@@ -66,7 +69,9 @@ class EncodeTask:
             target_size=self.target_size,
             target_bpp=self.target_bpp,
             target_psnr=self.target_psnr,
+            effort=self.effort,
             device=self.device,
+            **({} if self.progress is None else {"progress": self.progress}),
         )
         info = read_info(data)
         allowed = self._allowed_bytes(info)

@@ -42,6 +42,10 @@ class Box:
         """The same area where a position is `factor` samples wide: latent positions to pixels."""
         return Box(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
 
+    def coarser(self, factor: int) -> Box:
+        """The same area where a position is `factor` times as wide; all sides must be multiples of it."""
+        return Box(self.top // factor, self.left // factor, self.bottom // factor, self.right // factor)
+
 
 def latent_shape(width: int, height: int) -> tuple[int, int]:
     """Rows and columns of the latent field: sides padded to a multiple of 32 pixels, a multiple of 4 positions."""

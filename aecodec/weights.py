@@ -37,20 +37,23 @@ layer is an object with its kind under "layer" (`networks.py`) and its fields:
 position in its list from 0, in a body after that of the body's owner: "synthesis.2.1.weight".
 
 An encoding half is built alike, with the networks analysis and hyper_analysis, the tensor gain [256, 16] and the
-numbers "gain_shift", "hyper_input_shift" and "default_quality". Where the description has "decoder", it is the id of the
-decoding half that this one was made with, and no other is taken.
+numbers "gain_shift", "hyper_input_shift" and "default_quality"; "tradeoff" is what the loss of its training was. Where
+the description has "decoder", it is the id of the decoding half that this one was made with, and no other is taken.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.engine import Integers
 from aecodec.engine import Network
 from aecodec.entropy import CONTEXT_BITS
@@ -96,6 +99,34 @@ class DecoderHalf:
     inverse_shift: int
 
 
+@dataclass(frozen=True)
+class Tradeoff:
+    """What distortion is worth, in bits: the loss that a model was trained with.
+
+    The weight runs geometrically over the quality steps, from `low` to `high`, in bits per pixel and unit of
+    distortion: the mean over all samples of the squared error in 8-bit levels ("mse"), or of 16 times the absolute
+    error ("l1").
+    """
+
+    distortion: str = "mse"
+    low: float = 0.0005
+    high: float = 0.02
+
+    def bits(self, error: np.ndarray, quality: int) -> float:
+        """Worth of a whole picture's errors [H, W, 3], in 8-bit levels, at quality step 0..255."""
+        wide = error.astype(np.float64)
+        total = np.square(wide).sum() if self.distortion == "mse" else 16 * np.abs(wide).sum()
+        return float(total) * self._per_sample(quality)
+
+    def slope(self, error: np.ndarray, quality: int) -> np.ndarray:
+        """Derivative of `bits` by each error."""
+        by_error = 2 * error if self.distortion == "mse" else 16 * np.sign(error)
+        return by_error * np.float32(self._per_sample(quality))
+
+    def _per_sample(self, quality: int) -> float:
+        return float(self.low * (self.high / self.low) ** (quality / (QUALITY_STEPS - 1)) / 3)
+
+
 @dataclass(frozen=True, eq=False)
 class EncoderHalf:
     """What only an encoder needs. `gain` [256, 16]; `default_quality` 0..255."""
@@ -105,6 +136,7 @@ class EncoderHalf:
     gain_shift: int
     hyper_analysis: HyperAnalysis
     default_quality: int
+    tradeoff: Tradeoff
     decoder_id: bytes | None = None  # of the decoding half it belongs to; older files leave that to the manifest
 
 
@@ -242,10 +274,20 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
             gain_shift=int(file.description["gain_shift"]),
             hyper_analysis=HyperAnalysis(file.network("hyper_analysis"), int(file.description["hyper_input_shift"])),
             default_quality=int(file.description["default_quality"]),
+            tradeoff=_tradeoff(file.description.get("tradeoff", {})),
             decoder_id=None if decoder_id is None else bytes.fromhex(decoder_id),
         )
     except Exception as error:
         raise _not_weights(where, error) from error
+
+
+def _tradeoff(described: dict[str, Any]) -> Tradeoff:
+    """Raises ValueError for one that cannot be. Weights that do not state theirs have the default."""
+    tradeoff = Tradeoff(**described)
+    if tradeoff.distortion not in ("mse", "l1") or not 0 < tradeoff.low <= tradeoff.high < math.inf:
+        message = f"no such trade-off: {tradeoff}"
+        raise ValueError(message)
+    return tradeoff
 
 
 def _not_weights(where: str, error: Exception) -> UnknownWeights:

@@ -252,7 +252,7 @@ def test_quality_that_is_no_number_of_the_scale(quality: Any) -> None:
         (lambda: encode(COLOUR, target_size=-1), "cannot be reached"),
         (lambda: encode(COLOUR, target_size="2k"), "'2k' is not a whole number of bytes"),
         (lambda: encode(COLOUR, target_size=float("nan")), "nan is not a whole number of bytes"),
-        (lambda: encode(COLOUR, effort=1), "effort 1"),
+        (lambda: encode(COLOUR, effort=4), "effort 4"),
         (lambda: aecodec.encode(COLOUR, model="tiny", device="abacus"), "'abacus'"),
         (lambda: aecodec.encode(COLOUR, model="enormous"), "'enormous'"),
         (lambda: aecodec.encode(COLOUR, weights="nowhere.safetensors"), "nowhere.safetensors"),

@@ -17,6 +17,7 @@ from aecodec.codec import Analysed  # noqa: E402
 from aecodec.codec import decode  # noqa: E402
 from aecodec.engine import FLOAT32_LIMIT  # noqa: E402
 from aecodec.engine import NumpyRuntime  # noqa: E402
+from aecodec.entropy import analyse_hyper  # noqa: E402
 from aecodec.entropy import SCALE_COUNT  # noqa: E402
 from aecodec.entropy import TOTAL  # noqa: E402
 from aecodec.entropy import SymbolMeter  # noqa: E402
@@ -118,7 +119,8 @@ def code(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     latent = apply_gain(pair.encoder, raw_latent(pair), STEPS)
     sinks = [Recorder() for _ in STEPS]
     entropy = pair.decoder.entropy
-    decoded, features = encode_latent(entropy, pair.encoder.hyper_analysis, RUNTIME, latent, STEPS, sinks)
+    hyper = analyse_hyper(pair.encoder.hyper_analysis, RUNTIME, latent)
+    decoded, features = encode_latent(entropy, RUNTIME, latent, hyper, STEPS, sinks)
     assert all(np.ptp(symbols) > 0 for sink in sinks for symbols in sink.symbols), "every part codes something"
     return latent, decoded, features
 
@@ -178,7 +180,7 @@ def test_estimated_bits_are_those_of_gaussian_tables(pair: Pair):
     latent, _, _ = code(pair)
     encoder, decoder = export(pair.model, []).parsed()
     meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
-    encode_latent(decoder.entropy, encoder.hyper_analysis, RUNTIME, latent, STEPS, meters)
+    encode_latent(decoder.entropy, RUNTIME, latent, analyse_hyper(encoder.hyper_analysis, RUNTIME, latent), STEPS, meters)
     quality = torch.from_numpy(STEPS).float() / 255
     coded = pair.model(tensor(pictures()), quality, noise=False)
     estimated = (coded.bits + coded.hyper_bits).numpy()
@@ -392,7 +394,7 @@ def test_tables_counted_on_pictures_code_them_in_fewer_bits(pair: Pair):
     for pieces in ([], list(pictures())):
         encoder, decoder = export(pair.model, pieces).parsed()
         meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
-        encode_latent(decoder.entropy, encoder.hyper_analysis, RUNTIME, latent, STEPS, meters)
+        encode_latent(decoder.entropy, RUNTIME, latent, analyse_hyper(encoder.hyper_analysis, RUNTIME, latent), STEPS, meters)
         bits.append(sum(meter.bits for meter in meters))
     assert bits[1] < 0.9 * bits[0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from aecodec.cli import PATH
 from aecodec.cli.common import device_option
 from aecodec.cli.common import max_pixels_option
 from aecodec.cli.common import number
+from aecodec.cli.work import CLEAR_LINE
 from aecodec.cli.work import WorkOptions
 from aecodec.cli.work import batch_options
 from aecodec.cli.work import ends
@@ -46,6 +49,7 @@ from aecodec.cli.work import work_options
 )
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
+@click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Smaller files for more time.")
 @device_option
 @max_pixels_option
 @work_options
@@ -57,6 +61,7 @@ def encode(
     target_psnr: float | None,
     model: str,
     weights: Path | None,
+    effort: int,
     device: str,
     max_pixels: int,
     **shared: Any,
@@ -79,6 +84,9 @@ def encode(
     The quality is a scale of its own, not that of JPEG. Near 0 is a rough preview (about 25 dB). The default, near
     50, takes about 1 % of the raw size for a photograph of 256x256. 100 is the best that the model gives (about 30 dB
     at twice the bytes of the default), which is not visually lossless.
+
+    With --effort 1, 2 or 3 the encoder looks for better latents in 40, 150 or 800 steps: fewer bytes and less error at
+    the same quality, for some 3, 10 or 60 seconds at 256x256. Decoding takes no longer.
     """
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("Give one of --quality, --target-size, --target-bpp and --target-psnr.")
@@ -95,6 +103,7 @@ def encode(
         weights=weights,
         device=device,
         max_pixels=max_pixels,
+        effort=effort,
     )
     if options.out_dir is not None:
         task.check()
@@ -102,5 +111,12 @@ def encode(
     source, target = ends(paths, options)
     if target.suffix.lower() in PICTURE_SUFFIXES and not target.is_dir():
         raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.")
+    if effort and not options.quiet and sys.stderr.isatty():
+        task = replace(task, progress=tell_progress)
     work_on_one(task, source, target, options)
     return 0
+
+
+def tell_progress(share: float) -> None:
+    """The share done of a refinement, on a line of its own that is gone when it is complete."""
+    click.echo(CLEAR_LINE + (f"refining: {share:.0%}" if share < 1 else ""), err=True, nl=False)

@@ -22,6 +22,7 @@ from aecodec.engine import NumpyRuntime
 from aecodec.entropy import SCALE_COUNT
 from aecodec.entropy import TOTAL
 from aecodec.entropy import UNIT
+from aecodec.entropy import analyse_hyper
 from aecodec.entropy import encode_latent
 from aecodec.entropy import scale_of_index
 from aecodec.networks import LATENT_CHANNELS
@@ -86,6 +87,7 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
     }
     decoder |= {name: tables[name] for name in ("inverse_gain", "hyper_mean", "hyper_index", "feature_bias")}
     encoder = {"gain": tables["gain"]}
+    low, high = model.config.lambda_range
     description = {
         "name": model.config.name,
         "latent_shift": _shift_of(model.latent_scale.value),
@@ -99,6 +101,7 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
         "gain_shift": tables["gain_shift"],
         "hyper_input_shift": _shift_of(model.hyper_input_scale.value),
         "default_quality": default_quality,
+        "tradeoff": {"distortion": model.config.distortion, "low": low, "high": high},
     }
     return Halves(data, _file(model, ["analysis", "hyper_analysis"], encoder, encoder_description))
 
@@ -225,7 +228,7 @@ def _count_symbols(encoder: EncoderHalf, decoder: DecoderHalf, pictures: Iterabl
         for share in (0.15, 0.5, 0.85):
             quality = np.array([(int(share * QUALITY_STEPS) + 37 * number) % QUALITY_STEPS])
             latent = apply_gain(encoder, raw, quality)
-            encode_latent(decoder.entropy, encoder.hyper_analysis, runtime, latent, quality, [counter])
+            encode_latent(decoder.entropy, runtime, latent, analyse_hyper(encoder.hyper_analysis, runtime, latent), quality, [counter])
     return counter.counts
 
 
