@@ -385,6 +385,22 @@ def test_a_worker_is_one_thread_before_numpy_is_loaded(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("{('1', False)} None\n", "")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.parametrize("verb", ["encode", "decode"])
+def test_one_job_is_one_thread(verb: str, photos: Path, tmp_path: Path) -> None:
+    """A BLAS starts its threads when NumPy is loaded; on a single core it has none to start."""
+    assert encode(photos, "--out-dir", tmp_path / "aec") == 0
+    source = photos if verb == "encode" else tmp_path / "aec"
+    model = TINY if verb == "encode" else ()
+    arguments = [verb, str(source), "--out-dir", str(tmp_path / "out"), "--jobs", "1", *model]
+    code = "import os, sys; from aecodec.cli import run; run(sys.argv[1:]); print(len(os.listdir('/proc/self/task')))"
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
+    assert done.stdout == "1\n"
+    assert " 5 done" in f" {done.stderr}"
+
+
 def test_results_are_those_of_one_process(photos: Path, tmp_path: Path) -> None:
     task = EncodeTask(model="tiny")
     for jobs in (1, 2):

@@ -47,7 +47,7 @@ def in_any_order(
     iterable when a worker is free, so that a stream of any length takes no memory.
     """
     if jobs == 1:
-        with _one_thread():
+        with one_thread():
             for item in items:
                 yield function(item)
         return
@@ -72,7 +72,7 @@ class _Worker(Generic[Item, Result]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._function), daemon=True)
-        with _one_thread(), _interrupts_held():
+        with one_thread(), _interrupts_held():
             self._process.start()
         theirs.close()  # the worker has it alone: the pipe ends with the worker
 
@@ -171,8 +171,8 @@ def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """The environment in which NumPy loads a BLAS of one thread; as it was, afterwards."""
+def one_thread() -> Iterator[None]:
+    """The environment in which NumPy, where it is not loaded yet, gets a BLAS of one thread; as it was, afterwards."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:

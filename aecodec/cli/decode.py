@@ -46,7 +46,6 @@ def decode(paths: tuple[Path, ...], extension: str | None, device: str, max_pixe
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
         task = DecodeTask(extension or "png", device, max_pixels)
-        task.check()
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
         return work_on_many(task, options, batch)
     source, target = ends(paths, options)

@@ -106,7 +106,6 @@ def encode(
         effort=effort,
     )
     if options.out_dir is not None:
-        task.check()
         return work_on_many(task, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))
     source, target = ends(paths, options)
     if target.suffix.lower() in PICTURE_SUFFIXES and not target.is_dir():

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from aecodec.batch.work import Existing
     from aecodec.batch.work import Result
     from aecodec.batch.work import Task
+    from aecodec.task import DecodeTask
+    from aecodec.task import EncodeTask
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAR_LINE = "\r\x1b[K"
@@ -110,20 +112,23 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
             say(line)
 
 
-def work_on_many(task: Task, options: WorkOptions, batch: BatchOptions) -> int:
-    """Every input of a batch; the exit code. Raises InputError where there is nothing to do."""
+def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: BatchOptions) -> int:
+    """Every input of a batch; the exit code. Raises InputError where there is nothing to do, and what `check` raises."""
     from aecodec.batch.results import Summary
     from aecodec.batch.results import is_complete
     from aecodec.batch.results import results_file
     from aecodec.batch.results import to_json
     from aecodec.batch.results import write_results
     from aecodec.batch.run import run_batch
+    from aecodec.batch.workers import one_thread
 
     mark = None if batch.shard is None else results_file(batch.out_dir, batch.shard)
     if mark is not None and not options.force and is_complete(mark):
         if not options.quiet:
             say(f"{mark}: this shard is complete; --force does it again")
         return 0
+    with one_thread():  # also of this process, whose check may load NumPy
+        task.check()
     summary, started, lines = Summary(), time.monotonic(), []
     try:
         with _progress(batch, options) as show, closing(run_batch(task, batch)) as results:
