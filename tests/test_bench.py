@@ -28,6 +28,7 @@ from aecodec.bench.codecs import Aecodec
 from aecodec.bench.measure import mean_bytes
 from aecodec.bench.measure import measure
 from aecodec.bench.measure import measure_at_bytes
+from aecodec.bench.measure import measure_between
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import psnr
 from aecodec.bench.peers import PEERS
@@ -273,6 +274,19 @@ def test_at_bytes_finds_the_largest_setting_within(codec) -> None:
         assert values == pytest.approx(expected)
 
 
+def test_at_bytes_between_given_settings_is_what_a_search_finds() -> None:
+    codec, pictures = peer("jpeg"), [photograph(64, 64, seed) for seed in range(2)]
+    sought = measure_at_bytes(codec, 1500, pictures, silent)
+    near = [step for step in codec.steps if abs(step - sought.row.quality) <= 1]
+    found = measure_between(codec, near, 1500, pictures, silent)
+    assert found.row.quality == sought.row.quality
+    assert found.interpolated_psnr == pytest.approx(sought.interpolated_psnr)
+    assert found.interpolated_l1 == pytest.approx(sought.interpolated_l1)
+    for settings in (near[:1], codec.steps[-2:]):
+        outside = measure_between(codec, settings, 1500, pictures, silent)
+        assert outside.interpolated_psnr is None and (outside.row is None) == (settings != near[:1])
+
+
 def test_at_bytes_beyond_both_ends() -> None:
     pictures = [photograph(64, 64)]
     below = measure_at_bytes(peer("jpeg"), 100, pictures, silent)
@@ -348,7 +362,8 @@ def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> No
         ({"codecs": ("jpeg", "heic")}, "heic"),
         ({"qualities": (50.0, 100.5)}, "0 to 100"),
         ({"qualities": ()}, "empty"),
-        ({"qualities": (50.0,), "at_bytes": 1000}, "exclude"),
+        ({"qualities": (50.0,), "at_bytes": 1000}, "with an effort above 0 only"),
+        ({"effort": 1, "at_bytes": 1000}, "needs it there"),
         ({"size": 0}, "pixels"),
         ({"at_bytes": 0}, "bytes"),
     ],
@@ -361,8 +376,8 @@ def test_options_without_sense_are_refused(changes: dict[str, object], message: 
 def test_aecodec_is_called_through_its_public_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def encode(image: np.ndarray, quality: float, *, model: str, weights: Path | None) -> bytes:
-        calls.append((quality, model, weights))
+    def encode(image: np.ndarray, quality: float, *, model: str, weights: Path | None, effort: int) -> bytes:
+        calls.append((quality, model, weights, effort))
         return image.tobytes()
 
     def decode(data: bytes, *, weights: Path | None) -> Image.Image:
@@ -373,10 +388,10 @@ def test_aecodec_is_called_through_its_public_interface(monkeypatch: pytest.Monk
     module.encode, module.decode = encode, decode
     monkeypatch.setitem(sys.modules, "aecodec.api", module)
     monkeypatch.setattr(aecodec, "api", module, raising=False)
-    codec = Aecodec("paper", Path("own.safetensors"))
+    codec = Aecodec("paper", Path("own.safetensors"), effort=2)
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert np.array_equal(codec.decode(codec.encode(pixels, 12.5)), pixels)
-    assert calls == [(12.5, "paper", Path("own.safetensors")), Path("own.safetensors")]
+    assert calls == [(12.5, "paper", Path("own.safetensors"), 2), Path("own.safetensors")]
     assert len(codec.steps) == 256
     assert (codec.steps[0], codec.steps[255]) == (0, 100)
 

@@ -79,7 +79,8 @@ def as_the_encoder_sees_it(tiny: Tiny, pixels: np.ndarray, quality: int) -> np.n
     colour = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
     steps = np.array([quality])
     latent = apply_gain(encoder, analyse(encoder.analysis, RUNTIME, pad_to_grid(colour[None])), steps)
-    decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, analyse_hyper(encoder.hyper_analysis, RUNTIME, latent), steps, [Ignore()])
+    hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
+    decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, hyper, steps, [Ignore()])
     out = synthesise(decoder, RUNTIME, decoded, features, steps)[0, :height, :width]
     return luma(out) if pixels.ndim == 2 else out
 
@@ -219,7 +220,8 @@ def test_too_small_a_target_is_refused_with_the_least_there_is(analysed: Analyse
 def test_sizes_that_are_not_monotone_are_searched_a_little_further(analysed: Analysed, monkeypatch: pytest.MonkeyPatch):
     """Bisection ends at step 97 here. Four steps further fits again and is looked at, five is too far."""
     made_up = {quality: 10 * quality for quality in range(256)} | {101: 965, 102: 960}
-    monkeypatch.setattr(analysed, "encode_plain", lambda quality: bytes([quality]) + bytes(max(made_up[quality] - 1, 0)))
+    file = {quality: bytes([quality]) + bytes(max(size - 1, 0)) for quality, size in made_up.items()}
+    monkeypatch.setattr(analysed, "encode_plain", file.__getitem__)
     assert analysed.encode_to_size(970)[0] == 101
 
 

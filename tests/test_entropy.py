@@ -70,7 +70,8 @@ def encode(tiny: Tiny, latent: np.ndarray, quality: list[int]) -> tuple[list[byt
     encoder, decoder = tiny
     writers = [SymbolWriter(decoder.entropy.tables) for _ in quality]
     qualities = np.array(quality)
-    decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, analyse_hyper(encoder.hyper_analysis, RUNTIME, latent), qualities, writers)
+    hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
+    decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, hyper, qualities, writers)
     return [writer.finish() for writer in writers], decoded, features
 
 
@@ -211,7 +212,8 @@ def test_photographs_come_back_near_their_ideal_length(tiny: Tiny, quality: int)
     (stream,) = assert_round_trip(tiny, latent, [quality])
     meter = SymbolMeter(tiny[1].entropy.tables)
     qualities = np.array([quality])
-    decoded, _ = encode_latent(tiny[1].entropy, RUNTIME, latent, analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent), qualities, [meter])
+    hyper = analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent)
+    decoded, _ = encode_latent(tiny[1].entropy, RUNTIME, latent, hyper, qualities, [meter])
     assert abs(len(stream) - meter.bits / 8) <= 0.001 * meter.bits / 8 + 8
     assert len(stream) > 1000
     assert -32 < (decoded - latent).min() and (decoded - latent).max() <= 32, "to the nearest symbol"
@@ -241,7 +243,8 @@ def test_hostile_latents_come_back(tiny: Tiny, name: str, quality: int):
     assert_round_trip(tiny, latent, [quality])
     recorder = Recorder()
     qualities = np.array([quality])
-    encode_latent(tiny[1].entropy, RUNTIME, latent, analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent), qualities, [recorder])
+    hyper = analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent)
+    encode_latent(tiny[1].entropy, RUNTIME, latent, hyper, qualities, [recorder])
     escaped = np.abs(recorder.symbols) > tiny[1].entropy.tables.supports[np.concatenate([i for i, _ in recorder.calls])]
     if name in ("alternating", "noise"):
         assert (recorder.symbols[escaped] > 400).any() and (recorder.symbols[escaped] < -400).any()

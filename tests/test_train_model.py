@@ -180,7 +180,8 @@ def test_estimated_bits_are_those_of_gaussian_tables(pair: Pair):
     latent, _, _ = code(pair)
     encoder, decoder = export(pair.model, []).parsed()
     meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
-    encode_latent(decoder.entropy, RUNTIME, latent, analyse_hyper(encoder.hyper_analysis, RUNTIME, latent), STEPS, meters)
+    hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
+    encode_latent(decoder.entropy, RUNTIME, latent, hyper, STEPS, meters)
     quality = torch.from_numpy(STEPS).float() / 255
     coded = pair.model(tensor(pictures()), quality, noise=False)
     estimated = (coded.bits + coded.hyper_bits).numpy()
@@ -394,7 +395,8 @@ def test_tables_counted_on_pictures_code_them_in_fewer_bits(pair: Pair):
     for pieces in ([], list(pictures())):
         encoder, decoder = export(pair.model, pieces).parsed()
         meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
-        encode_latent(decoder.entropy, RUNTIME, latent, analyse_hyper(encoder.hyper_analysis, RUNTIME, latent), STEPS, meters)
+        hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
+        encode_latent(decoder.entropy, RUNTIME, latent, hyper, STEPS, meters)
         bits.append(sum(meter.bits for meter in meters))
     assert bits[1] < 0.9 * bits[0]
 

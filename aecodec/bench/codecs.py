@@ -40,6 +40,7 @@ class Aecodec:
     model: str = "standard"
     weights: Path | None = None
     qualities: tuple[float, ...] = tuple(range(0, 101, 10))
+    effort: int = 0
 
     name = "aecodec"
     steps = tuple(i / 255 * 100 for i in range(256))  # one for each value of the file's quality byte
@@ -50,12 +51,13 @@ class Aecodec:
 
         own = self.weights
         entry = manifest.find_by_name(self.model) if own is None else manifest.find_by_file(own)
-        return f"model {entry.name}, weights {entry.weights_id.hex()}"
+        effort = f", effort {self.effort}" if self.effort else ""
+        return f"model {entry.name}, weights {entry.weights_id.hex()}{effort}"
 
     def encode(self, pixels: np.ndarray, quality: float) -> bytes:
         from aecodec import api
 
-        return api.encode(pixels, quality, model=self.model, weights=self.weights)
+        return api.encode(pixels, quality, model=self.model, weights=self.weights, effort=self.effort)
 
     def decode(self, data: bytes) -> np.ndarray:
         from aecodec import api

@@ -114,9 +114,27 @@ def measure_at_bytes(codec: BenchCodec, target_bytes: int, pictures: PictureSet,
     if within + 1 == len(steps):
         return AtBytes(codec.name, target_bytes, smallest, row, interpolated_psnr=None, interpolated_l1=None)
     above = measure(codec, steps[within + 1], pictures, report)
+    return _between(target_bytes, smallest, row, above)
+
+
+def measure_between(
+    codec: BenchCodec, settings: Sequence[float], target_bytes: int, pictures: PictureSet, report: Report
+) -> AtBytes:
+    """The codec at a few settings, ascending, and between the two whose mean files are about `target_bytes`."""
+    rows = [measure(codec, setting, pictures, report) for setting in settings]
+    smallest = rows[0].size_bytes
+    within = [row for row in rows if row.size_bytes <= target_bytes]
+    if not within or len(within) == len(rows):
+        row = within[-1] if within else None
+        return AtBytes(codec.name, target_bytes, smallest, row, interpolated_psnr=None, interpolated_l1=None)
+    return _between(target_bytes, smallest, within[-1], rows[len(within)])
+
+
+def _between(target_bytes: int, smallest: float, row: Row, above: Row) -> AtBytes:
+    """Linear in the logarithm of the size."""
     share = math.log(target_bytes / row.size_bytes) / math.log(above.size_bytes / row.size_bytes)
     return AtBytes(
-        codec=codec.name,
+        codec=row.codec,
         target_bytes=target_bytes,
         smallest_bytes=smallest,
         row=row,

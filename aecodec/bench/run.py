@@ -21,6 +21,7 @@ from aecodec.bench.environment import describe
 from aecodec.bench.journal import Journal
 from aecodec.bench.measure import mean_row
 from aecodec.bench.measure import measure_at_bytes
+from aecodec.bench.measure import measure_between
 from aecodec.bench.peers import PEERS
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
@@ -46,6 +47,8 @@ class BenchOptions:
     qualities: aecodec's settings, 0..100, instead of 0, 10, .. 100; the peers keep their own lists.
     size: reduce each picture to a centre square of this side.
     at_bytes: measure at this mean file size instead of along a list of qualities.
+    effort: of aecodec's encoder. Above 0, `at_bytes` lies between measurements at the `qualities` given: a refinement
+    takes too long to look for the one quality.
     equal_bytes: also each peer at as many bytes as aecodec takes for each picture, at the middle one of its qualities.
     ssimulacra2: measure that too; it takes longer than all the rest.
     resume: a file that keeps every measurement of the curves as soon as it is made, and from which a run goes on.
@@ -61,13 +64,14 @@ class BenchOptions:
     equal_bytes: bool = False
     ssimulacra2: bool = False
     resume: Path | None = None
+    effort: int = 0
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.codecs or () if name not in PEER_NAMES]
         if unknown:
             raise ValueError(f"unknown codec {unknown[0]!r}: there are {', '.join(PEER_NAMES)}")
-        if self.qualities is not None and self.at_bytes is not None:
-            raise ValueError("a list of qualities and a size in bytes exclude each other")
+        if self.at_bytes is not None and (self.qualities is None) != (self.effort == 0):
+            raise ValueError("a size in bytes takes a list of qualities with an effort above 0 only, and needs it there")
         if self.at_bytes is not None and (self.equal_bytes or self.ssimulacra2 or self.resume is not None):
             raise ValueError("a report, SSIMULACRA2 and resuming are for the curves, not for a size in bytes")
         if self.qualities is not None and not self.qualities:
@@ -100,8 +104,13 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
     )
     if options.at_bytes is not None:
         with StatusLine() as status:
-            at_bytes = tuple(measure_at_bytes(codec, options.at_bytes, pictures, status.show) for codec in codecs)
-        return replace(result, at_bytes=at_bytes, notices=tuple(pictures.notices))
+            at_bytes = [measure_at_bytes(codec, options.at_bytes, pictures, status.show) for codec in codecs[1:]]
+            if options.qualities is None:
+                at_bytes.insert(0, measure_at_bytes(codecs[0], options.at_bytes, pictures, status.show))
+            else:
+                settings = sorted(set(options.qualities))
+                at_bytes.insert(0, measure_between(codecs[0], settings, options.at_bytes, pictures, status.show))
+        return replace(result, at_bytes=tuple(at_bytes), notices=tuple(pictures.notices))
     own_qualities = sorted(set(options.qualities or codecs[0].qualities))
     plan = Plan(
         settings=[(codecs[0], own_qualities), *((peer, peer.qualities) for peer in codecs[1:])],
@@ -116,7 +125,7 @@ def codecs_of(options: BenchOptions, own: BenchCodec | None = None) -> list[Benc
     names = options.codecs
     if names is None:
         names = tuple(codec.name for codec in PEERS if codec.available)
-    return [own or Aecodec(options.model, options.weights), *peers_named(names)]
+    return [own or Aecodec(options.model, options.weights, effort=options.effort), *peers_named(names)]
 
 
 def _with_curves(result: BenchResult, plan: Plan, pictures: Pictures, resume: Path | None) -> BenchResult:

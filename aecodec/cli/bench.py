@@ -29,6 +29,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
 @click.option("-q", "--quality", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100.")
+@click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Of aecodec's encoder.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
@@ -42,6 +43,7 @@ def bench(
     model: str,
     weights: Path | None,
     quality: tuple[float, ...] | None,
+    effort: int,
     size: int | None,
     at_bytes: int | None,
     ssimulacra2: bool,
@@ -60,6 +62,7 @@ def bench(
     aecodec bench photos/ --html report.html
     aecodec bench photos/ -q 20,40,60 --csv figures.csv
     aecodec bench photos/ --size 256 --at-bytes 1966
+    aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 45,50,55
     """
     from aecodec.bench import BenchOptions
     from aecodec.bench import format_csv
@@ -75,7 +78,9 @@ def bench(
     kept = resume or (_beside(html_file or json_file or csv_file) if at_bytes is None else None)
     equal_bytes = html_file is not None
     try:
-        options = BenchOptions(folder, codecs, model, weights, quality, size, at_bytes, equal_bytes, ssimulacra2, kept)
+        options = BenchOptions(
+            folder, codecs, model, weights, quality, size, at_bytes, equal_bytes, ssimulacra2, kept, effort
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if html_file is not None:

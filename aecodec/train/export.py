@@ -228,7 +228,8 @@ def _count_symbols(encoder: EncoderHalf, decoder: DecoderHalf, pictures: Iterabl
         for share in (0.15, 0.5, 0.85):
             quality = np.array([(int(share * QUALITY_STEPS) + 37 * number) % QUALITY_STEPS])
             latent = apply_gain(encoder, raw, quality)
-            encode_latent(decoder.entropy, runtime, latent, analyse_hyper(encoder.hyper_analysis, runtime, latent), quality, [counter])
+            hyper = analyse_hyper(encoder.hyper_analysis, runtime, latent)
+            encode_latent(decoder.entropy, runtime, latent, hyper, quality, [counter])
     return counter.counts
 
 

@@ -2,8 +2,9 @@
 
 The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from it, lowers
 the learning rate to 2 % along a cosine, its last part with integer rounding in the loop, and leaves `decayed.pt` to be
-exported; the constant-rate state is not touched. What stands in the output folder, for each of the two: the checkpoint, a log of
-JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`, `sheets/decayed-STEP.png`).
+exported; the constant-rate state is not touched. What stands in the output folder, for each of the two: the
+checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`,
+`sheets/decayed-STEP.png`).
 """
 
 from __future__ import annotations
