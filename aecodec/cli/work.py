@@ -113,7 +113,7 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
 
 
 def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: BatchOptions) -> int:
-    """Every input of a batch; the exit code. Raises InputError where there is nothing to do, and what `check` raises."""
+    """Every input of a batch; the exit code. Raises InputError for nothing to do, and what `check` raises."""
     from aecodec.batch.results import Summary
     from aecodec.batch.results import is_complete
     from aecodec.batch.results import results_file
