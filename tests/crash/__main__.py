@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--interrupts", type=int, default=50, metavar="N", help="SIGINTs (default: 50)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the moments (default: 0)")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, its children too
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "outputs")
         folder.mkdir()

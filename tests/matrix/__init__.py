@@ -1,4 +1,4 @@
-"""The golden files under every runtime, kernel, thread count, coder and cutting at hand: the same pixels, the same bytes.
+"""The golden files under every runtime, kernel, coder and cutting at hand: the same pixels, the same bytes.
 
     python -m tests.matrix                          # every configuration of this machine
     python -m tests.matrix --only torch --each      # those with that word in their name; the hash of every file
