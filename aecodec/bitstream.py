@@ -5,11 +5,14 @@ Layout
     bytes  field       contents
     4      magic       ae 43 0d 0a: a byte above 127 and a line end, so that damage by text-mode transfers shows at once
     1      version     high four bits: format version, 0; low four bits: flags
-                       (bit 0: grey, one channel; bit 1: a directory follows the checksum; bits 2 and 3: always 0)
+                       (bit 0: grey, one channel; bit 1: a directory follows the checksum; bit 2: extras;
+                       bit 3: always 0)
     4      weights     id of the weights that decode the picture
     1-3    width       varint, 1..65535 pixels
     1-3    height      varint, 1..65535 pixels
     1      quality     0..255: index into the quality tables of the weights
+    0-1    extras      there where flag bit 2 is 1: which extras the file holds, at least one
+                       (bit 0: alpha; bit 1: ICC profile; bit 2: EXIF; bit 3: XMP; bits 4 to 7: always 0)
     4      checksum    CRC-32, big-endian
     ...    body        to the end of the file
 
@@ -20,11 +23,12 @@ five bytes, shortest form only: the last byte is not 0 unless it is the only one
 The picture is cut into coded tiles of 1024x1024 pixels, those at the right and bottom edge being what is left; their
 number n = ceil(width / 1024) ceil(height / 1024) follows from the sides and is stored nowhere.
 
-- n = 1: no directory (flag bit 1 is 0). The body is the tile's one stream; it may be empty. The checksum covers all
-  other bytes of the file, those before it and the body.
-- n > 1: flag bit 1 is 1. The body starts with the directory: for each tile in raster order the length of its stream
-  (varint) and the CRC-32 of its stream. The streams follow in the same order, without gaps, and the file ends with the
-  last one. The checksum covers the bytes before it and the directory.
+- n = 1 and no extras: no directory (flag bit 1 is 0). The body is the tile's one stream; it may be empty. The checksum
+  covers all other bytes of the file, those before it and the body.
+- n > 1 or extras: flag bit 1 is 1. The body starts with the directory: for each part the length of the part (varint)
+  and its CRC-32. The parts are the streams of the tiles in raster order, then the extras in the order of their bits,
+  lowest first. The parts follow in the same order, without gaps, and the file ends with the last one. The checksum
+  covers the bytes before it and the directory.
 
 Order of checks
 ---------------
@@ -33,12 +37,13 @@ picture and before anything is decoded:
 
 1. magic; 2. version (a newer one needs a newer reader); 3. no side is 0; 4. no side is above 65535, and width times
 height is within the reader's own limit (178,956,970 pixels unless told otherwise), tested as height > limit // width;
-5. reserved bits are 0, and flag bit 1 is 1 exactly where n > 1; 6. directory and streams fill the file exactly;
-7. checksum, then those of the streams; 8. the weights are known.
+5. reserved bits are 0, extras are at least one where flag bit 2 is 1, and flag bit 1 is 1 exactly where n > 1 or flag
+bit 2 is 1; 6. directory and parts fill the file exactly; 7. checksum, then those of the parts; 8. the weights are known;
+9. what a frame of an extra says of itself (`metadata.py`), for each extra before it is decompressed.
 
 A file cut short, a varint in another than its shortest form and bytes after the end are damage. So is, while a stream
 is decoded, what no encoder writes: a quotient without a symbol or another end than the symbols call for
-(`rangecoder.py`), an escape that was not needed (`entropy.py`).
+(`rangecoder.py`), an escape that was not needed (`entropy.py`), a frame with anything but its content (`metadata.py`).
 
 Coded grid
 ----------
@@ -75,6 +80,9 @@ The picture is the first `height` rows and `width` columns. In a grey file each 
 
     L = floor((19595 R + 38470 G + 7471 B + 32768) / 65536)
 
+*Extras* (`metadata.py`): alpha gives every pixel one sample more, 0 (transparent) to 255, not premultiplied. An ICC
+profile says which colour space the pixels are in; without one they are sRGB. EXIF and XMP change no pixel.
+
 Compatibility
 -------------
 Until aecodec 1.0 the version is 0, and format and weights may still change together. From 1.0 on, a file that a release
@@ -109,6 +117,34 @@ A grey picture of two tiles; the stream of the second is empty:
     00             length 0
     00 00 00 00    checksum of the second stream
     c0 ff ee       stream
+
+A picture of 3x2 pixels with alpha and an XMP packet, "<x/>"; of the six samples of alpha one is 0, the others are 255:
+
+    ae 43 0d 0a    magic
+    06             version 0, flags 6
+    12 34 56 78    weights 12345678
+    03             width 3
+    02             height 2
+    64             quality 100
+    09             extras: alpha and XMP
+    e1 2a 9e 97    checksum of the bytes above and the directory
+    03             length 3
+    ba 78 7d 5f    checksum of the stream
+    10             length 16
+    41 1e 09 e4    checksum of alpha
+    0d             length 13
+    a6 81 69 90    checksum of XMP
+    c0 ff ee       stream
+    03             alpha: filter 3
+    28 b5 2f fd    magic of a zstd frame
+    20 06          its descriptor, and the size of its content, 6
+    31 00 00       its only block: the last, stored as it is, 6 bytes
+    ff 00 00       first row, filtered
+    00 00 01       second row, filtered
+    28 b5 2f fd    XMP: magic of a zstd frame
+    20 04          its descriptor, and the size of its content, 4
+    21 00 00       its only block
+    3c 78 2f 3e    "<x/>"
 """
 
 from __future__ import annotations
@@ -116,6 +152,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
@@ -129,17 +166,31 @@ VERSION = 0
 QUALITY_STEPS = 256  # values of the quality byte
 
 # No header is longer, its checksum included, not even a refused one: `read_header` needs no more than this of a file.
-MAX_HEADER_BYTES = 24
+MAX_HEADER_BYTES = 25
 
 _GREY = 1
 _DIRECTORY = 2
-_RESERVED = 12
+_EXTRAS = 4
+_RESERVED = 8
 
 _WEIGHTS_ID_BYTES = 4
 _CRC_BYTES = 4
 _VARINT_BYTES = 5
 
 _CUT_SHORT = "damaged file: it is cut short"
+
+
+class Extra(IntFlag):
+    """What a file can hold beside its streams, in the order in which it does."""
+
+    ALPHA = 1
+    ICC = 2
+    EXIF = 4
+    XMP = 8
+
+
+_KNOWN_EXTRAS = sum(Extra)
+NO_EXTRAS = Extra(0)
 
 
 @dataclass(frozen=True)
@@ -151,6 +202,7 @@ class Header:
     quality: int  # index, 0..255
     weights_id: bytes  # 4 bytes
     grey: bool = False
+    extras: Extra = NO_EXTRAS
 
     def __post_init__(self) -> None:
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
@@ -159,24 +211,44 @@ class Header:
             raise ValueError(f"quality index {self.quality} is not in 0..255")
         if len(self.weights_id) != _WEIGHTS_ID_BYTES:
             raise ValueError(f"a weights id has {_WEIGHTS_ID_BYTES} bytes, not {len(self.weights_id)}")
+        if not 0 <= self.extras <= _KNOWN_EXTRAS:
+            raise ValueError(f"extras {int(self.extras)} are not in 0..{_KNOWN_EXTRAS}")
 
     @property
     def tiles(self) -> int:
         """Number of coded tiles, and of streams in the file."""
         return tile_count(self.width, self.height)
 
+    @property
+    def parts(self) -> int:
+        """Number of parts of the file: the streams, then the extras."""
+        return self.tiles + len(self.kinds)
+
+    @property
+    def kinds(self) -> tuple[Extra, ...]:
+        """The extras one by one, in the order of their parts."""
+        return tuple(extra for extra in Extra if extra in self.extras)
+
+    @property
+    def mode(self) -> str:
+        """The mode of the picture as Pillow names it: L, LA, RGB or RGBA."""
+        return ("L" if self.grey else "RGB") + ("A" if Extra.ALPHA in self.extras else "")
+
 
 def header_size(header: Header) -> int:
-    """Bytes before the body, checksum included: the fixed cost of a picture of one tile (18 at 256x256)."""
+    """Bytes before the body, checksum included: the fixed cost of a plain picture of one tile (18 at 256x256)."""
     return len(_pack_fields(header)) + _CRC_BYTES
 
 
 def pack(header: Header, parts: Sequence[bytes]) -> bytes:
-    """The file of a picture; `parts` holds one range-coded stream per coded tile in raster order, else ValueError."""
-    if len(parts) != header.tiles:
-        raise ValueError(f"{len(parts)} streams for {header.tiles} tiles")
+    """The file of a picture. Raises ValueError for another number of parts than `header.parts`.
+
+    `parts`: one range-coded stream per coded tile in raster order, then one part per extra in the order of `Extra`.
+    """
+    if len(parts) != header.parts:
+        raise ValueError(f"{len(parts)} parts where {header.tiles} tiles and the extras call for {header.parts}")
     fields = _pack_fields(header)
-    if header.tiles == 1:
+    if header.parts == 1:
         (stream,) = parts
         return fields + _crc(fields, stream) + stream
     directory = b"".join(_pack_varint(len(part)) + _crc(part) for part in parts)
@@ -184,18 +256,18 @@ def pack(header: Header, parts: Sequence[bytes]) -> bytes:
 
 
 def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, list[bytes]]:
-    """Header and streams, one per coded tile in raster order, of a whole file; every check but that of the weights.
+    """Header and parts, as `pack` takes them, of a whole file; checks 1 to 7.
 
     Raises CorruptFile, HeaderLimitExceeded (a side above 65535 or more than `max_pixels`) or UnsupportedVersion.
     """
     header, crc_at = _parse_fields(data, max_pixels)
     fields, body_at = data[:crc_at], crc_at + _CRC_BYTES
     crc = data[crc_at:body_at]
-    if header.tiles == 1:
+    if header.parts == 1:
         stream = data[body_at:]
         _check_crc(crc, fields, stream)
         return header, [stream]
-    entries, parts_at = _parse_directory(data, body_at, header.tiles)
+    entries, parts_at = _parse_directory(data, body_at, header.parts)
     _check_length(len(data) - parts_at, sum(length for length, _ in entries))
     _check_crc(crc, fields, data[body_at:parts_at])
     parts = []
@@ -205,6 +277,15 @@ def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, list[b
         parts.append(part)
         parts_at += length
     return header, parts
+
+
+def extra_sizes(data: bytes, *, max_pixels: int = MAX_PIXELS) -> dict[Extra, int]:
+    """Bytes that each extra takes in a file, by its directory; no checksum is compared. Raises what `unpack` raises."""
+    header, crc_at = _parse_fields(data, max_pixels)
+    if not header.extras:
+        return {}
+    entries, _ = _parse_directory(data, crc_at + _CRC_BYTES, header.parts)
+    return {extra: length for extra, (length, _) in zip(header.kinds, entries[header.tiles :], strict=True)}
 
 
 def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
@@ -217,9 +298,14 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 def _pack_fields(header: Header) -> bytes:
-    flags = (_GREY if header.grey else 0) | (_DIRECTORY if header.tiles > 1 else 0)
+    flags = _GREY if header.grey else 0
+    if header.parts > 1:
+        flags |= _DIRECTORY
+    if header.extras:
+        flags |= _EXTRAS
+    start = MAGIC + bytes([VERSION << 4 | flags]) + header.weights_id
     sides = _pack_varint(header.width) + _pack_varint(header.height)
-    return MAGIC + bytes([VERSION << 4 | flags]) + header.weights_id + sides + bytes([header.quality])
+    return start + sides + bytes([header.quality]) + (bytes([header.extras]) if header.extras else b"")
 
 
 def _parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
@@ -235,17 +321,33 @@ def _parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
     width, at = _parse_varint(data, at)
     height, at = _parse_varint(data, at)
     _check_sides(width, height, max_pixels)
+    _check_flags(flags, tile_count(width, height))
+    qualities, at = _take(data, at, 1)
+    extras = NO_EXTRAS
+    if flags & _EXTRAS:
+        kinds, at = _take(data, at, 1)
+        extras = _parse_extras(kinds[0])
+    _take(data, at, _CRC_BYTES)
+    return Header(width, height, qualities[0], weights_id, bool(flags & _GREY), extras), at
+
+
+def _check_flags(flags: int, tiles: int) -> None:
     if flags & _RESERVED:
         raise CorruptFile("damaged file: reserved bits are set")
-    if bool(flags & _DIRECTORY) != (tile_count(width, height) > 1):
-        raise CorruptFile("damaged file: directory flag and size of the picture disagree")
-    qualities, at = _take(data, at, 1)
-    _take(data, at, _CRC_BYTES)
-    return Header(width, height, qualities[0], weights_id, bool(flags & _GREY)), at
+    if bool(flags & _DIRECTORY) != (tiles > 1 or bool(flags & _EXTRAS)):
+        raise CorruptFile("damaged file: directory flag and number of parts disagree")
+
+
+def _parse_extras(kinds: int) -> Extra:
+    if kinds & ~_KNOWN_EXTRAS:
+        raise CorruptFile("damaged file: extras of an unknown kind")
+    if not kinds:
+        raise CorruptFile("damaged file: no extras where its flags say some")
+    return Extra(kinds)
 
 
 def _parse_directory(data: bytes, at: int, count: int) -> tuple[list[tuple[int, bytes]], int]:
-    """Length and stored CRC of each of `count` streams, and where the first one starts."""
+    """Length and stored CRC of each of `count` parts, and where the first one starts."""
     entries = []
     for _ in range(count):
         length, at = _parse_varint(data, at)

@@ -22,8 +22,14 @@ from aecodec.entropy import decode_latent
 from aecodec.entropy import encode_latent
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
+from aecodec.fill import fill
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
+from aecodec.metadata import NOTHING
+from aecodec.metadata import Extras
+from aecodec.metadata import flags_of
+from aecodec.metadata import pack_extras
+from aecodec.metadata import unpack_extras
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import reach
@@ -73,19 +79,25 @@ class Analysed:
         runtime: Runtime,
         steps: int = 0,
         progress: Callable[[float], None] = lambda share: None,
+        extras: Extras = NOTHING,
     ) -> None:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
-        `progress` is told the share done of the refinement at hand. Raises LimitExceeded beyond MAX_SIDE or MAX_PIXELS.
+        `progress` is told the share done of the refinement at hand. `extras` go into every file as they are; where alpha
+        is 0 the colours are not those of `pixels` but cheaper ones (`fill.py`).
+        Raises LimitExceeded beyond MAX_SIDE, MAX_PIXELS or MAX_METADATA_BYTES.
         """
         height, width = pixels.shape[:2]
         check_size(width, height)
         self._size = width, height
-        self._pixels = pixels
         self._grey = pixels.ndim == 2
+        if extras.alpha is not None:
+            pixels = fill(pixels, extras.alpha > 0)
+        self._pixels = pixels
         self._colour = np.broadcast_to(pixels[..., None], (height, width, 3)) if self._grey else pixels
         self._encoder, self._decoder, self._runtime = encoder, decoder, runtime
         self._steps, self._progress = steps, progress
+        self._extras = pack_extras(extras)
         self._raw = analyse(encoder.analysis, runtime, pad_to_grid(self._colour[None]))
 
     def encode(self, quality: int) -> bytes:
@@ -128,8 +140,8 @@ class Analysed:
                 entropy, self._runtime, latent, hyper, np.array([quality]), [writer]
             )
             parts.append(writer.finish())
-        data = pack(Header(width, height, quality, self._decoder.weights_id, self._grey), parts)
-        return Written(data, decoded, features)
+        header = Header(width, height, quality, self._decoder.weights_id, self._grey, flags_of(self._extras))
+        return Written(pack(header, [*parts, *self._extras.values()]), decoded, features)
 
     def _refined(self, latents: Latents, plain: Written, quality: int) -> Latents:
         """Better latents, tile by tile; the synthesis sees the plain ones of the neighbours."""
@@ -248,24 +260,41 @@ def check_size(width: int, height: int) -> None:
 def decode(
     data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Pixels uint8 [H, W, 3], or [H, W] of a grey file. `load` gives the decoding half for a weights id.
+    """Pixels uint8 [H, W, 3], or [H, W] of a grey file; with alpha [H, W, 4] or [H, W, 2].
 
-    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights.
+    `load` gives the decoding half for a weights id. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or
+    UnknownWeights.
     """
+    pixels, extras = decode_picture(data, runtime, load, max_pixels=max_pixels)
+    return pixels if extras.alpha is None else np.dstack([pixels, extras.alpha])
+
+
+def decode_picture(
+    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, Extras]:
+    """Pixels uint8 [H, W, 3] or [H, W], and what is stored beside them, alpha too. Raises as `decode`."""
     header, parts = unpack(data, max_pixels=max_pixels)
     decoder = load(header.weights_id)
+    extras = decode_extras(header, parts)
     latent, features = decode_parts(header, parts, decoder, runtime)
     quality = np.array([header.quality])
     pixels = synthesise(decoder, runtime, latent, features, quality)[0, : header.height, : header.width]
-    return luma(pixels) if header.grey else pixels
+    return luma(pixels) if header.grey else pixels, extras
 
 
 def verify(
     data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
 ) -> None:
-    """Decodes every stream to its last byte, without the synthesis. Raises as `decode`."""
+    """Decodes every part to its last byte, without the synthesis. Raises as `decode`."""
     header, parts = unpack(data, max_pixels=max_pixels)
-    decode_parts(header, parts, load(header.weights_id), runtime)
+    decoder = load(header.weights_id)
+    decode_extras(header, parts)
+    decode_parts(header, parts, decoder, runtime)
+
+
+def decode_extras(header: Header, parts: list[bytes]) -> Extras:
+    """What a file holds beside its streams. Raises CorruptFile."""
+    return unpack_extras(dict(zip(header.kinds, parts[header.tiles :], strict=True)), header.width, header.height)
 
 
 def comparable_latent(
@@ -286,12 +315,15 @@ def comparable_latent(
 def decode_parts(
     header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of the whole picture."""
+    """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of the whole picture.
+
+    `parts` are those of the file; the extras among them are left alone.
+    """
     rows, columns = latent_shape(header.width, header.height)
     latent = np.empty((1, rows, columns, LATENT_CHANNELS), np.int32)
     features = np.empty((1, rows, columns, FEATURES), np.int16)
     quality = np.array([header.quality])
-    for tile, part in zip(tiles(header.width, header.height), parts, strict=True):
+    for tile, part in zip(tiles(header.width, header.height), parts[: header.tiles], strict=True):
         reader = SymbolReader(decoder.entropy.tables, part)
         decoded, seen = decode_latent(decoder.entropy, runtime, [reader], tile.shape, quality)
         latent[tile.index], features[tile.index] = decoded, seen

@@ -1,4 +1,4 @@
-"""What the header of a file says. Light: no NumPy, no weights."""
+"""What the header and the directory of a file say. Light: no NumPy, no weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from aecodec import manifest
 from aecodec.bitstream import QUALITY_STEPS
 from aecodec.bitstream import VERSION
+from aecodec.bitstream import Extra
+from aecodec.bitstream import extra_sizes
 from aecodec.bitstream import read_header
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
@@ -17,7 +19,10 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class Info:
-    """What a file's header says. `quality` 0..100; `model` is None where the weights are not on the search path."""
+    """What a file says of itself. `quality` 0..100; `model` is None where the weights are not on the search path.
+
+    `mode` is L, LA, RGB or RGBA; the sizes of alpha and metadata are their bytes in the file, 0 where it has none.
+    """
 
     version: int
     width: int
@@ -30,12 +35,21 @@ class Info:
     tiles: int
     size_bytes: int
     bits_per_pixel: float
+    alpha_bytes: int = 0
+    icc_bytes: int = 0
+    exif_bytes: int = 0
+    xmp_bytes: int = 0
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.alpha_bytes > 0
 
 
 def read_info(data: Buffer) -> Info:
-    """What the header of an `.aec` file says; its pixels stay unread. Raises CorruptFile or UnsupportedVersion."""
+    """What an `.aec` file says of itself; pixels and metadata stay unread. Raises CorruptFile or UnsupportedVersion."""
     data = as_bytes(data)
     header = read_header(data)
+    sizes = extra_sizes(data)
     try:
         model: str | None = manifest.find_by_id(header.weights_id).name
     except UnknownWeights:
@@ -44,7 +58,7 @@ def read_info(data: Buffer) -> Info:
         version=VERSION,
         width=header.width,
         height=header.height,
-        mode="L" if header.grey else "RGB",
+        mode=header.mode,
         quality=round(header.quality * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2),
         quality_index=header.quality,
         model=model,
@@ -52,6 +66,10 @@ def read_info(data: Buffer) -> Info:
         tiles=header.tiles,
         size_bytes=len(data),
         bits_per_pixel=round(8 * len(data) / (header.width * header.height), 5),
+        alpha_bytes=sizes.get(Extra.ALPHA, 0),
+        icc_bytes=sizes.get(Extra.ICC, 0),
+        exif_bytes=sizes.get(Extra.EXIF, 0),
+        xmp_bytes=sizes.get(Extra.XMP, 0),
     )
 
 

@@ -10,3 +10,9 @@ MAX_SIDE = 65_535
 
 # The encoder clips symbols to this magnitude, the decoder refuses more (entropy.py, "Units").
 MAX_SYMBOL = 1_024
+
+# Of each of ICC profile, EXIF and XMP, uncompressed. Press profiles take 2 to 3 MB; JPEG holds EXIF of 64 kB at most.
+MAX_METADATA_BYTES = 1 << 22
+
+# Of a zstd frame, in bytes: what RFC 8878 asks of every decoder, and all that a level up to 19 ever uses.
+MAX_WINDOW_BYTES = 1 << 23

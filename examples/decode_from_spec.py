@@ -5,7 +5,8 @@
 To be read beside the format page, the head of `aecodec/bitstream.py`, and the pages that it names, in their order.
 NumPy and the standard library only, nothing of aecodec, and no floating-point number anywhere. Clear before quick: some
 seconds for 256x256 pixels, and the networks run over the whole picture at once. Weights are looked for in the folder
-given, else in `weights/` and the folders in AECODEC_WEIGHTS.
+given, else in `weights/` and the folders in AECODEC_WEIGHTS. Alpha is left out, with a line that says so, where Python
+is older than 3.14: zstd is in the standard library from there on. ICC, EXIF and XMP, which change no pixel, stay unread.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Header:
     quality: int
     weights_id: bytes
     grey: bool
+    extras: list[int]  # bits of the kinds, in the order of their parts
 
 
 class Fields:
@@ -79,8 +81,8 @@ class Fields:
         return self.take(len(self.data) - self.at)
 
 
-def read_file(data: bytes) -> tuple[Header, list[bytes]]:
-    """Header and the stream of every coded tile, in raster order."""
+def read_file(data: bytes) -> tuple[Header, list[bytes], dict[int, bytes]]:
+    """Header, the stream of every coded tile in raster order, and the extras by their bits."""
     file = Fields(data)
     require(data[:4] == b"\xaeC\r\n", "not an .aec file")
     file.take(4)
@@ -91,22 +93,28 @@ def read_file(data: bytes) -> tuple[Header, list[bytes]]:
     require(width > 0 and height > 0, "damaged: a side is 0")
     require(max(width, height) <= MAX_SIDE and height <= MAX_PIXELS // width, f"too large: {width}x{height} pixels")
     tiles = -(-width // 1024) * -(-height // 1024)
-    require(flags < 4, "damaged: reserved bits are set")
-    require(bool(flags & 2) == (tiles > 1), "damaged: directory flag and size disagree")
-    header = Header(width, height, file.take(1)[0], weights_id, bool(flags & 1))
+    require(flags < 8, "damaged: reserved bits are set")
+    require(bool(flags & 2) == (tiles > 1 or bool(flags & 4)), "damaged: directory flag and parts disagree")
+    header = Header(width, height, file.take(1)[0], weights_id, bool(flags & 1), read_extras(file) if flags & 4 else [])
     fields, checksum = data[: file.at], file.take(4)
-    if tiles == 1:
+    if not flags & 2:
         stream = file.rest()
         require(crc(fields + stream) == checksum, "damaged: checksum")
-        return header, [stream]
+        return header, [stream], {}
     directory_at = file.at
-    entries = [(file.varint(), file.take(4)) for _ in range(tiles)]
+    entries = [(file.varint(), file.take(4)) for _ in range(tiles + len(header.extras))]
     directory = data[directory_at : file.at]
-    require(sum(length for length, _ in entries) == len(data) - file.at, "damaged: streams do not fill the file")
+    require(sum(length for length, _ in entries) == len(data) - file.at, "damaged: parts do not fill the file")
     require(crc(fields + directory) == checksum, "damaged: checksum")
-    streams = [file.take(length) for length, _ in entries]
-    require([crc(stream) for stream in streams] == [stored for _, stored in entries], "damaged: a stream's checksum")
-    return header, streams
+    parts = [file.take(length) for length, _ in entries]
+    require([crc(part) for part in parts] == [stored for _, stored in entries], "damaged: a part's checksum")
+    return header, parts[:tiles], dict(zip(header.extras, parts[tiles:], strict=True))
+
+
+def read_extras(file: Fields) -> list[int]:
+    (kinds,) = file.take(1)
+    require(0 < kinds < 16, "damaged: no extras, or unknown ones")
+    return [bit for bit in (1, 2, 4, 8) if kinds & bit]
 
 
 def crc(data: bytes) -> bytes:
@@ -324,12 +332,39 @@ def read_features(weights: Weights, coder: RangeDecoder, rows: int, columns: int
     return clip_bits(features + weights.tensors["feature_bias"][quality], 11)
 
 
+# aecodec/metadata.py: alpha
+
+
+def read_alpha(part: bytes, width: int, height: int) -> np.ndarray | None:
+    """Samples uint8 [height, width]; none where this Python has no zstd."""
+    try:
+        from compression import zstd
+    except ImportError:
+        return None
+    require(part[:1] in (b"\0", b"\1", b"\2", b"\3"), "damaged: an alpha filter of an unknown kind")
+    frame = part[1:]
+    require(frame[:4] == b"\x28\xb5\x2f\xfd", "damaged: alpha is not a zstd frame")
+    try:
+        said = zstd.get_frame_info(frame)
+        require(said.decompressed_size == width * height and not said.dictionary_id, "damaged: not this alpha")
+        decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
+        content = decompressor.decompress(frame, width * height + 1)
+    except zstd.ZstdError as error:
+        raise Refused(f"damaged: {error}") from error
+    require(decompressor.eof and not decompressor.unused_data and len(content) == width * height, "damaged: alpha")
+    alpha = np.frombuffer(content, np.uint8).reshape(height, width)
+    for bit, axis in ((1, 1), (2, 0)):
+        if part[0] & bit:
+            alpha = np.cumsum(alpha, axis, np.uint8)
+    return alpha
+
+
 # aecodec/bitstream.py, section Pixels
 
 
-def decode(data: bytes, folders: Sequence[Path]) -> np.ndarray:
-    """Pixels uint8 [height, width, 3], or [height, width] of a grey file."""
-    header, streams = read_file(data)
+def decode(data: bytes, folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels uint8 [height, width, 3], or [height, width] of a grey file; and the alpha that could be read."""
+    header, streams, extras = read_file(data)
     weights = find_weights(header.weights_id, folders)
     rows, columns = (4 * -(-side // 32) for side in (header.height, header.width))
     latent, features = np.empty((rows, columns, 16), np.int64), np.empty((rows, columns, 32), np.int64)
@@ -339,7 +374,10 @@ def decode(data: bytes, folders: Sequence[Path]) -> np.ndarray:
         height, width = latent[tile].shape[:2]
         latent[tile], features[tile] = read_tile(weights, stream, height, width, header.quality)
     pixels = synthesise(weights, latent, features, header.quality)[: header.height, : header.width]
-    return luma(pixels) if header.grey else pixels.astype(np.uint8)
+    alpha = read_alpha(extras[1], header.width, header.height) if 1 in extras else None
+    if 1 in extras and alpha is None:
+        print("alpha is left out: it takes Python 3.14", file=sys.stderr)
+    return luma(pixels) if header.grey else pixels.astype(np.uint8), alpha
 
 
 def synthesise(weights: Weights, latent: np.ndarray, features: np.ndarray, quality: int) -> np.ndarray:
@@ -357,9 +395,10 @@ def luma(pixels: np.ndarray) -> np.ndarray:
 # PNG: 8 bits a sample, no filter
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray, alpha: np.ndarray | None) -> bytes:
     height, width = pixels.shape[:2]
-    colour = 0 if pixels.ndim == 2 else 2
+    colour = (0 if pixels.ndim == 2 else 2) + (0 if alpha is None else 4)
+    pixels = pixels if alpha is None else np.dstack([pixels, alpha])
     sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     lines = b"".join(b"\0" + line.tobytes() for line in pixels)
     chunks = {b"IHDR": sides + bytes([8, colour, 0, 0, 0]), b"IDAT": zlib.compress(lines), b"IEND": b""}
@@ -370,10 +409,10 @@ def png(pixels: np.ndarray) -> bytes:
 
 def main(source: str, target: str, folder: str | None = None) -> None:
     try:
-        pixels = decode(Path(source).read_bytes(), [Path(folder)] if folder else weights_folders())
+        pixels, alpha = decode(Path(source).read_bytes(), [Path(folder)] if folder else weights_folders())
     except Refused as reason:
         sys.exit(f"{source}: {reason}")
-    Path(target).write_bytes(png(pixels))
+    Path(target).write_bytes(png(pixels, alpha))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from aecodec import bitstream
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import MAX_HEADER_BYTES
+from aecodec.bitstream import NO_EXTRAS
+from aecodec.bitstream import Extra
 from aecodec.bitstream import Header
+from aecodec.bitstream import extra_sizes
 from aecodec.bitstream import header_size
 from aecodec.bitstream import pack
 from aecodec.bitstream import read_header
@@ -27,22 +30,30 @@ from aecodec.errors import UnsupportedVersion
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.limits import MAX_SYMBOL
+from aecodec.metadata import unpack_extras
 
 WEIGHTS_ID = b"\x00\x80\xff\x7f"
 PLAIN = pack(Header(256, 256, 128, WEIGHTS_ID), [bytes(range(40))])
 EMPTY = pack(Header(1, 1, 0, WEIGHTS_ID), [b""])
 TILED = pack(Header(2049, 1024, 255, WEIGHTS_ID, grey=True), [b"first", b"", bytes(200)])
-SAMPLES = pytest.mark.parametrize("sample", [PLAIN, EMPTY, TILED], ids=["plain", "empty", "tiled"])
+ALL = Extra.ALPHA | Extra.ICC | Extra.EXIF | Extra.XMP
+RICH = pack(Header(300, 200, 7, WEIGHTS_ID, extras=ALL), [b"stream", b"alpha", b"", b"exif", b"xmp"])
+SAMPLES = pytest.mark.parametrize("sample", [PLAIN, EMPTY, TILED, RICH], ids=["plain", "empty", "tiled", "rich"])
 
 
 @st.composite
 def pictures(draw: st.DrawFn) -> tuple[Header, list[bytes]]:
     width, height = draw(st.tuples(st.integers(1, 65535), st.integers(1, 2500)))
     header = Header(
-        width, height, draw(st.integers(0, 255)), draw(st.binary(min_size=4, max_size=4)), draw(st.booleans())
+        width,
+        height,
+        draw(st.integers(0, 255)),
+        draw(st.binary(min_size=4, max_size=4)),
+        draw(st.booleans()),
+        Extra(draw(st.integers(0, 15))),
     )
     part = st.binary(max_size=200)
-    return header, draw(st.lists(part, min_size=header.tiles, max_size=header.tiles))
+    return header, draw(st.lists(part, min_size=header.parts, max_size=header.parts))
 
 
 @settings(deadline=None)
@@ -51,6 +62,17 @@ def test_round_trip(picture: tuple[Header, list[bytes]]):
     data = pack(*picture)
     assert unpack(data) == picture
     assert read_header(data[:MAX_HEADER_BYTES]) == picture[0]
+    sizes = [len(part) for part in picture[1][picture[0].tiles :]]
+    assert list(extra_sizes(data).values()) == sizes
+
+
+def test_the_mode_is_in_the_header():
+    modes = {
+        (grey, extras): Header(1, 1, 0, WEIGHTS_ID, grey, extras).mode
+        for grey in (False, True)
+        for extras in (NO_EXTRAS, Extra.ALPHA, Extra.ICC)
+    }
+    assert list(modes.values()) == ["RGB", "RGBA", "RGB", "L", "LA", "L"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +102,7 @@ def page_examples() -> list[list[tuple[bytes, str]]]:
 
 
 def test_the_worked_examples_are_files():
-    plain, tiled = page_examples()
+    plain, tiled, _ = page_examples()
     stream = bytes.fromhex("c0ffee")
     weights_id = bytes.fromhex("12345678")
     for example, header, parts in [
@@ -99,13 +121,25 @@ def test_the_worked_examples_are_files():
         ]
 
 
-def test_the_byte_table_matches_the_worked_example():
+def test_the_worked_example_with_extras_is_a_file():
+    _, _, example = page_examples()
+    data = b"".join(code for code, _ in example)
+    header, parts = unpack(data)
+    assert header == Header(3, 2, 100, bytes.fromhex("12345678"), extras=Extra.ALPHA | Extra.XMP)
+    assert pack(header, parts) == data
+    extras = unpack_extras(dict(zip(header.kinds, parts[1:], strict=True)), 3, 2)
+    assert extras.xmp == b"<x/>"
+    assert extras.alpha is not None and extras.alpha.tolist() == [[255, 255, 255], [255, 255, 0]]
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_the_byte_table_matches_the_worked_examples(number: int):
     table = re.findall(r"^    (\d)(?:-(\d))? +(\w+) ", bitstream.__doc__ or "", flags=re.MULTILINE)
-    example, _ = page_examples()
-    assert len(table) == len(example) - 1  # the last line is the body
-    for (least, most, field), (code, meaning) in zip(table, example, strict=False):
+    if number == 0:
+        table = [row for row in table if row[0] != "0"]  # what only some files have
+    for (least, most, field), (code, meaning) in zip(table, page_examples()[number], strict=False):
         assert int(least) <= len(code) <= int(most or least)
-        assert meaning.split()[0] == field
+        assert re.split(r"\W", meaning)[0] == field
 
 
 def test_the_page_names_the_limits():
@@ -195,7 +229,10 @@ REFUSED = [
     ("100000x100000", fields(SIDE_100000, SIDE_100000), HeaderLimitExceeded, "100000x100000"),
     ("sides 2^32 - 1", fields(SIDE_2_32, SIDE_2_32), HeaderLimitExceeded, "4294967295"),
     ("65535x65535", fields(SIDE_65535, SIDE_65535, 2), HeaderLimitExceeded, "178956970"),
-    ("reserved bit 2", fields(ONE, ONE, 4), CorruptFile, "reserved"),
+    ("extras, no directory flag", fields(ONE, ONE, 4) + b"\x01", CorruptFile, "directory flag"),
+    ("no extras", fields(ONE, ONE, 6) + b"\x00", CorruptFile, "no extras"),
+    ("extras of bit 4", fields(ONE, ONE, 6) + b"\x11", CorruptFile, "unknown kind"),
+    ("extras of bit 7", fields(ONE, ONE, 6) + b"\x80", CorruptFile, "unknown kind"),
     ("reserved bit 3", fields(ONE, ONE, 8), CorruptFile, "reserved"),
     ("directory flag, one tile", fields(ONE, ONE, 2), CorruptFile, "directory flag"),
     ("no directory flag, two tiles", fields(b"\x81\x08", ONE), CorruptFile, "directory flag"),
@@ -229,8 +266,10 @@ def test_the_checks_come_in_the_order_of_the_page():
         (fields(SIDE_65535, SIDE_65535, 0x1C), "version 1"),
         (fields(b"\0", SIDE_2_32, 0x0C), "0x4294967295 pixels"),
         (fields(SIDE_65535, SIDE_65535, 0x0C), "the limit is"),
-        (fields(ONE, ONE, 0x0E), "reserved"),
+        (fields(ONE, ONE, 0x0E) + b"\xff", "reserved"),
+        (fields(ONE, ONE, 0x04) + b"\xff", "directory flag"),
         (fields(ONE, ONE, 0x02), "directory flag"),
+        (fields(ONE, ONE, 0x06) + b"\xff", "unknown kind"),
     ]
     for header, message in refusals:
         with pytest.raises(AecError, match=re.escape(message)):
@@ -267,6 +306,7 @@ def test_streams_that_changed_places_are_refused():
         ({"quality": 256}, "quality index 256"),
         ({"quality": -1}, "quality index -1"),
         ({"weights_id": b"abc"}, "weights id"),
+        ({"extras": 16}, "extras 16"),
     ],
 )
 def test_a_header_out_of_range_is_a_value_error(change: dict[str, int | bytes], message: str):
@@ -278,3 +318,9 @@ def test_a_header_out_of_range_is_a_value_error(change: dict[str, int | bytes], 
 def test_the_number_of_streams_is_that_of_the_tiles(parts: list[bytes]):
     with pytest.raises(ValueError, match="2 tiles"):
         pack(Header(1025, 1024, 0, WEIGHTS_ID), parts)
+
+
+@pytest.mark.parametrize("parts", [[b""], [b"", b"", b""]])
+def test_the_number_of_extras_is_that_of_the_header(parts: list[bytes]):
+    with pytest.raises(ValueError, match="call for 2"):
+        pack(Header(1, 1, 0, WEIGHTS_ID, extras=Extra.EXIF), parts)

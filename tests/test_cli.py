@@ -200,6 +200,10 @@ def test_info_json(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "tiles": 1,
         "size_bytes": encoded.stat().st_size,
         "bits_per_pixel": round(8 * encoded.stat().st_size / 960, 5),
+        "alpha_bytes": 0,
+        "icc_bytes": 0,
+        "exif_bytes": 0,
+        "xmp_bytes": 0,
     }
 
 

@@ -1,0 +1,160 @@
+"""What a file holds beside the picture's streams: alpha, ICC profile, EXIF and XMP. Bytes here are bytes there.
+
+Part of the format's definition; `bitstream.py` says where the parts stand.
+
+Frame
+-----
+Every extra is one zstd frame (RFC 8878), alpha after a byte of its own. A reader looks at the frame before it
+decompresses it, and refuses the file unless
+
+- the part starts with the magic of a zstd frame, 28 b5 2f fd: no skippable frame, no older format;
+- the frame says the size of its content (Frame_Content_Size is there), and that size is the one that is wanted: width
+  times height for alpha, 1 to 4,194,304 bytes for each of the others;
+- it names no dictionary, and its window takes at most 8,388,608 bytes.
+
+It refuses as well what comes to another size than was said, and bytes after the frame.
+
+Parts
+-----
+*Alpha*: a filter byte, then the frame. The content is one sample a pixel, in raster order, filtered. Filter bit 0: from
+every sample the one on its left was taken; bit 1: from every sample the one above was taken; both, if both are set;
+modulo 256, and samples beyond the left and upper edge are 0. Bits 2 to 7 are always 0. To undo it, sum up along the
+rows (bit 0) and down the columns (bit 1), modulo 256; the order does not matter.
+*ICC*: the profile, of the colour space of the pixels as they are stored: of RGB, or of grey in a grey file.
+*EXIF*: from its byte order mark (49 49 2a 00 or 4d 4d 00 2a) on, without the six bytes that JPEG has before it. The
+picture is stored upright: a reader that turns a picture by its EXIF data finds an orientation of 1, or none.
+*XMP*: the packet, UTF-8.
+
+An encoder may take any filter and any frame within these rules; this one tries the four filters. Measured on alpha
+planes of 390 icons and sprites and on 28 hard and soft mattes: none is best for hard edges, both bits halve a soft
+matte. A filter per row costs 5 to 30 % more than the best one for the plane, since zstd then finds fewer repeats, and
+those of PNG that look at three neighbours are never the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import zstandard
+
+from aecodec.bitstream import NO_EXTRAS
+from aecodec.bitstream import Extra
+from aecodec.errors import CorruptFile
+from aecodec.errors import LimitExceeded
+from aecodec.limits import MAX_METADATA_BYTES
+from aecodec.limits import MAX_WINDOW_BYTES
+
+_ALONG_ROWS = 1
+_DOWN_COLUMNS = 2
+_FILTERS = range(4)
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_LEVEL = 19  # the highest whose window stays within MAX_WINDOW_BYTES
+_LARGE_PLANE, _LARGE_PLANE_LEVEL = 1 << 20, 9  # above so many samples level 19 would take as long as the picture
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What is stored beside a picture; empty where there is none of it."""
+
+    alpha: np.ndarray | None = None  # uint8 [H, W], 0 is transparent
+    icc: bytes = b""
+    exif: bytes = b""  # from its byte order mark on
+    xmp: bytes = b""
+
+
+NOTHING = Extras()
+
+
+def pack_extras(extras: Extras) -> dict[Extra, bytes]:
+    """The parts of a file, by kind and in their order. Raises LimitExceeded for metadata above MAX_METADATA_BYTES."""
+    parts = {} if extras.alpha is None else {Extra.ALPHA: _pack_alpha(extras.alpha)}
+    for kind, content in ((Extra.ICC, extras.icc), (Extra.EXIF, extras.exif), (Extra.XMP, extras.xmp)):
+        if len(content) > MAX_METADATA_BYTES:
+            message = f"{kind.name} of {len(content)} bytes is over the limit of {MAX_METADATA_BYTES}"
+            raise LimitExceeded(message)
+        if content:
+            parts[kind] = _compress(content, _LEVEL)
+    return parts
+
+
+def unpack_extras(parts: Mapping[Extra, bytes], width: int, height: int) -> Extras:
+    """The extras of a picture of that size, from the parts of its file. Raises CorruptFile."""
+    contents = {kind: _decompress(part) for kind, part in parts.items() if kind != Extra.ALPHA}
+    return Extras(
+        _unpack_alpha(parts[Extra.ALPHA], width, height) if Extra.ALPHA in parts else None,
+        contents.get(Extra.ICC, b""),
+        contents.get(Extra.EXIF, b""),
+        contents.get(Extra.XMP, b""),
+    )
+
+
+def flags_of(parts: Mapping[Extra, bytes]) -> Extra:
+    """All kinds in one, as the header holds them."""
+    flags = NO_EXTRAS
+    for kind in parts:
+        flags |= kind
+    return flags
+
+
+def _pack_alpha(alpha: np.ndarray) -> bytes:
+    level = _LEVEL if alpha.size <= _LARGE_PLANE else _LARGE_PLANE_LEVEL
+    return min((bytes([number]) + _compress(_filter(alpha, number), level) for number in _FILTERS), key=len)
+
+
+def _unpack_alpha(part: bytes, width: int, height: int) -> np.ndarray:
+    if not part or part[0] not in _FILTERS:
+        message = "damaged file: an alpha filter of an unknown kind"
+        raise CorruptFile(message)
+    content = _decompress(part[1:], width * height)
+    alpha = np.frombuffer(content, np.uint8).reshape(height, width)
+    if part[0] & _ALONG_ROWS:
+        alpha = np.cumsum(alpha, axis=1, dtype=np.uint8)
+    if part[0] & _DOWN_COLUMNS:
+        alpha = np.cumsum(alpha, axis=0, dtype=np.uint8)
+    return alpha
+
+
+def _filter(alpha: np.ndarray, number: int) -> bytes:
+    if number & _ALONG_ROWS:
+        alpha = np.diff(alpha, axis=1, prepend=np.uint8(0))
+    if number & _DOWN_COLUMNS:
+        alpha = np.diff(alpha, axis=0, prepend=np.uint8(0))
+    return alpha.tobytes()
+
+
+def _compress(content: bytes, level: int) -> bytes:
+    return zstandard.ZstdCompressor(level=level).compress(content)
+
+
+def _decompress(frame: bytes, size: int | None = None) -> bytes:
+    """The content of a frame: `size` bytes, or at most MAX_METADATA_BYTES. Nothing is allocated before that is known."""
+    try:
+        said = zstandard.get_frame_parameters(frame)
+        _check_frame(frame, said, size)
+        content = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        message = f"damaged file: {error}"
+        raise CorruptFile(message) from error
+    if len(content) != said.content_size:
+        message = "damaged file: an extra is not as long as it says"
+        raise CorruptFile(message)
+    return content
+
+
+def _check_frame(frame: bytes, said: zstandard.FrameParameters, size: int | None) -> None:
+    if not frame.startswith(_ZSTD_MAGIC):
+        message = "damaged file: an extra is not a zstd frame"
+        raise CorruptFile(message)
+    if said.content_size == zstandard.CONTENTSIZE_UNKNOWN:
+        message = "damaged file: an extra does not say how long it is"
+        raise CorruptFile(message)
+    if said.content_size != size if size is not None else not 1 <= said.content_size <= MAX_METADATA_BYTES:
+        wanted = f"1 to {MAX_METADATA_BYTES}" if size is None else size
+        message = f"damaged file: an extra of {said.content_size} bytes, where {wanted} are allowed"
+        raise CorruptFile(message)
+    if said.dict_id or said.window_size > MAX_WINDOW_BYTES:
+        message = "damaged file: an extra needs a dictionary or too large a window"
+        raise CorruptFile(message)
