@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from collections.abc import Iterable
 from functools import lru_cache
 from numbers import Integral
 from numbers import Real
@@ -19,10 +20,12 @@ from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.info import METADATA
 from aecodec.info import QUALITY_MAXIMUM
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.limits import MAX_PIXELS
+from aecodec.metadata import Extras
 from aecodec.weights import DecoderHalf
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
@@ -30,7 +33,10 @@ from aecodec.weights import load_encoder
 if TYPE_CHECKING:
     from PIL import Image
 
+    from aecodec.picture import Picture
+
 EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
+_SHAPES = ((), (2,), (3,), (4,))  # of a pixel
 
 
 def encode(
@@ -45,19 +51,54 @@ def encode(
     effort: int = 0,
     device: str = "auto",
     progress: Callable[[float], None] = lambda share: None,
+    alpha: bool = True,
+    metadata: Iterable[str] = (),
 ) -> bytes:
     """Encodes a picture to the bytes of an `.aec` file.
 
-    `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey). `quality`: 0..100; by
-    default the model's own, about 1 % of raw at 256x256. Instead of it, one of `target_size`, the best quality within
-    so many bytes, `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file
-    that decodes with at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by
-    name. `effort`: 0 takes the latents as the analysis finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of
-    about a twentieth of a second at 256x256, for fewer bytes and less error at the same quality; `progress` is told the
-    share of a refinement that is done (a target takes several).
+    `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey), with alpha [H, W, 4] or
+    [H, W, 2]. `quality`: 0..100; by default the model's own, about 1 % of raw at 256x256. Instead of it, one of
+    `target_size`, the best quality within so many bytes, everything included, `target_bpp`, the same in bits of the
+    whole file per pixel, and `target_psnr`, the smallest file that decodes with at least so many dB. `weights`: a
+    weights file with its manifest beside it, instead of a model by name. `effort`: 0 takes the latents as the analysis
+    finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of about a twentieth of a second at 256x256, for fewer
+    bytes and less error at the same quality; `progress` is told the share of a refinement that is done (a target takes
+    several).
+
+    `alpha`: False leaves it out. It is lossless, and stored where any of it is below 255; where it is 0 the colours are
+    not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image are stored, or "all". With "icc" the pixels
+    stay in the colour space of their profile, else they are converted to sRGB.
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
+    return encode_picture(
+        _picture(image, alpha, metadata_kinds(metadata)),
+        quality,
+        model=model,
+        weights=weights,
+        target_size=target_size,
+        target_bpp=target_bpp,
+        target_psnr=target_psnr,
+        effort=effort,
+        device=device,
+        progress=progress,
+    )
+
+
+def encode_picture(
+    picture: Picture,
+    quality: float | None = None,
+    *,
+    model: str = "standard",
+    weights: str | Path | None = None,
+    target_size: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    effort: int = 0,
+    device: str = "auto",
+    progress: Callable[[float], None] = lambda share: None,
+) -> bytes:
+    """As `encode`, for what `picture.open_picture` gave."""
     if effort not in range(len(EFFORT_STEPS)):
         message = f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}"
         raise AecError(message)
@@ -65,10 +106,17 @@ def encode(
     entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
     encoder = load_encoder(entry)
     step = encoder.default_quality if quality is None else quality_step(quality)
-    pixels = _pixels(image)
-    analysed = codec.Analysed(pixels, encoder, load_decoder(entry), runtime(device), EFFORT_STEPS[effort], progress)
+    analysed = codec.Analysed(
+        picture.pixels,
+        encoder,
+        load_decoder(entry),
+        runtime(device),
+        EFFORT_STEPS[effort],
+        progress,
+        picture.extras,
+    )
     if target_bpp is not None:
-        target_size = int(target_bpp * pixels.shape[0] * pixels.shape[1] / 8)
+        target_size = int(target_bpp * picture.pixels.shape[0] * picture.pixels.shape[1] / 8)
     if target_size is not None:
         return analysed.encode_to_size(target_size)
     return analysed.encode(step) if target_psnr is None else analysed.encode_to_psnr(target_psnr)
@@ -77,20 +125,20 @@ def encode(
 def decode(
     data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
 ) -> Image.Image:
-    """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L.
+    """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L, with alpha RGBA or LA.
 
-    The file names its weights; `weights`, a weights file with its manifest beside it, is looked at first.
-    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, all of them AecError.
+    Stored metadata is in its `info`: "icc_profile", "exif" and "xmp". The file names its weights; `weights`, a weights
+    file with its manifest beside it, is looked at first. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, all of them AecError.
     """
     from aecodec.picture import to_image
 
-    return to_image(decode_pixels(data, device=device, max_pixels=max_pixels, weights=weights))
+    return to_image(*codec.decode_picture(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels))
 
 
 def decode_pixels(
     data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
 ) -> np.ndarray:
-    """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture."""
+    """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or [H, W, 2]."""
     return codec.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels)
 
 
@@ -110,7 +158,7 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
 
 
 def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
-    """Checks a file without making its picture: checksums, weights, and that every stream decodes to its last byte.
+    """Checks a file without making its picture: checksums, weights, and that everything decodes to its last byte.
 
     Raises as `decode`.
     """
@@ -166,15 +214,30 @@ def runtime(device: str) -> Runtime:
     return TorchRuntime(device)
 
 
-def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
+    """Which metadata is to be stored, of "icc", "exif" and "xmp"; "all" is every one. Raises AecError for others."""
+    kinds = frozenset([names] if isinstance(names, str) else names)
+    unknown = kinds - {*METADATA, "all"}
+    if unknown:
+        message = f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: there are {', '.join(METADATA)} and all"
+        raise AecError(message)
+    return frozenset(METADATA) if "all" in kinds else kinds
+
+
+def _picture(image: Image.Image | np.ndarray, alpha: bool, metadata: frozenset[str]) -> Picture:
+    from aecodec.picture import Picture
+    from aecodec.picture import from_image
+
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "getexif"):
             message = f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}"
             raise InputError(message)
-        from aecodec.picture import from_image
-
-        return from_image(image).pixels
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
-        message = f"an array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}"
+        return from_image(image, alpha=alpha, metadata=metadata)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in _SHAPES or 0 in image.shape:
+        message = f"an array must be uint8 [H, W], or [H, W, C] of 2 to 4 channels, not {image.dtype} {list(image.shape)}"
         raise InputError(message)
-    return image
+    if image.shape[2:] not in ((2,), (4,)):
+        return Picture(image)
+    colours = image[..., 0] if image.shape[2] == 2 else image[..., :3]
+    mask = image[..., -1]
+    return Picture(colours, extras=Extras(mask if alpha and mask.min() < 255 else None))

@@ -3,7 +3,8 @@
     data = aec_encode(pixels, level=40)
     pixels = aec_decode(data)
 
-Pixels are uint8 [H, W, 3] or [H, W] (grey). Everything else, and every error, is that of `aecodec.api`.
+Pixels are uint8 [H, W, 3] or [H, W] (grey), with alpha [H, W, 4] or [H, W, 2]. Everything else, and every error, is
+that of `aecodec.api`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def aec_encode(
 
         data = aec_encode(pixels, 40)
 
-    `data`: uint8 [H, W, 3] or [H, W]. `level`: quality 0..100, by default the model's own. `out`: a writable buffer
-    whose first bytes become the file that is returned. The other options are those of `aecodec.encode`.
+    `data`: uint8 [H, W, 3] or [H, W], with alpha [H, W, 4] or [H, W, 2]. `level`: quality 0..100, by default the
+    model's own. `out`: a writable buffer whose first bytes become the file that is returned. The other options are those of `aecodec.encode`.
     Raises AecError: InputError for another array, OutputError where `out` is read-only or too small.
     """
     if not isinstance(data, np.ndarray):
@@ -65,7 +66,8 @@ def aec_encode(
 
 
 def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] of a grey picture.
+    """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or
+    [H, W, 2].
 
         pixels = aec_decode(data)
         aec_decode(data, out=frames[7])

@@ -243,7 +243,7 @@ class Analysed:
 
     def _squared_error(self, data: bytes) -> float:
         """Mean squared error per sample of the pixels that a file really decodes to."""
-        decoded = decode(data, self._runtime, lambda _: self._decoder)
+        decoded, _ = decode_picture(data, self._runtime, lambda _: self._decoder)
         return float(np.mean(np.subtract(self._pixels, decoded, dtype=np.float32) ** 2, dtype=np.float64))
 
 

@@ -8,12 +8,14 @@ from aecodec import manifest
 from aecodec.bitstream import QUALITY_STEPS
 from aecodec.bitstream import VERSION
 from aecodec.bitstream import Extra
+from aecodec.bitstream import Header
 from aecodec.bitstream import extra_sizes
 from aecodec.bitstream import read_header
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
 
 QUALITY_MAXIMUM = 100
+METADATA = ("icc", "exif", "xmp")  # what a file can hold of a picture's metadata
 Buffer = bytes | bytearray | memoryview
 
 
@@ -50,18 +52,14 @@ def read_info(data: Buffer) -> Info:
     data = as_bytes(data)
     header = read_header(data)
     sizes = extra_sizes(data)
-    try:
-        model: str | None = manifest.find_by_id(header.weights_id).name
-    except UnknownWeights:
-        model = None
     return Info(
         version=VERSION,
         width=header.width,
         height=header.height,
         mode=header.mode,
-        quality=round(header.quality * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2),
+        quality=quality_of(header),
         quality_index=header.quality,
-        model=model,
+        model=model_of(header),
         weights_id=header.weights_id.hex(),
         tiles=header.tiles,
         size_bytes=len(data),
@@ -71,6 +69,19 @@ def read_info(data: Buffer) -> Info:
         exif_bytes=sizes.get(Extra.EXIF, 0),
         xmp_bytes=sizes.get(Extra.XMP, 0),
     )
+
+
+def quality_of(header: Header) -> float:
+    """The quality of a file on the scale of 0..100."""
+    return round(header.quality * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2)
+
+
+def model_of(header: Header) -> str | None:
+    """The name of the model that a file was written with; None where its weights are not on the search path."""
+    try:
+        return manifest.find_by_id(header.weights_id).name
+    except UnknownWeights:
+        return None
 
 
 def as_bytes(data: Buffer) -> bytes:

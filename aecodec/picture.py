@@ -1,8 +1,12 @@
 """Pictures in and out by Pillow. Nothing else in encoding or decoding touches it.
 
 In: whatever Pillow opens becomes upright 8-bit sRGB, `[H, W, 3]`, or grey, `[H, W]`. Grey is what the file declares
-grey (modes 1, L, LA, I, I;16, F); a colour picture whose channels happen to be equal stays colour. Everything that
-is lost or changed on the way is a notice, one line each.
+grey (modes 1, L, LA, I, I;16, F); a colour picture whose channels happen to be equal stays colour. Alpha is kept where
+any of it is below 255; metadata is kept where it is asked for. Everything that is lost or changed on the way is a
+notice, one line each.
+
+A profile that is kept describes the pixels, which then stay in its colour space; one that cannot (of inks, or of colours
+where the picture is grey) is applied and left out, as any profile is that was not asked for.
 """
 
 from __future__ import annotations
@@ -10,25 +14,32 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Collection
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL import ImageCms
+from PIL import PngImagePlugin
 from PIL import UnidentifiedImageError
 
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
 from aecodec.errors import OutputError
+from aecodec.exif import exif_of
+from aecodec.exif import orientation_of
+from aecodec.exif import xmp_of
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
+from aecodec.metadata import NOTHING
+from aecodec.metadata import Extras
 
-# EXIF orientation (tag 0x0112) -> transpose, then flip rows, then flip columns; 1 and anything unknown is upright.
-_ORIENTATION_TAG = 0x0112
+# EXIF orientation -> transpose, then flip rows, then flip columns; 1 and anything unknown is upright.
 _TURNS = {
     2: (False, False, True),
     3: (False, True, True),
@@ -41,6 +52,19 @@ _TURNS = {
 
 # Pillow hands these to another program (Ghostscript): no way to treat an untrusted picture.
 _PROGRAM_FORMATS = frozenset({"EPS"})
+
+# Formats whose alpha other programs, and Pillow, see. A BMP of 32 bits is not one; GIF has one transparent colour.
+_ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO"})
+
+# What Pillow writes of metadata, by format.
+_METADATA_FORMATS = {
+    "PNG": ("ICC", "EXIF", "XMP"),
+    "JPEG": ("ICC", "EXIF", "XMP"),
+    "WEBP": ("ICC", "EXIF", "XMP"),
+    "AVIF": ("ICC", "EXIF", "XMP"),
+    "TIFF": ("ICC", "EXIF", "XMP"),
+}
+_TIFF_XMP = 700
 
 # Colour spaces of ICC profiles, by the Pillow mode whose samples they describe.
 _PROFILE_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
@@ -59,16 +83,23 @@ _pillow_limit_lock = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Upright 8-bit sRGB samples, and what was lost or changed to get them."""
+    """Upright 8-bit samples, what goes with them, and what was lost or changed to get them."""
 
-    pixels: np.ndarray  # uint8 [H, W, 3] or [H, W], C-contiguous
+    pixels: np.ndarray  # uint8 [H, W, 3] or [H, W], C-contiguous; sRGB, or of the profile in extras
     notices: tuple[str, ...] = ()
+    extras: Extras = NOTHING
 
 
-def open_picture(source: str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Picture:
+def open_picture(
+    source: str | os.PathLike[str] | IO[bytes],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    alpha: bool = True,
+    metadata: Collection[str] = (),
+) -> Picture:
     """Read a picture file, told by its content and not by its name; of several frames, the first.
 
-    Raises InputError where the file is missing, no picture, or damaged, and LimitExceeded, before anything is
+    `alpha`: whether to keep it. `metadata`: which of "icc", "exif" and "xmp" to keep. Raises InputError where the file is missing, no picture, or damaged, and LimitExceeded, before anything is
     decoded, where it has more than `max_pixels` pixels or a side above MAX_SIDE.
     """
     name = _name(source)
@@ -77,19 +108,30 @@ def open_picture(source: str | os.PathLike[str] | IO[bytes], *, max_pixels: int 
     with image:
         if image.format in _PROGRAM_FORMATS:
             raise InputError(f"{name}: {image.format} files are not read")
-        return _to_picture(image, name, max_pixels)
+        return _to_picture(image, name, max_pixels, alpha, metadata)
 
 
-def from_image(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def from_image(
+    image: Image.Image, *, max_pixels: int = MAX_PIXELS, alpha: bool = True, metadata: Collection[str] = ()
+) -> Picture:
     """The same for an image that Pillow has opened or made, at its current frame. Raises as open_picture does."""
-    return _to_picture(image, "picture", max_pixels)
+    return _to_picture(image, "picture", max_pixels, alpha, metadata)
 
 
-def to_image(pixels: np.ndarray) -> Image.Image:
-    """An image of mode RGB from uint8 `[H, W, 3]`, or L from uint8 `[H, W]`. Raises ValueError on anything else."""
+def to_image(pixels: np.ndarray, extras: Extras = NOTHING) -> Image.Image:
+    """An image of mode RGB from uint8 `[H, W, 3]`, or L from `[H, W]`; RGBA or LA with alpha.
+
+    Metadata is in its `info`, by Pillow's names. Raises ValueError for pixels of another type or shape.
+    """
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ValueError(f"pixels must be uint8 [H, W, 3] or [H, W], not {pixels.dtype} {list(pixels.shape)}")
-    return Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
+    if extras.alpha is not None:
+        image.putalpha(Image.fromarray(extras.alpha))
+    exif = b"Exif\0\0" + extras.exif if extras.exif else b""
+    info = {"icc_profile": extras.icc, "exif": exif, "xmp": extras.xmp}
+    image.info.update({name: content for name, content in info.items() if content})
+    return image
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
@@ -103,15 +145,51 @@ def format_of(path: str | os.PathLike[str]) -> str:
     return name
 
 
-def write_image(image: Image.Image, file: IO[bytes], format: str) -> None:
-    """Write `image` to an open binary file in the Pillow format named. Raises OutputError where that cannot be."""
+def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, ...]:
+    """Write `image` to an open binary file in the Pillow format named, with the metadata in its `info`.
+
+    Returns notices of what the format does not hold. Raises OutputError where the picture cannot be written.
+    """
+    notices = []
+    if image.mode in ("LA", "RGBA") and format not in _ALPHA_FORMATS:
+        notices.append(f"{format} holds no alpha: it is dropped")
+        metadata, image = image.info, image.convert(image.mode[:-1])
+        image.info = metadata
+    options, dropped = _metadata_options(image, format)
+    if dropped:
+        notices.append(f"{format} holds no {', '.join(dropped)}: dropped")
     try:
-        image.save(file, format, **_SAVE_OPTIONS.get(format, {}))
+        image.save(file, format, **_SAVE_OPTIONS.get(format, {}), **options)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"the picture cannot be written as {format}: {_reason(error)}") from error
+    return tuple(notices)
 
 
-def _to_picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
+def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], list[str]]:
+    """Options for Pillow to write the metadata in an image's `info`, and the names of what it cannot write."""
+    held = _METADATA_FORMATS.get(format, ())
+    options: dict[str, Any] = {}
+    dropped = []
+    for option, name in (("icc_profile", "ICC"), ("exif", "EXIF"), ("xmp", "XMP")):
+        content = image.info.get(option)
+        if content and name in held:
+            options[option] = content
+        elif content:
+            dropped.append(name)
+    if format == "PNG" and "xmp" in options:
+        options["pnginfo"] = chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+    elif format == "TIFF" and "xmp" in options:  # a TIFF has it among its tags, as it has those of EXIF
+        tags = Image.Exif()
+        tags.load(options.get("exif", b""))
+        tags[_TIFF_XMP] = options.pop("xmp")
+        options["exif"] = tags
+    return options, dropped
+
+
+def _to_picture(
+    image: Image.Image, name: str, max_pixels: int, alpha: bool, metadata: Collection[str]
+) -> Picture:
     _check_size(image, name, max_pixels)
     notices: list[str] = []
     sixteen_bit = _is_sixteen_bit(image)
@@ -120,12 +198,15 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
             notices.append("of several frames only one is kept")
         image.load()
     with _pillow_errors(name):
-        orientation = _orientation(image, notices)
-        profile = image.info.get("icc_profile")
+        orientation = orientation_of(image, notices)
+        profile = image.info.get("icc_profile") or b""
+        exif, xmp = exif_of(image, "exif" in metadata, notices), xmp_of(image, "xmp" in metadata, notices)
         plain = _to_eight_bit(image, sixteen_bit, notices)
-        plain = _without_alpha(plain, notices)
-        plain = _to_srgb(plain, profile, notices)
-        return Picture(_upright(_to_array(plain), orientation), tuple(notices))
+        plain, mask = _split_alpha(plain, alpha, notices)
+        kept = profile if "icc" in metadata and _describes(profile, plain) else b""
+        plain = _to_srgb(plain, b"" if kept else profile, notices)
+        extras = Extras(None if mask is None else _upright(_to_array(mask), orientation), kept, exif, xmp)
+        return Picture(_upright(_to_array(plain), orientation), tuple(notices), extras)
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
@@ -181,18 +262,31 @@ def _to_eight_bit(image: Image.Image, sixteen_bit: bool, notices: list[str]) -> 
     return Image.fromarray(levels.astype(np.uint8))
 
 
-def _without_alpha(image: Image.Image, notices: list[str]) -> Image.Image:
-    """The colours as they stand in the file, also where nothing of them showed; a notice unless all is opaque."""
+def _split_alpha(image: Image.Image, keep: bool, notices: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    """The colours as they stand in the file, also where nothing of them showed; and alpha, unless all is opaque."""
     if not image.has_transparency_data:
-        return image
+        return image, None
     grey = image.mode in ("1", "L", "LA", "La")
     image = image.convert("LA" if grey else "RGBA")
-    if np.asarray(image.getchannel("A")).min() < 255:
+    alpha = image.getchannel("A")
+    colours = image.convert("L" if grey else "RGB")
+    if alpha.getextrema()[0] == 255:
+        return colours, None
+    if not keep:
         notices.append("the alpha channel is dropped")
-    return image.convert("L" if grey else "RGB")
+    return colours, alpha if keep else None
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, notices: list[str]) -> Image.Image:
+def _describes(profile: bytes, image: Image.Image) -> bool:
+    """Whether a profile is of the colour space that the pixels of an image without alpha are stored in."""
+    stored = "GRAY" if image.mode in ("1", "L") else "RGB" if image.mode != "CMYK" else ""
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() == stored
+    except (OSError, ImageCms.PyCMSError):
+        return False
+
+
+def _to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Image:
     """Mode L or RGB from any mode without alpha, through the profile where there is one."""
     if image.mode == "LAB":
         return image.convert("RGB")  # needs no profile: its samples are colours already
@@ -242,15 +336,6 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
 
 def _nearly_equal(first: np.ndarray, second: np.ndarray) -> bool:
     return int(np.abs(first.astype(np.int16) - second).max()) <= 1
-
-
-def _orientation(image: Image.Image, notices: list[str]) -> int:
-    """The EXIF orientation of a loaded image; upright, with a notice, where the EXIF block cannot be read."""
-    try:
-        return image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # Pillow's parser raises whatever the damage leads it to
-        notices.append("the EXIF data is damaged: the picture is taken as upright")
-        return 1
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -28,10 +28,12 @@ from PIL import UnidentifiedImageError
 from aecodec import api
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import MAX_HEADER_BYTES
+from aecodec.bitstream import read_header
 from aecodec.bitstream import unpack
 from aecodec.errors import AecError
 from aecodec.errors import HeaderLimitExceeded
-from aecodec.info import read_info
+from aecodec.info import model_of
+from aecodec.info import quality_of
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -49,7 +51,10 @@ _PIXEL_INFO = ("icc_profile", "transparency")
 
 
 class AecImageFile(ImageFile.ImageFile):
-    """An `.aec` file. `info` has "quality" (0..100), "model" (None if not known here) and "weights_id" (in hex)."""
+    """An `.aec` file. `info` has "quality" (0..100), "model" (None if not known here) and "weights_id" (in hex).
+
+    Once loaded, it has the metadata too that is stored: "icc_profile", "exif" and "xmp".
+    """
 
     format = FORMAT
     format_description = "aecodec learned image codec"
@@ -57,26 +62,27 @@ class AecImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         try:
-            info = read_info(self.fp.read(MAX_HEADER_BYTES))
+            header = read_header(self.fp.read(MAX_HEADER_BYTES))
         except HeaderLimitExceeded as error:
             raise Image.DecompressionBombError(str(error)) from error
         except AecError as error:
             name = self.filename or self.fp
             raise UnidentifiedImageError(f"cannot identify image file {name!r}: {error}") from error
-        self._mode, self._size = info.mode, (info.width, info.height)
-        self.info |= {"quality": info.quality, "model": info.model, "weights_id": info.weights_id}
+        self._mode, self._size = header.mode, (header.width, header.height)
+        self.info |= {"quality": quality_of(header), "model": model_of(header), "weights_id": header.weights_id.hex()}
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
 
     def load(self) -> PixelAccess | None:
         """Decodes the file where that is still to be done. Raises OSError."""
         if self.tile and self.fp is not None:
             try:
-                pixels = api.decode_pixels(self._read())
+                image = api.decode(self._read())
             except AecError as error:
                 raise OSError(str(error)) from error
             if self._exclusive_fp:
                 self.fp.close()
-            self.fp = io.BytesIO(pixels.tobytes())
+            self.info |= image.info
+            self.fp = io.BytesIO(image.tobytes())
         return super().load()
 
     def load_seek(self, pos: int) -> None:

@@ -48,6 +48,8 @@ class EncodeTask:
     max_pixels: int = MAX_PIXELS
     effort: int = 0
     progress: Callable[[float], None] | None = None  # of one picture's refinement; does not travel
+    alpha: bool = True
+    metadata: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raises UnknownWeights for what would fail with every picture."""
@@ -59,10 +61,10 @@ class EncodeTask:
         from aecodec.picture import open_picture
 
         with naming_limit(self.max_pixels):
-            picture = open_picture(source, max_pixels=self.max_pixels)
+            picture = open_picture(source, max_pixels=self.max_pixels, alpha=self.alpha, metadata=self.metadata)
         notices = [f"{name_of(source)}: {notice}" for notice in picture.notices]
-        data = api.encode(
-            picture.pixels,
+        data = api.encode_picture(
+            picture,
             self.quality,
             model=self.model,
             weights=self.weights,
@@ -116,8 +118,9 @@ class DecodeTask:
             image = api.decode(data, device=self.device, max_pixels=self.max_pixels)
         stream = BytesIO()
         with naming(target):
-            write_image(image, stream, file_format)
-        return Product(stream.getvalue(), f"{target}: {image.width}x{image.height} {image.mode}")
+            notices = write_image(image, stream, file_format)
+        summary = f"{target}: {image.width}x{image.height} {image.mode}"
+        return Product(stream.getvalue(), summary, tuple(f"{target}: {notice}" for notice in notices))
 
 
 def name_of(source: Path | IO[bytes]) -> str:

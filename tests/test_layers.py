@@ -19,10 +19,11 @@ PACKAGE = Path(aecodec.__file__).parent
 ROWS = (
     ("errors",),
     ("limits",),
-    ("networks", "tiling", "temporary", "picture"),
+    ("networks", "tiling", "temporary", "exif", "fill"),
     ("files",),
     ("manifest", "bitstream", "rangecoder", "engine"),
-    ("info",),
+    ("info", "metadata"),
+    ("picture",),
     ("entropy", "cuda", "adjoint"),
     ("weights",),
     ("transforms",),
@@ -40,7 +41,7 @@ ROWS = (
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 PAPER_ROOMS = ("paper/systems.py", "paper/training.py", "paper/table3.py")
 TORCH_ROOMS = ("train/", *PAPER_ROOMS, "cuda.py", "torch_dataset.py", "cli/model.py")  # the last only looks for it
-PIL_ROOMS = ("picture.py", "pillow_plugin.py", "bench/", "paper/figure1.py")
+PIL_ROOMS = ("picture.py", "exif.py", "pillow_plugin.py", "bench/", "paper/figure1.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 
@@ -111,7 +112,7 @@ def test_importing_aecodec_and_its_help_load_no_library():
     run(
         "import sys, aecodec, aecodec.cli\n"
         "assert aecodec.cli.run(['--help']) == 0 and aecodec.CorruptFile.exit_code == 3\n"
-        "heavy = {'numpy', 'PIL', 'torch', 'safetensors', 'constriction'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'PIL', 'torch', 'safetensors', 'constriction', 'zstandard'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
 

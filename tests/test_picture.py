@@ -156,6 +156,11 @@ def assert_pixels(picture: Picture, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(picture.pixels, expected)
 
 
+def assert_alpha(picture: Picture, expected: np.ndarray) -> None:
+    assert picture.extras.alpha is not None and picture.extras.alpha.dtype == np.uint8
+    np.testing.assert_array_equal(picture.extras.alpha, expected)
+
+
 class TestModes:
     def test_colour_and_grey_are_kept_as_they_are(self) -> None:
         colour, grey = noise(600, 5, 3), noise(600, 5)
@@ -175,17 +180,28 @@ class TestModes:
         assert picture.notices == ()
 
     @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-    def test_alpha_is_dropped_and_the_colours_below_it_stay(self, mode: str) -> None:
+    def test_alpha_is_split_off_and_the_colours_below_it_stay(self, mode: str) -> None:
         channels = noise(4, 5, len(mode))
         picture = open_picture(file_of(Image.fromarray(channels), "PNG"))
         assert_pixels(picture, channels[..., :3] if mode == "RGBA" else channels[..., 0])
+        assert_alpha(picture, channels[..., -1])
+        assert picture.notices == ()
+
+    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
+    def test_alpha_is_dropped_where_it_is_not_wanted(self, mode: str) -> None:
+        channels = noise(4, 5, len(mode))
+        picture = open_picture(file_of(Image.fromarray(channels), "PNG"), alpha=False)
+        assert_pixels(picture, channels[..., :3] if mode == "RGBA" else channels[..., 0])
+        assert picture.extras.alpha is None
         assert picture.notices == (ALPHA_DROPPED,)
 
-    def test_opaque_alpha_is_not_worth_a_notice(self) -> None:
+    @pytest.mark.parametrize("alpha", [True, False])
+    def test_opaque_alpha_is_neither_kept_nor_worth_a_notice(self, alpha: bool) -> None:
         channels = noise(4, 5, 4)
         channels[..., 3] = 255
-        picture = from_image(Image.fromarray(channels))
+        picture = from_image(Image.fromarray(channels), alpha=alpha)
         assert_pixels(picture, channels[..., :3])
+        assert picture.extras.alpha is None
         assert picture.notices == ()
 
     @pytest.mark.parametrize("mode", ["La", "RGBa"])
@@ -195,7 +211,7 @@ class TestModes:
         picture = from_image(Image.fromarray(straight).convert(mode))
         assert picture.pixels.shape == ((2, 3) if mode == "La" else (2, 3, 3))
         assert np.abs(picture.pixels.astype(int) - 200).max() <= 1
-        assert picture.notices == (ALPHA_DROPPED,)
+        assert_alpha(picture, np.full((2, 3), 128))
 
     @pytest.mark.parametrize("transparency", [None, 2, bytes([255, 0, 128, 255])])
     def test_palette(self, transparency: int | bytes | None) -> None:
@@ -206,7 +222,12 @@ class TestModes:
         options = {} if transparency is None else {"transparency": transparency}
         picture = open_picture(file_of(image, "PNG", **options))
         assert_pixels(picture, colours[indices])
-        assert picture.notices == (() if transparency is None else (ALPHA_DROPPED,))
+        if transparency is None:
+            assert picture.extras.alpha is None
+        else:
+            levels = [255, 255, 0, 255] if transparency == 2 else list(transparency)  # type: ignore[arg-type]
+            assert_alpha(picture, np.array(levels)[indices])
+        assert picture.notices == ()
 
     def test_palette_with_alpha(self) -> None:
         image = Image.fromarray(noise(4, 5, 3)).convert("P")
@@ -218,7 +239,7 @@ class TestModes:
     def test_one_transparent_colour(self, mode: str, colour: int | tuple[int, ...]) -> None:
         picture = open_picture(file_of(Image.new(mode, (3, 2), colour), "PNG", transparency=colour))
         assert (picture.pixels == colour).all()
-        assert picture.notices == (ALPHA_DROPPED,)
+        assert_alpha(picture, np.zeros((2, 3)))
 
     @pytest.mark.parametrize(
         ("mode", "colour", "expected"),
@@ -298,7 +319,8 @@ class TestSixteenBitFiles:
         samples = noise(4, 5, 4, top=65536, dtype=np.uint16)
         picture = open_picture(png(samples, 6))
         assert_pixels(picture, (samples[..., :3] >> 8).astype(np.uint8))
-        assert picture.notices == (SIXTEEN_BIT, ALPHA_DROPPED)
+        assert_alpha(picture, samples[..., 3] >> 8)
+        assert picture.notices == (SIXTEEN_BIT,)
 
     def test_png_with_a_transparent_grey(self) -> None:
         samples = noise(4, 5, 1, top=65536, dtype=np.uint16)
@@ -357,6 +379,17 @@ class TestOrientation:
         picture = open_picture(file_of(Image.fromarray(stored), format, exif=exif, **options))
         assert_pixels(picture, upright)
         assert picture.notices == ()
+
+    @pytest.mark.parametrize("orientation", STORED)
+    def test_alpha_turns_with_the_pixels(self, orientation: int) -> None:
+        upright = noise(3, 5, 4)
+        rows, columns = (5, 3) if orientation >= 5 else (3, 5)
+        stored = np.array([[STORED[orientation](upright, r, c) for c in range(columns)] for r in range(rows)])
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture = open_picture(file_of(Image.fromarray(stored), "PNG", exif=exif))
+        assert_pixels(picture, upright[..., :3])
+        assert_alpha(picture, upright[..., 3])
 
     def test_jpeg(self) -> None:
         exif = Image.Exif()

@@ -20,6 +20,15 @@ from aecodec.cli.work import ends
 from aecodec.cli.work import work_on_many
 from aecodec.cli.work import work_on_one
 from aecodec.cli.work import work_options
+from aecodec.info import METADATA
+
+
+def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    """The kinds that a user asks for, of icc, exif and xmp."""
+    asked = {name.strip() for value in values for name in value.lower().split(",")}
+    if not asked <= {*METADATA, "all", "none"} or ("none" in asked and len(asked) > 1):
+        raise click.BadParameter(f"{', '.join(values)!r} is not none, all, or some of {', '.join(METADATA)}.")
+    return frozenset(METADATA) if "all" in asked else frozenset(asked - {"none"})
 
 
 @click.command(short_help="Encode the picture IN to the file OUT, or many with --out-dir.")
@@ -50,6 +59,14 @@ from aecodec.cli.work import work_options
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
 @click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Smaller files for more time.")
+@click.option("--no-alpha", is_flag=True, help="Leave alpha out. Default: kept losslessly where there is any.")
+@click.option(
+    "--metadata",
+    metavar="WHAT",
+    multiple=True,
+    callback=_metadata,
+    help="Store icc, exif, xmp (a list with commas), all or none.  [default: none]",
+)
 @device_option
 @max_pixels_option
 @work_options
@@ -62,6 +79,8 @@ def encode(
     model: str,
     weights: Path | None,
     effort: int,
+    no_alpha: bool,
+    metadata: frozenset[str],
     device: str,
     max_pixels: int,
     **shared: Any,
@@ -75,8 +94,9 @@ def encode(
     aecodec encode - - < photo.jpg > photo.aec
     aecodec encode photos/ more.jpg --out-dir encoded/
 
-    IN is any picture that Pillow opens. It is coded upright, as 8-bit sRGB or grey, without its metadata. OUT is
-    replaced where it exists. `-` is standard input or output.
+    IN is any picture that Pillow opens. It is coded upright, in 8 bits, as sRGB or grey; with --metadata icc in the
+    colour space of its profile, which is stored with it. OUT is replaced where it exists. `-` is standard input or
+    output.
 
     Into DIR, photos/a/x.jpg becomes DIR/a/x.aec. A picture that fails is told and the others go on; outputs that are
     newer than their picture are left as they are, so that a run that was cut goes on where it was.
@@ -104,6 +124,8 @@ def encode(
         device=device,
         max_pixels=max_pixels,
         effort=effort,
+        alpha=not no_alpha,
+        metadata=metadata,
     )
     if options.out_dir is not None:
         return work_on_many(task, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))

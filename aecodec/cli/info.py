@@ -14,7 +14,7 @@ from aecodec.cli.common import read_source
 @click.argument("source", metavar="FILE", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def info(source: Path, as_json: bool) -> None:
-    """Show what the header of FILE says. Pixels and their checksum stay unread.
+    """Show what FILE says of itself. Pixels, metadata and their checksums stay unread.
 
     \b
     aecodec info photo.aec
@@ -24,6 +24,7 @@ def info(source: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from aecodec.info import METADATA
     from aecodec.info import read_info
     from aecodec.task import naming
 
@@ -39,5 +40,8 @@ def info(source: Path, as_json: bool) -> None:
     click.echo(f"{click.format_filename(name)}: {fields['width']}x{fields['height']} {fields['mode']}")
     bits = f"{fields['bits_per_pixel']:.3f} bits per pixel"
     click.echo(f"  {fields['size_bytes']} bytes, {bits}, {fields['tiles']} tile(s)")
+    extras = [f"{kind} {size}" for kind in ("alpha", *METADATA) if (size := fields[f"{kind}_bytes"])]
+    if extras:
+        click.echo(f"  of these {', '.join(extras)}")
     click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
     click.echo(f"  weights {fields['weights_id']} ({model}), format version {fields['version']}")
