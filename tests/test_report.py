@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
 from aecodec.bench.report.choice import Compared
 from aecodec.bench.report.choice import choose
+from aecodec.bench.report.page import fill_page
+from aecodec.bench.report.viewer import BUDGET_BYTES
 from aecodec.bench.report.viewer import Version
 from aecodec.bench.report.viewer import show
 from aecodec.bench.result import Measurement
@@ -157,6 +160,15 @@ def test_a_picture_too_large_for_the_budget_shows_its_middle() -> None:
     assert (cut.sides[0].image_width, cut.sides[0].left) == (256, 0)
     # The peer's own file is small: it is there as a whole, and the window looks at its middle.
     assert (cut.sides[2].image_width, cut.sides[2].left) == (900, 322)
+
+
+def test_a_thousand_photographs_make_a_page_under_thirty_megabytes(folder: Path) -> None:
+    name, figure = "photograph-0001-of-a-long-name.jpg", 12.345678901234567
+    each = Measurement(name, 4000, 3000, "avif-psnr", figure, 123456, *[figure] * 7)
+    few = run_bench(BenchOptions(folder, ("jpeg",), qualities=(50.0,), equal_bytes=True), own=TINY)
+    table = fill_page("", asdict(replace(few, measurements=(each,) * 1000, equal_bytes=(each,) * 5000)))
+    charts = 4 * 100_000
+    assert len(table) + charts + BUDGET_BYTES * 4 / 3 < 30_000_000
 
 
 def test_the_command_writes_report_and_json_of_one_run(folder: Path, tmp_path: Path) -> None:
