@@ -39,8 +39,9 @@ def aec_encode(
 
         data = aec_encode(pixels, 40)
 
-    `data`: uint8 [H, W, 3] or [H, W], with alpha [H, W, 4] or [H, W, 2]. `level`: quality 0..100, by default the
-    model's own. `out`: a writable buffer whose first bytes become the file that is returned. The other options are those of `aecodec.encode`.
+    `data`: uint8 [H, W, 3] or [H, W], with alpha, which is stored unless all of it is 255, [H, W, 4] or [H, W, 2].
+    `level`: quality 0..100, by default the model's own. `out`: a writable buffer whose first bytes become the file that
+    is returned. The other options are those of `aecodec.encode`.
     Raises AecError: InputError for another array, OutputError where `out` is read-only or too small.
     """
     if not isinstance(data, np.ndarray):
@@ -66,8 +67,9 @@ def aec_encode(
 
 
 def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or
-    [H, W, 2].
+    """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] where it is grey.
+
+    Where alpha is stored it is the last channel: [H, W, 4] or [H, W, 2].
 
         pixels = aec_decode(data)
         aec_decode(data, out=frames[7])

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from aecodec.bitstream import QUALITY_STEPS
+from aecodec.bitstream import Extra
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 from aecodec.bitstream import unpack
@@ -295,6 +296,13 @@ def verify(
 def decode_extras(header: Header, parts: list[bytes]) -> Extras:
     """What a file holds beside its streams. Raises CorruptFile."""
     return unpack_extras(dict(zip(header.kinds, parts[header.tiles :], strict=True)), header.width, header.height)
+
+
+def decode_metadata(data: bytes) -> Extras:
+    """What a file holds beside its streams, but for alpha; its pixels stay as they are. Raises CorruptFile."""
+    header, parts = unpack(data)
+    kinds = zip(header.kinds, parts[header.tiles :], strict=True)
+    return unpack_extras({kind: part for kind, part in kinds if kind != Extra.ALPHA}, header.width, header.height)
 
 
 def comparable_latent(

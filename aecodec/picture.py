@@ -128,10 +128,15 @@ def to_image(pixels: np.ndarray, extras: Extras = NOTHING) -> Image.Image:
     image = Image.fromarray(pixels)
     if extras.alpha is not None:
         image.putalpha(Image.fromarray(extras.alpha))
+    image.info.update(info_of(extras))
+    return image
+
+
+def info_of(extras: Extras) -> dict[str, bytes]:
+    """Metadata by the names that Pillow gives them in `Image.info`; of what there is none, no name."""
     exif = b"Exif\0\0" + extras.exif if extras.exif else b""
     info = {"icc_profile": extras.icc, "exif": exif, "xmp": extras.xmp}
-    image.info.update({name: content for name, content in info.items() if content})
-    return image
+    return {name: content for name, content in info.items() if content}
 
 
 def format_of(path: str | os.PathLike[str]) -> str:

@@ -7,7 +7,9 @@
         image.thumbnail((128, 128))
     image.save("out.aec", quality=60)
 
-Everything that stands on Pillow (imageio, Django's ImageField) then takes them too.
+Everything that stands on Pillow (imageio, Django's ImageField) then takes them too. `save` has the options of
+`aecodec.encode`, and icc_profile=, exif= and xmp= for metadata to store, as for JPEG; with metadata="all" it is that
+of `info`.
 
 Opening raises UnidentifiedImageError where the header is damaged, or of a newer format than is known;
 DecompressionBombError where it asks for more pixels than Pillow or this package allows. Loading, verifying and saving
@@ -17,6 +19,7 @@ raise OSError. Each comes from the error of this package, as its `__cause__`.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from inspect import signature
 from typing import IO
 from typing import TYPE_CHECKING
@@ -28,12 +31,15 @@ from PIL import UnidentifiedImageError
 from aecodec import api
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import MAX_HEADER_BYTES
+from aecodec.bitstream import Extra
 from aecodec.bitstream import read_header
 from aecodec.bitstream import unpack
+from aecodec.codec import decode_metadata
 from aecodec.errors import AecError
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.info import model_of
 from aecodec.info import quality_of
+from aecodec.picture import info_of
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -45,15 +51,14 @@ MIME = "image/x-aec"
 # What `save` hands on: the options of `encode`. As everywhere in Pillow, those of other formats are passed over.
 _SAVE_OPTIONS = tuple(signature(api.encode).parameters)[1:]
 
-# What a picture in memory says of its pixels. `save` takes them as they stand: an orientation, which may be left from
-# the file that they come from, is not applied to them, as in every other format of Pillow.
-_PIXEL_INFO = ("icc_profile", "transparency")
+# Metadata by the names that `encode` and Pillow have for it.
+_METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 
 
 class AecImageFile(ImageFile.ImageFile):
     """An `.aec` file. `info` has "quality" (0..100), "model" (None if not known here) and "weights_id" (in hex).
 
-    Once loaded, it has the metadata too that is stored: "icc_profile", "exif" and "xmp".
+    It has what metadata is stored, too, by Pillow's names: "icc_profile", "exif" and "xmp".
     """
 
     format = FORMAT
@@ -70,19 +75,21 @@ class AecImageFile(ImageFile.ImageFile):
             raise UnidentifiedImageError(f"cannot identify image file {name!r}: {error}") from error
         self._mode, self._size = header.mode, (header.width, header.height)
         self.info |= {"quality": quality_of(header), "model": model_of(header), "weights_id": header.weights_id.hex()}
+        if header.extras & ~Extra.ALPHA:
+            with suppress(AecError):  # which load() will raise
+                self.info.update(info_of(decode_metadata(self._read())))
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
 
     def load(self) -> PixelAccess | None:
         """Decodes the file where that is still to be done. Raises OSError."""
         if self.tile and self.fp is not None:
             try:
-                image = api.decode(self._read())
+                pixels = api.decode_pixels(self._read())
             except AecError as error:
                 raise OSError(str(error)) from error
             if self._exclusive_fp:
                 self.fp.close()
-            self.info |= image.info
-            self.fp = io.BytesIO(image.tobytes())
+            self.fp = io.BytesIO(pixels.tobytes())
         return super().load()
 
     def load_seek(self, pos: int) -> None:
@@ -125,13 +132,30 @@ def _accept(prefix: bytes) -> bool:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = image.encoderinfo
-    plain = image.copy()
-    plain.info = {name: given.get(name, image.info.get(name)) for name in _PIXEL_INFO if name in given | image.info}
+    options = {name: given[name] for name in _SAVE_OPTIONS if name in given}
     try:
-        data = api.encode(plain, **{name: given[name] for name in _SAVE_OPTIONS if name in given})
+        kinds = api.metadata_kinds(given.get("metadata", ()))
+        kinds |= {kind for kind, name in _METADATA.items() if given.get(name)}
+        data = api.encode(_as_it_stands(image, kinds), **options | {"metadata": kinds})
     except AecError as error:
         raise OSError(str(error)) from error
     file.write(data)
+
+
+def _as_it_stands(image: Image.Image, kinds: frozenset[str]) -> Image.Image:
+    """A copy with only such metadata as is to be stored, and what says how to read the pixels.
+
+    So an orientation counts where EXIF is stored. Else it may be left from a file whose picture has been turned since,
+    and no format of Pillow applies it.
+    """
+    given, plain = image.encoderinfo, image.copy()
+    info = image.info | {name: given[name] for name in _METADATA.values() if name in given}
+    if "exif" in kinds:
+        exif = info.get("exif") or image.getexif()
+        info["exif"] = exif.tobytes() if isinstance(exif, Image.Exif) else exif
+    names = {"transparency", "icc_profile", *(_METADATA[kind] for kind in kinds)}
+    plain.info = {name: content for name, content in info.items() if name in names}
+    return plain
 
 
 register_aec_opener()

@@ -38,9 +38,9 @@ class AecFolder(Dataset[tuple[Any, int]]):
         name = folder.classes[number]
 
     `what`: "latent" gives a float32 tensor [16, ceil(H/8), ceil(W/8)] with the integers of `aecodec.decode_latent`,
-    -2048..2047; "pixels" a uint8 tensor [3, H, W], grey repeated. `transform` is applied to that tensor: pictures of
-    different sizes have to leave it alike to make a batch. `classes` are the names of the sub-folders in order,
-    `class_to_idx` their numbers, `samples` the pairs of path and number, `targets` the numbers alone.
+    -2048..2047; "pixels" a uint8 tensor [3, H, W], grey repeated and alpha left out. `transform` is applied to that
+    tensor: pictures of different sizes have to leave it alike to make a batch. `classes` are the names of the
+    sub-folders in order, `class_to_idx` their numbers, `samples` the pairs of path and number, `targets` the numbers.
 
     Raises InputError where `root` has no sub-folder, or one of them no file. Reading raises what decoding does, with
     the path in its message.
@@ -84,9 +84,8 @@ class AecFolder(Dataset[tuple[Any, int]]):
         if self.what == "latent":
             latent = api.decode_latent(data, weights=self._weights, max_pixels=self._max_pixels)
             return torch.from_numpy(latent.astype(np.float32))
-        pixels = api.decode_pixels(data, weights=self._weights, max_pixels=self._max_pixels)
-        channels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(channels[..., :3], -1, 0)))
+        image = api.decode(data, weights=self._weights, max_pixels=self._max_pixels).convert("RGB")
+        return torch.from_numpy(np.moveaxis(np.array(image), -1, 0).copy())
 
 
 def _classes(root: Path) -> list[str]:

@@ -20,10 +20,11 @@ def photo() -> np.ndarray:
         return np.asarray(image)
 
 
-@pytest.fixture(params=["colour", "grey"])
+@pytest.fixture(params=["colour", "grey", "colour and alpha", "grey and alpha"])
 def pixels(request: pytest.FixtureRequest, photo: np.ndarray) -> np.ndarray:
     cut = photo[:75, 40:150]
-    return cut if request.param == "colour" else cut[..., 1]
+    colours = cut if request.param.startswith("colour") else cut[..., 1]
+    return np.dstack([colours, cut[..., 0] // 2]) if request.param.endswith("alpha") else colours
 
 
 def test_round_trip_is_that_of_the_api(pixels: np.ndarray) -> None:
@@ -32,6 +33,8 @@ def test_round_trip_is_that_of_the_api(pixels: np.ndarray) -> None:
     decoded = aec_decode(data)
     assert (decoded.dtype, decoded.shape) == (np.uint8, pixels.shape)
     np.testing.assert_array_equal(decoded, aecodec.decode_pixels(data))
+    if pixels.shape[2:] in ((2,), (4,)):
+        np.testing.assert_array_equal(decoded[..., -1], pixels[..., -1])
 
 
 def test_options_reach_the_encoder(photo: np.ndarray) -> None:

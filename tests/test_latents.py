@@ -88,6 +88,15 @@ def test_own_weights_by_file(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(aecodec.decode_latent(data, weights=weights), expected)
 
 
+def test_alpha_and_metadata_change_nothing(photo: np.ndarray) -> None:
+    image = Image.fromarray(photo[:40, :48])
+    expected = latent(photo[:40, :48], 60)
+    image.putalpha(Image.fromarray(photo[:40, :48, 1] // 2 + 1))
+    data = aecodec.encode(image, 60, model="tiny")
+    assert aecodec.read_info(data).mode == "RGBA"
+    np.testing.assert_array_equal(aecodec.decode_latent(data), expected)
+
+
 def test_damage_and_limits(photo: np.ndarray) -> None:
     data = aecodec.encode(photo[:40, :40], model="tiny")
     for damaged in (data[:-1], data + b"\0", MAGIC, b""):
@@ -135,6 +144,15 @@ def test_latents_and_pixels_of_a_folder(folder: Path) -> None:
         np.testing.assert_array_equal(latent.numpy(), aecodec.decode_latent(data))
         assert (picture.dtype, picture.shape) == (torch.uint8, (3, 40, 48))
         np.testing.assert_array_equal(picture.permute(1, 2, 0).numpy(), np.asarray(aecodec.decode(data).convert("RGB")))
+
+
+def test_pixels_of_pictures_with_alpha(folder: Path, photo: np.ndarray) -> None:
+    for number, channels in ((1, [0, 1]), (2, [0, 1, 2, 0])):
+        path, _ = AecFolder(folder).samples[number]
+        path.write_bytes(aecodec.encode(photo[:40, :48, channels], 60, model="tiny"))
+        picture, _ = AecFolder(folder, "pixels")[number]
+        colours = np.asarray(aecodec.decode(path.read_bytes()).convert("RGB"))
+        np.testing.assert_array_equal(picture.permute(1, 2, 0).numpy(), colours)
 
 
 def test_transform(folder: Path) -> None:

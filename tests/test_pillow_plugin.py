@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from conftest import PHOTOS
 from PIL import Image
-from PIL import ImageCms
 from PIL import ImageFile
 from PIL import ImageOps
 from PIL import UnidentifiedImageError
+from test_picture import rgb_profile
 
 import aecodec
 import aecodec.pillow_plugin
@@ -26,6 +26,8 @@ from aecodec.bitstream import MAX_HEADER_BYTES
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 
+ORIENTATION, MAKER = 0x0112, 0x010F
+WIDE = rgb_profile(2.2)  # Adobe RGB
 TINY_ID = bytes.fromhex("11ddc256")
 
 
@@ -47,6 +49,15 @@ def path(data: bytes, tmp_path: Path) -> Path:
     file = tmp_path / "lighthouse.aec"
     file.write_bytes(data)
     return file
+
+
+@pytest.fixture
+def turned(photo: Image.Image, tmp_path: Path) -> Path:
+    """A picture that lies on its side, as its EXIF data say."""
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKER] = 6, "Somebody"
+    photo.save(tmp_path / "turned.png", exif=exif)
+    return tmp_path / "turned.png"
 
 
 def saved(image: Image.Image, **options: Any) -> bytes:
@@ -312,26 +323,68 @@ def test_saving_what_was_opened(data: bytes, path: Path) -> None:
     assert path.read_bytes() == aecodec.encode(aecodec.decode(data), model="tiny")
 
 
-def test_saving_takes_pixels_as_they_stand(photo: Image.Image, tmp_path: Path) -> None:
+def test_saving_takes_pixels_as_they_stand(turned: Path) -> None:
     """Code that has turned a picture itself, and left the tag, must not see it turned again."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photo.save(tmp_path / "turned.png", exif=exif)
-    with Image.open(tmp_path / "turned.png") as image:
-        turned = image.transpose(Image.Transpose.ROTATE_270)
+    with Image.open(turned) as image:
+        by_hand = image.transpose(Image.Transpose.ROTATE_270)
         upright = ImageOps.exif_transpose(image)
-    assert turned.getexif()[0x0112] == 6
-    assert saved(turned) == saved(upright) == aecodec.encode(upright, model="tiny")
+    assert by_hand.getexif()[ORIENTATION] == 6
+    assert saved(by_hand) == saved(upright) == aecodec.encode(upright, model="tiny")
 
 
-def test_saving_converts_colours(photo: Image.Image) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+def test_saving_with_exif_gives_it_back_upright(turned: Path) -> None:
+    """As bytes, as an Exif object, and by what `info` has: what a viewer shows is what it showed before."""
+    with Image.open(turned) as image:
+        expected = aecodec.encode(image, model="tiny", metadata="exif")
+        assert saved(image, exif=image.info["exif"]) == saved(image, exif=image.getexif()) == expected
+        assert saved(image, metadata=["exif"]) == expected
+        upright = ImageOps.exif_transpose(image)
+    again = Image.open(io.BytesIO(expected))
+    assert (again.size, again.getexif()[ORIENTATION], again.getexif()[MAKER]) == (upright.size, 1, "Somebody")
+    assert saved(upright, exif=again.getexif()) == expected
+
+
+def test_metadata_is_there_when_a_file_is_open(photo: Image.Image, turned: Path) -> None:
+    with Image.open(turned) as image:
+        exif = image.info["exif"]
+    data = saved(photo, icc_profile=WIDE, exif=exif, xmp=b"<x/>")
+    stored = aecodec.decode(data).info
+    image = Image.open(io.BytesIO(data))
+    assert {"icc_profile", "exif", "xmp"} == stored.keys() == stored.keys() & image.info.keys()
+    assert {name: image.info[name] for name in stored} == stored
+    assert (image.info["icc_profile"], image.info["xmp"]) == (WIDE, b"<x/>")
+    assert_same(image, aecodec.decode(data))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert Image.open(file).info["icc_profile"] == WIDE
+    damaged = Image.open(io.BytesIO(data[:-1]))
+    assert "xmp" not in damaged.info
+    with pytest.raises(OSError, match="damaged file"):
+        damaged.load()
+
+
+def test_a_profile_is_converted_unless_it_is_given(photo: Image.Image) -> None:
+    """As everywhere in Pillow the one in `info` describes the pixels, and None takes it away."""
     other = photo.copy()
-    other.info["icc_profile"] = profile
-    assert saved(other) == saved(photo), "a profile that does not fit is passed over, as in encode"
-    grey = photo.convert("P")
-    grey.info["transparency"] = 3
-    assert saved(grey) == aecodec.encode(grey, model="tiny")
+    other.info["icc_profile"] = WIDE
+    assert saved(other) == aecodec.encode(other, model="tiny") != saved(photo)
+    assert saved(other, icc_profile=WIDE) == aecodec.encode(other, model="tiny", metadata="icc")
+    assert saved(other, icc_profile=None) == saved(photo)
+    assert saved(other, metadata="all") == aecodec.encode(other, model="tiny", metadata="all")
+
+
+def test_alpha_comes_back_as_it_was(photo: Image.Image) -> None:
+    with_alpha = photo.copy()
+    with_alpha.putalpha(photo.convert("L"))
+    for image in (with_alpha, with_alpha.convert("LA")):
+        again = Image.open(io.BytesIO(saved(image)))
+        assert again.mode == image.mode
+        assert_same(again.getchannel("A"), image.getchannel("A"))
+    assert Image.open(io.BytesIO(saved(with_alpha, alpha=False))).mode == "RGB"
+    palette = photo.convert("P")
+    palette.info["transparency"] = palette.getpixel((0, 0))
+    assert Image.open(io.BytesIO(saved(palette))).mode == "RGBA"
+    assert saved(palette) == aecodec.encode(palette, model="tiny")
 
 
 # What stands on Pillow.
