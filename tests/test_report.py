@@ -207,6 +207,17 @@ def test_view_shows_size_and_settings(files: list[Path], folder: Path) -> None:
     assert 10 < second["sides"][1]["figures"]["psnr"] < 50
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_view_of_a_file_with_alpha_compares_its_colours(tmp_path: Path, mode: str) -> None:
+    source, file = tmp_path / "a.png", tmp_path / "a.aec"
+    image = Image.fromarray(photograph(64, 64)).convert(mode)
+    image.putalpha(Image.linear_gradient("L").resize((64, 64)))
+    image.save(source)
+    assert run(["encode", str(source), str(file), "--model", "tiny"]) == 0
+    [shown] = data_of(view_page(match_originals([file], [source])))["viewer"]
+    assert 8 < shown["sides"][1]["figures"]["psnr"] < 50
+
+
 def test_originals_are_told_by_name_and_a_single_one_needs_none(folder: Path) -> None:
     [pair] = match_originals([Path("a.aec")], [Path("b.png")])
     assert pair.original == Path("b.png")

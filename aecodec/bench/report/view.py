@@ -56,7 +56,7 @@ def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[Pa
 
 def _shown(pair: Pair, budget_bytes: int) -> Shown:
     data = read_bytes(pair.file)
-    pixels = api.decode_pixels(data)
+    pixels = _colours(api.decode_pixels(data))
     info = read_info(data)
     figures: dict[str, object] = {
         "size_bytes": info.size_bytes,
@@ -75,6 +75,13 @@ def _shown(pair: Pair, budget_bytes: int) -> Shown:
         figures |= _distortion(source, pixels)
         versions.insert(0, original(source))
     return show(pair.file.name, "all", versions, budget_bytes)
+
+
+def _colours(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] or [H, W], without the alpha that a file may hold."""
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        pixels = pixels[:, :, :-1]
+    return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
 
 
 def _distortion(source: np.ndarray, pixels: np.ndarray) -> dict[str, object]:
