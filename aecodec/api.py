@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aecodec import codec
+from aecodec import decoder
 from aecodec import manifest
 from aecodec.bitstream import QUALITY_STEPS
+from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
@@ -104,11 +105,11 @@ def encode_picture(
         raise AecError(message)
     _check_targets(quality, target_size, target_bpp, target_psnr)
     entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
-    encoder = load_encoder(entry)
-    step = encoder.default_quality if quality is None else quality_step(quality)
-    analysed = codec.Analysed(
+    encoding = load_encoder(entry)
+    step = encoding.default_quality if quality is None else quality_step(quality)
+    analysed = Analysed(
         picture.pixels,
-        encoder,
+        encoding,
         load_decoder(entry),
         runtime(device),
         EFFORT_STEPS[effort],
@@ -132,14 +133,14 @@ def decode(
     """
     from aecodec.picture import to_image
 
-    return to_image(*codec.decode_picture(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels))
+    return to_image(*decoder.decode_picture(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels))
 
 
 def decode_pixels(
     data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or [H, W, 2]."""
-    return codec.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels)
+    return decoder.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels)
 
 
 def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
@@ -154,7 +155,7 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
     columns, is cut to the positions that hold a pixel; those at the right and bottom edge have seen copies of the
     last column and row where the picture ends within the grid. Raises as `decode`.
     """
-    return codec.comparable_latent(as_bytes(data), runtime("cpu"), _loader(weights), max_pixels=max_pixels)
+    return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(weights), max_pixels=max_pixels)
 
 
 def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -162,7 +163,7 @@ def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
 
     Raises as `decode`.
     """
-    codec.verify(as_bytes(data), runtime("cpu"), _loader(None), max_pixels=max_pixels)
+    decoder.verify(as_bytes(data), runtime("cpu"), _loader(None), max_pixels=max_pixels)
 
 
 def _loader(weights: str | Path | None) -> Callable[[bytes], DecoderHalf]:

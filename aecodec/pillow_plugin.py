@@ -34,7 +34,7 @@ from aecodec.bitstream import MAX_HEADER_BYTES
 from aecodec.bitstream import Extra
 from aecodec.bitstream import read_header
 from aecodec.bitstream import unpack
-from aecodec.codec import decode_metadata
+from aecodec.decoder import decode_metadata
 from aecodec.errors import AecError
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.info import model_of

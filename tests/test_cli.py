@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec import codec
 from aecodec import task
 from aecodec.bench.metrics import psnr
 from aecodec.bitstream import MAGIC
+from aecodec.bitstream import QUALITY_STEPS
 from aecodec.bitstream import VERSION
 from aecodec.bitstream import Header
 from aecodec.bitstream import pack
@@ -318,7 +318,7 @@ def test_target_size_between_two_qualities(
 ) -> None:
     monkeypatch.setattr(task, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
     pixels = np.asarray(Image.open(picture))
-    sizes = {len(aecodec.encode(pixels, step / 2.55, model="tiny")) for step in range(codec.QUALITY_STEPS)}
+    sizes = {len(aecodec.encode(pixels, step / 2.55, model="tiny")) for step in range(QUALITY_STEPS)}
     target = next(size for size in range(max(sizes), min(sizes), -1) if size not in sizes)
     arguments = [str(picture), str(tmp_path / "a.aec"), "--model", "tiny"]
     assert run(["encode", *arguments, "--target-size", str(target)]) == 0

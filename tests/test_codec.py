@@ -14,11 +14,11 @@ from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 from aecodec.bitstream import read_header
 from aecodec.bitstream import unpack
-from aecodec.codec import Analysed
-from aecodec.codec import check_size
-from aecodec.codec import decode
-from aecodec.codec import decode_parts
-from aecodec.codec import luma
+from aecodec.decoder import decode
+from aecodec.decoder import decode_parts
+from aecodec.decoder import luma
+from aecodec.encoder import Analysed
+from aecodec.encoder import check_size
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.entropy import analyse_hyper

@@ -19,8 +19,8 @@ from golden.make_files import wanted
 
 from aecodec import api
 from aecodec.bitstream import unpack
-from aecodec.codec import Analysed
-from aecodec.codec import decode
+from aecodec.decoder import decode
+from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.info import read_info
 from aecodec.manifest import entries_of

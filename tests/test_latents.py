@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 import aecodec
 from aecodec import api
-from aecodec import codec
+from aecodec import decoder
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import unpack
 from aecodec.manifest import entries_of
@@ -61,7 +61,7 @@ def test_it_is_what_the_synthesis_takes_in(photo: np.ndarray, tiny: tuple[Encode
     data = aecodec.encode(photo, 30, model="tiny")
     header, parts = unpack(data)
     runtime, quality = api.runtime("cpu"), np.array([header.quality])
-    _, features = codec.decode_parts(header, parts, tiny[1], runtime)
+    _, features = decoder.decode_parts(header, parts, tiny[1], runtime)
     plain = replace(tiny[1], inverse_gain=np.full_like(tiny[1].inverse_gain, 2), inverse_shift=1)
     seen = np.moveaxis(aecodec.decode_latent(data), 0, -1)[None].astype(np.int32)
     np.testing.assert_array_equal(synthesise(plain, runtime, seen, features, quality)[0], aecodec.decode_pixels(data))

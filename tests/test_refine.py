@@ -9,10 +9,10 @@ import pytest
 from conftest import PHOTOS
 
 import aecodec
-from aecodec import codec
+from aecodec import encoder
 from aecodec import manifest
-from aecodec.codec import Analysed
-from aecodec.codec import decode
+from aecodec.decoder import decode
+from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.entropy import SymbolMeter
 from aecodec.errors import AecError
@@ -144,7 +144,7 @@ def test_any_shape_and_grey_are_refined(tiny: Tiny, photo: np.ndarray, shape: tu
 def test_tiles_are_refined_each_and_progress_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
     """Small tiles for once, in the encoder and the decoder alike."""
     monkeypatch.setattr("aecodec.tiling.TILE", 64)
-    monkeypatch.setattr("aecodec.codec.TILE", 64)
+    monkeypatch.setattr("aecodec.encoder.TILE", 64)
     monkeypatch.setattr("aecodec.bitstream.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
     photo = open_picture(PHOTOS / "church.jpg").pixels[:128, :160]
     told: list[float] = []
@@ -196,13 +196,13 @@ def test_where_no_refinement_fits_the_plain_file_stands(tiny: Tiny, photo: np.nd
 
 def test_effort_of_the_interface(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     seen: list[int] = []
-    own = codec.Analysed.__init__
+    own = encoder.Analysed.__init__
 
     def noting(self: Analysed, *arguments: object) -> None:
         seen.append(arguments[4])
         own(self, *arguments[:4], 0)
 
-    monkeypatch.setattr(codec.Analysed, "__init__", noting)
+    monkeypatch.setattr(encoder.Analysed, "__init__", noting)
     for effort in range(4):
         aecodec.encode(photo, model="tiny", effort=effort)
     assert seen[0] == 0 and seen == sorted(set(seen)), "more steps the higher"

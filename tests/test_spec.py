@@ -23,7 +23,7 @@ from PIL import Image
 from aecodec import api
 from aecodec.bitstream import MAGIC
 from aecodec.bitstream import unpack
-from aecodec.codec import luma
+from aecodec.decoder import luma
 from aecodec.engine import Integers
 from aecodec.engine import Network
 from aecodec.engine import NumpyRuntime

@@ -13,14 +13,14 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from aecodec.codec import Analysed  # noqa: E402
-from aecodec.codec import decode  # noqa: E402
+from aecodec.decoder import decode  # noqa: E402
+from aecodec.encoder import Analysed  # noqa: E402
 from aecodec.engine import FLOAT32_LIMIT  # noqa: E402
 from aecodec.engine import NumpyRuntime  # noqa: E402
-from aecodec.entropy import analyse_hyper  # noqa: E402
 from aecodec.entropy import SCALE_COUNT  # noqa: E402
 from aecodec.entropy import TOTAL  # noqa: E402
 from aecodec.entropy import SymbolMeter  # noqa: E402
+from aecodec.entropy import analyse_hyper  # noqa: E402
 from aecodec.entropy import encode_latent  # noqa: E402
 from aecodec.entropy import scale_of_index  # noqa: E402
 from aecodec.networks import paper  # noqa: E402

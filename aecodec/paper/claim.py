@@ -16,8 +16,8 @@ from aecodec.bench.metrics import as_rgb
 from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
 from aecodec.bitstream import QUALITY_STEPS
-from aecodec.codec import Analysed
-from aecodec.codec import decode
+from aecodec.decoder import decode
+from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.errors import AecError
 from aecodec.info import QUALITY_MAXIMUM

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from aecodec.bench.land import TARGET_BYTES
 from aecodec.bench.metrics import psnr
 from aecodec.bitstream import QUALITY_STEPS
-from aecodec.codec import Analysed
-from aecodec.codec import decode
+from aecodec.decoder import decode
+from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.errors import InputError
 from aecodec.errors import OutputError

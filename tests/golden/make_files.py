@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from aecodec.codec import Analysed
-from aecodec.codec import decode
+from aecodec.decoder import decode
+from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.manifest import entries_of
 from aecodec.picture import open_picture

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from aecodec import api
-from aecodec import codec
+from aecodec import decoder
+from aecodec import encoder
 from aecodec import manifest
 from aecodec import rangecoder
 from aecodec import transforms
@@ -30,6 +31,7 @@ from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.entropy import SymbolReader
 from aecodec.entropy import SymbolWriter
+from aecodec.entropy import analyse_hyper
 from aecodec.entropy import decode_latent
 from aecodec.entropy import encode_latent
 from aecodec.picture import open_picture
@@ -69,35 +71,36 @@ def golden_files(folders: Iterable[str]) -> Iterator[Golden]:
 
 
 def decode_one(golden: Golden, runtime: Runtime) -> np.ndarray:
-    return codec.decode(golden.data, runtime, lambda _: load_decoder(golden.entry))
+    return decoder.decode(golden.data, runtime, lambda _: load_decoder(golden.entry))
 
 
 def encode_one(golden: Golden, runtime: Runtime) -> bytes:
     halves = load_encoder(golden.entry), load_decoder(golden.entry)
-    return codec.Analysed(golden.picture, *halves, runtime).encode(golden.header.quality)
+    return encoder.Analysed(golden.picture, *halves, runtime).encode(golden.header.quality)
 
 
 def decode_batch(batch: list[Golden], runtime: Runtime) -> list[np.ndarray]:
     """Pictures of one kind and one tile."""
-    decoder, header = load_decoder(batch[0].entry), batch[0].header
+    half, header = load_decoder(batch[0].entry), batch[0].header
     quality = np.array([golden.header.quality for golden in batch])
-    readers = [SymbolReader(decoder.entropy.tables, golden.parts[0]) for golden in batch]
+    readers = [SymbolReader(half.entropy.tables, golden.parts[0]) for golden in batch]
     shape = latent_shape(header.width, header.height)
-    latent, features = decode_latent(decoder.entropy, runtime, readers, shape, quality)
-    pixels = codec.synthesise(decoder, runtime, latent, features, quality)[:, : header.height, : header.width]
-    return [codec.luma(own) if header.grey else own for own in pixels]
+    latent, features = decode_latent(half.entropy, runtime, readers, shape, quality)
+    pixels = decoder.synthesise(half, runtime, latent, features, quality)[:, : header.height, : header.width]
+    return [decoder.luma(own) if header.grey else own for own in pixels]
 
 
 def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
     """Likewise."""
-    encoder, decoder = load_encoder(batch[0].entry), load_decoder(batch[0].entry)
+    encoding, decoding = load_encoder(batch[0].entry), load_decoder(batch[0].entry)
     quality = np.array([golden.header.quality for golden in batch])
     pictures = [golden.picture for golden in batch]
     colour = [np.stack([own] * 3, -1) if own.ndim == 2 else own for own in pictures]
-    raw = codec.analyse(encoder.analysis, runtime, transforms.pad_to_grid(np.stack(colour)))
-    writers = [SymbolWriter(decoder.entropy.tables) for _ in batch]
-    latent = transforms.apply_gain(encoder, raw, quality)
-    encode_latent(decoder.entropy, encoder.hyper_analysis, runtime, latent, quality, writers)
+    raw = encoder.analyse(encoding.analysis, runtime, transforms.pad_to_grid(np.stack(colour)))
+    writers = [SymbolWriter(decoding.entropy.tables) for _ in batch]
+    latent = transforms.apply_gain(encoding, raw, quality)
+    hyper = analyse_hyper(encoding.hyper_analysis, runtime, latent)
+    encode_latent(decoding.entropy, runtime, latent, hyper, quality, writers)
     return [pack(golden.header, [writer.finish()]) for golden, writer in zip(batch, writers, strict=True)]
 
 
@@ -178,8 +181,8 @@ def main() -> None:
     os.environ["AECODEC_WEIGHTS"] = str(GOLDEN / "tiny")
     if options.coder == "python":
         rangecoder.constriction = None
-    codec.synthesise = partial(transforms.synthesise, piece=options.piece)  # type: ignore[assignment]
-    codec.analyse = partial(transforms.analyse, piece=options.piece)  # type: ignore[assignment]
+    decoder.synthesise = partial(transforms.synthesise, piece=options.piece)  # type: ignore[assignment]
+    encoder.analyse = partial(transforms.analyse, piece=options.piece)  # type: ignore[assignment]
     pixels, made = hashes(list(golden_files(options.folders)), options)
     machine = f"{platform.machine()}, NumPy {np.__version__}"
     coder = "Python coder" if rangecoder.constriction is None else "constriction"
