@@ -76,6 +76,8 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
 
+_OWN_FORMAT = "AEC"  # there where the plugin is registered; a decoded picture is not encoded again
+
 _STRIP_ROWS = 256
 
 _pillow_limit_lock = threading.Lock()
@@ -144,7 +146,7 @@ def format_of(path: str | os.PathLike[str]) -> str:
     extension = os.path.splitext(os.fspath(path))[1].lower()
     Image.preinit()  # the common formats; loading all of them takes longer than decoding a small picture
     name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
-    if name is None or name not in Image.SAVE:
+    if name is None or name not in Image.SAVE or name == _OWN_FORMAT:
         what = f"the extension {extension}" if extension else "a name without extension"
         raise OutputError(f"{os.fspath(path)}: {what} stands for no picture format that can be written")
     return name
