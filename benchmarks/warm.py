@@ -1,0 +1,98 @@
+"""One picture at a time in a warm process, on one thread: milliseconds beside their floor, and beside AVIF.
+
+    python benchmarks/warm.py [PICTURE...]          # by default the bundled photographs, 256x256
+
+The floor is the multiply-adds of the networks over this machine's float32 rate, the best of a matrix product of the
+networks' own shape, measured in the same run. Each figure is a median; codecs take turns, so that a machine that is
+busy with something else slows all of them.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"  # before NumPy reads them
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from aecodec import api
+from aecodec import networks
+from aecodec.bench.measure import quality_within
+from aecodec.bench.peers import peers_named
+from aecodec.picture import open_picture
+
+PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
+ROUNDS = 15
+PEERS = ("avif", "avif-psnr")  # at speed 6, on one thread, at no more bytes than aecodec takes
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - started)
+
+
+def rate(positions: int = 1024, inputs: int = 192, outputs: int = 384) -> float:
+    """Multiply-adds a second of a float32 product as the residual blocks have them, the best of many."""
+    x, w = np.ones((positions, inputs), np.float32), np.ones((inputs, outputs), np.float32)
+    best = min(milliseconds(lambda: x @ w) for _ in range(300))
+    return 1000 * positions * inputs * outputs / best
+
+
+def multiply_adds(names: list[str], pixels: int) -> float:
+    """Of the standard model's networks with these names on a picture of so many pixels."""
+    architecture = networks.standard()
+    total = 0.0
+    for name, layers in architecture.networks().items():
+        if any(name.startswith(wanted) for wanted in names):
+            start = 1.0 if name == "analysis" else 1 / 64 if name != "hyper_synthesis" else 1 / 1024
+            total += networks.multiply_adds(layers, start * pixels)[0]
+    return total
+
+
+def report(pixels: np.ndarray) -> None:
+    data = api.encode(pixels)
+    calls: dict[str, Callable[[], object]] = {"decode": partial(api.decode, data), "encode": partial(api.encode, pixels)}
+    for peer in peers_named(PEERS):
+        quality = quality_within(peer, pixels, len(data))
+        calls[f"decode {peer.name}"] = partial(peer.decode, peer.encode(pixels, quality))
+        calls[f"encode {peer.name}"] = partial(peer.encode, pixels, quality)
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    rates = []
+    for _ in range(ROUNDS):
+        rates.append(rate())
+        for name, call in calls.items():
+            taken[name].append(milliseconds(call))
+    per_second = max(rates)
+    shared = ["hyper_synthesis", "context"]
+    networks_of = {"decode": [*shared, "synthesis"], "encode": [*shared, "hyper_analysis", "analysis"]}
+    height, width = pixels.shape[:2]
+    print(f"{width}x{height}, {len(data)} bytes, float32 products at {2 * per_second / 1e9:.0f} GFLOP/s:")
+    for name, times in taken.items():
+        median = statistics.median(times)
+        line = f"  {name:<16} {median:7.1f} ms"
+        if name in networks_of:
+            floor = 1000 * multiply_adds(networks_of[name], height * width) / per_second
+            line += f"   {median / floor:.2f} times the floor of {floor:.1f} ms"
+            for peer_name in PEERS:
+                line += f", {median / statistics.median(taken[f'{name} {peer_name}']):.2f} times {peer_name}"
+        print(line)
+
+
+def main(paths: list[Path]) -> None:
+    print(f"{platform.processor() or platform.machine()}, NumPy {np.__version__}, one thread")
+    for path in paths:
+        report(open_picture(path).pixels)
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]] or [PHOTOS / "church.jpg"])
