@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attacks import extras
 from attacks import headers
 from attacks import streams
 from fuzz.container import read_head
@@ -37,7 +38,8 @@ HEADERS = [
     *((builder, UnsupportedVersion, 4) for builder in headers.TOO_NEW),
     *((builder, UnknownWeights, 4) for builder in headers.UNKNOWN),
 ]
-REFUSED = [*HEADERS, *((builder, CorruptFile, 3) for builder in streams.CORRUPT)]
+EXTRAS = [(builder, CorruptFile, 3) for builder in extras.CORRUPT]
+REFUSED = [*HEADERS, *EXTRAS, *((builder, CorruptFile, 3) for builder in streams.CORRUPT)]
 
 
 def name_of(value: object) -> str | None:
@@ -45,7 +47,11 @@ def name_of(value: object) -> str | None:
 
 
 def test_every_builder_is_run_and_has_its_reason():
-    for module, run_here in ((headers, {case[0] for case in HEADERS}), (streams, {*streams.CORRUPT, *streams.VALID})):
+    for module, run_here in (
+        (headers, {case[0] for case in HEADERS}),
+        (extras, {*extras.CORRUPT}),
+        (streams, {*streams.CORRUPT, *streams.VALID}),
+    ):
         public = {value for name, value in vars(module).items() if callable(value) and name[0] != "_"}
         own = {value for value in public if value.__module__ == module.__name__ and not isinstance(value, type)}
         assert own == run_here
@@ -72,7 +78,7 @@ def test_the_command_refuses_it_in_one_line_and_writes_nothing(
     assert list(tmp_path.iterdir()) == [source]
 
 
-@pytest.mark.parametrize("builder", [case[0] for case in HEADERS], ids=name_of)
+@pytest.mark.parametrize("builder", [case[0] for case in (*HEADERS, *EXTRAS)], ids=name_of)
 def test_refusing_a_header_allocates_next_to_nothing(builder: Builder):
     data = builder()
     tracemalloc.start()

@@ -90,10 +90,11 @@ def test_sealing_makes_a_damaged_file_one_that_the_container_accepts():
 
 
 def test_the_container_is_read_without_checks():
-    fields = bitstream.MAGIC + b"\x0f" + b"abcd" + varint(0) + varint(2**35, padding=3) + b"\x80"
+    fields = bitstream.MAGIC + b"\x0f" + b"abcd" + varint(0) + varint(2**35, padding=3) + b"\x80\x99"
     found = read_head(plain(fields))
     assert found is not None
     assert (found.flags, found.width, found.height, found.crc_at) == (15, 0, 2**35, len(fields))
+    assert (found.kinds, found.shape) == (0x99, (2**35, 0, 2))
     assert read_head(fields + b"123") is None
     assert varint(300) == b"\xac\x02" and varint(300, padding=2) == b"\xac\x82\x80\x00"
 

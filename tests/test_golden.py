@@ -14,18 +14,21 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 from conftest import PHOTOS
+from golden.make_files import extras
 from golden.make_files import source
 from golden.make_files import wanted
 
 from aecodec import api
 from aecodec.bitstream import unpack
 from aecodec.decoder import decode
+from aecodec.decoder import decode_picture
 from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.info import read_info
 from aecodec.manifest import entries_of
 from aecodec.manifest import find_by_id
 from aecodec.manifest import find_by_name
+from aecodec.metadata import NOTHING
 from aecodec.picture import open_picture
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
@@ -38,6 +41,7 @@ def expected_of(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
+(TINY_ENTRY,) = entries_of(TINY)
 PERMANENT, LANDED = expected_of(TINY), expected_of(BUNDLED)
 
 
@@ -63,8 +67,21 @@ def test_its_source_encodes_to_its_bytes(name: str):
     if "photo" in PERMANENT[name] and digest(pixels) != PERMANENT[name]["source_sha256"]:
         pytest.skip("this machine's JPEG decoder gives other pixels")
     assert digest(pixels) == PERMANENT[name]["source_sha256"]
-    analysed = Analysed(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime())
-    assert analysed.encode(PERMANENT[name]["quality"]) == (TINY / name).read_bytes()
+    own = extras(PERMANENT[name])
+    data = Analysed(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime(), extras=own).encode(
+        PERMANENT[name]["quality"]
+    )
+    (header, parts), expected = unpack(data), (TINY / name).read_bytes()
+    assert (header, parts[: header.tiles]) == (unpack(expected)[0], unpack(expected)[1][: header.tiles])
+    if own is NOTHING:  # else another zstd may write other frames, of the same content
+        assert data == expected
+
+
+def test_the_extras_of_a_permanent_file_are_what_they_were():
+    _, found = decode_picture((TINY / "extras-60.aec").read_bytes(), NumpyRuntime(), lambda _: load_decoder(TINY_ENTRY))
+    expected = extras(PERMANENT["extras-60.aec"])
+    assert found.alpha is not None and np.array_equal(found.alpha, expected.alpha)
+    assert (found.icc, found.exif, found.xmp) == (expected.icc, expected.exif, expected.xmp)
 
 
 @pytest.mark.parametrize("name", ["car-128.aec", "two-tiles-30.aec"])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags
 from PIL import Image
 from PIL import ImageCms
 from PIL import ImageFile
@@ -27,6 +28,7 @@ from aecodec.errors import LimitExceeded
 from aecodec.errors import OutputError
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
+from aecodec.metadata import Extras
 from aecodec.picture import Picture
 from aecodec.picture import format_of
 from aecodec.picture import from_image
@@ -506,6 +508,83 @@ def test_of_several_frames_the_first(format: str, frames: int) -> None:
     picture = open_picture(file)
     assert_pixels(picture, np.broadcast_to(np.uint8([200, 10, 20]), (5, 6, 3)))
     assert picture.notices == ((SEVERAL_FRAMES,) if frames > 1 else ())
+
+
+def with_metadata(format: str, orientation: int = 6) -> io.BytesIO:
+    """A file of 5x3 pixels, stored on its side, with a profile, EXIF and XMP."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    exif.get_ifd(0x8769).update({0x829A: 0.5, 0xA002: 5, 0xA003: 3})
+    exif.get_ifd(0x8825)[1] = "N"
+    xmp = b'<rdf:Description tiff:Orientation="%d"/>' % orientation
+    options = {"lossless": True} if format == "WEBP" else {}
+    image = Image.fromarray(noise(3, 5, 3))
+    return file_of(image, format, exif=exif, xmp=xmp, icc_profile=rgb_profile(2.2), **options)
+
+
+class TestMetadata:
+    @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+    def test_kept_where_it_is_asked_for_and_upright(self, format: str) -> None:
+        picture = open_picture(with_metadata(format), metadata=("icc", "exif", "xmp"))
+        assert picture.pixels.shape == (5, 3, 3)
+        assert picture.notices == ()
+        assert picture.extras.icc == rgb_profile(2.2)
+        assert picture.extras.xmp == b'<rdf:Description tiff:Orientation="1"/>'
+        exif = Image.Exif()
+        exif.load(picture.extras.exif)
+        assert (exif[0x0112], exif[0x010F]) == (1, "Maker")
+        assert exif.get_ifd(0x8769) == {0x829A: 0.5, 0xA002: 3, 0xA003: 5}
+        assert exif.get_ifd(0x8825) == {1: "N"}
+        assert exif.get_ifd(ExifTags.IFD.IFD1) == {}
+
+    def test_dropped_with_a_notice_each(self) -> None:
+        picture = open_picture(with_metadata("WEBP"))
+        assert picture.extras.alpha is None
+        assert (picture.extras.icc, picture.extras.exif, picture.extras.xmp) == (b"", b"", b"")
+        dropped = ("the EXIF data is dropped", "the XMP data is dropped")
+        assert picture.notices == (*dropped, PROFILE_CONVERTED)
+
+    def test_a_profile_that_is_kept_leaves_the_pixels_as_they_are(self) -> None:
+        picture = open_picture(with_metadata("WEBP", orientation=1), metadata=("icc",))
+        assert_pixels(picture, noise(3, 5, 3))
+
+    def test_a_profile_of_inks_cannot_be_kept(self) -> None:
+        image = Image.new("CMYK", (5, 4), (9, 8, 7, 6))
+        picture = open_picture(file_of(image, "TIFF", icc_profile=cmyk_profile()), metadata=("icc",))
+        assert picture.extras.icc == b""
+        assert picture.notices == (PROFILE_CONVERTED,)
+
+    def test_damaged_exif_is_dropped(self) -> None:
+        file = file_of(Image.fromarray(noise(3, 5, 3)), "PNG", exif=b"Exif\0\0no such byte order")
+        picture = open_picture(file, metadata=("exif",))
+        assert picture.extras.exif == b""
+        assert picture.notices == ("the EXIF data is damaged: the picture is taken as upright",)
+
+    @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
+    def test_written_where_the_format_holds_it(self, format: str) -> None:
+        extras = open_picture(with_metadata("WEBP"), metadata=("icc", "exif", "xmp")).extras
+        file = io.BytesIO()
+        assert write_image(to_image(noise(5, 3, 3), extras), file, format) == ()
+        again = open_picture(file, metadata=("icc", "exif", "xmp"))
+        assert again.pixels.shape == (5, 3, 3)
+        assert (again.extras.icc, again.extras.xmp) == (extras.icc, extras.xmp)
+        exif = Image.Exif()
+        exif.load(again.extras.exif)
+        assert exif[0x010F] == "Maker" and exif.get_ifd(0x8825) == {1: "N"}
+
+    def test_what_a_format_does_not_hold_is_told(self) -> None:
+        extras = Extras(noise(5, 3), b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"xmp")
+        file = io.BytesIO()
+        notices = write_image(to_image(noise(5, 3, 3), extras), file, "PPM")
+        assert notices == ("PPM holds no alpha: it is dropped", "PPM holds no ICC, EXIF, XMP: dropped")
+        assert Image.open(file).mode == "RGB"
+
+    @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+    @pytest.mark.parametrize("shape", [(5, 3), (5, 3, 3)])
+    def test_alpha_is_written(self, format: str, shape: tuple[int, ...]) -> None:
+        mask, file = noise(5, 3), io.BytesIO()
+        assert write_image(to_image(noise(*shape), Extras(mask)), file, format) == ()
+        assert_alpha(open_picture(file), mask)
 
 
 class TestSources:

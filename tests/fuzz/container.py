@@ -12,6 +12,8 @@ from aecodec.tiling import tile_count
 WEIGHTS_ID = bytes.fromhex("11ddc256")  # of the permanent tiny network
 GREY = 1
 DIRECTORY = 2
+EXTRAS = 4
+ALPHA = 1
 MOST_TILES = 64 * 64  # of a picture whose sides are within the limit
 
 
@@ -23,6 +25,7 @@ class Head:
     width: int
     height: int
     crc_at: int
+    kinds: int = 0  # of extras
 
     @property
     def tiles(self) -> int:
@@ -31,7 +34,12 @@ class Head:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the picture that the header declares."""
-        return (self.height, self.width) if self.flags & GREY else (self.height, self.width, 3)
+        channels = (1 if self.flags & GREY else 3) + (1 if self.kinds & ALPHA else 0)
+        return (self.height, self.width) if channels == 1 else (self.height, self.width, channels)
+
+    @property
+    def parts(self) -> int:
+        return self.tiles + self.kinds.bit_count()
 
 
 def varint(value: int, padding: int = 0) -> bytes:
@@ -55,10 +63,11 @@ def head(
     version: int = 0,
     quality: int = 100,
     weights_id: bytes = WEIGHTS_ID,
+    kinds: int = 0,
 ) -> bytes:
-    """The fields before the checksum; sides given as bytes are taken as they are."""
+    """The fields before the checksum; sides given as bytes are taken as they are, `kinds` is left out where it is 0."""
     sides = b"".join(side if isinstance(side, bytes) else varint(side) for side in (width, height))
-    return MAGIC + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality])
+    return MAGIC + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality, kinds] if kinds else [quality])
 
 
 def plain(fields: bytes, stream: bytes = b"") -> bytes:
@@ -90,7 +99,10 @@ def read_head(data: bytes) -> Head | None:
     height = read_varint(data, width[1]) if width else None
     if width is None or height is None or height[1] + 5 > len(data):
         return None
-    return Head(data[len(MAGIC)] & 15, width[0], height[0], height[1] + 1)
+    flags, crc_at = data[len(MAGIC)] & 15, height[1] + 1
+    kinds = data[crc_at] if flags & EXTRAS else 0
+    crc_at += 1 if flags & EXTRAS else 0
+    return Head(flags, width[0], height[0], crc_at, kinds) if crc_at + 4 <= len(data) else None
 
 
 def _read_lengths(body: bytes, count: int) -> tuple[list[tuple[int, bytes]], int] | None:
@@ -108,13 +120,13 @@ def _read_lengths(body: bytes, count: int) -> tuple[list[tuple[int, bytes]], int
 def seal(data: bytes, *, mend_length: bool = False) -> bytes:
     """The same file with every checksum right, as far as it has room for them; its lengths may be wrong.
 
-    `mend_length`: the last stream of a directory is said to reach to the end of the file.
+    `mend_length`: the last part of a directory is said to reach to the end of the file.
     """
     found = read_head(data)
     if found is None:
         return data
     fields, body = data[: found.crc_at], data[found.crc_at + 4 :]
-    directory = _read_lengths(body, found.tiles) if 1 < found.tiles <= MOST_TILES else None
+    directory = _read_lengths(body, found.parts) if found.parts > 1 and found.tiles <= MOST_TILES else None
     if directory is None:
         return plain(fields, body)
     lengths, at = directory

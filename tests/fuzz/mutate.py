@@ -157,7 +157,7 @@ def refield(draft: _Draft) -> bytes:
     """A golden file with one header field of another value; the flags stay, right or not."""
     rng, found = draft.rng, read_head(draft.data)
     assert found is not None, "golden files have headers"
-    field = rng.choice(("width", "height", "sides", "quality", "flags", "version", "weights_id"))
+    field = rng.choice(("width", "height", "sides", "quality", "flags", "version", "weights_id", "kinds"))
     width, height = (varint(side) for side in (found.width, found.height))
     if field == "width":
         width = _number(rng)
@@ -170,7 +170,8 @@ def refield(draft: _Draft) -> bytes:
         height,
         flags=rng.randrange(16) if field == "flags" else found.flags,
         version=rng.randrange(16) if field == "version" else 0,
-        quality=rng.randrange(256) if field == "quality" else draft.data[found.crc_at - 1],
+        quality=rng.randrange(256) if field == "quality" else draft.data[found.crc_at - (2 if found.kinds else 1)],
+        kinds=rng.randrange(256) if field == "kinds" else found.kinds,
         **({"weights_id": rng.randbytes(4)} if field == "weights_id" else {}),
     )
     return fields + draft.data[found.crc_at :]

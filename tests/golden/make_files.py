@@ -21,6 +21,8 @@ from aecodec.decoder import decode
 from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.manifest import entries_of
+from aecodec.metadata import NOTHING
+from aecodec.metadata import Extras
 from aecodec.picture import open_picture
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
@@ -48,6 +50,16 @@ def wanted() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "grey-100.aec", {"photo": "dog.jpg", "grey": True, "quality": 100}
     yield "dot-100.aec", {"size": [1, 1], "quality": 100}
     yield "two-tiles-30.aec", {"size": [9, 1030], "quality": 30}
+    yield "extras-60.aec", {"size": [20, 30], "quality": 60, "extras": True}
+
+
+def extras(fields: dict[str, Any]) -> Extras:
+    """What goes with it: a soft edge that ends in full transparency, and bytes that stand for metadata."""
+    if not fields.get("extras"):
+        return NOTHING
+    height, width = fields["size"]
+    alpha = np.clip(20 * np.indices((height, width)).sum(axis=0) - 200, 0, 255).astype(np.uint8)
+    return Extras(alpha, b"a profile", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<x:xmpmeta/>")
 
 
 def main() -> None:
@@ -58,7 +70,7 @@ def main() -> None:
     expected = {}
     for name, fields in wanted():
         original = source(fields)
-        data = Analysed(original, encoder, decoder, runtime).encode(fields["quality"])
+        data = Analysed(original, encoder, decoder, runtime, extras=extras(fields)).encode(fields["quality"])
         pixels = decode(data, runtime, lambda _: decoder)
         (TINY / name).write_bytes(data)
         expected[name] = fields | {
