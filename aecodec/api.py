@@ -52,6 +52,7 @@ def encode(
     effort: int = 0,
     device: str = "auto",
     progress: Callable[[float], None] = lambda share: None,
+    max_pixels: int = MAX_PIXELS,
     alpha: bool = True,
     metadata: Iterable[str] = (),
 ) -> bytes:
@@ -73,7 +74,7 @@ def encode(
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
     return encode_picture(
-        _picture(image, alpha, metadata_kinds(metadata)),
+        _picture(image, alpha, metadata_kinds(metadata), max_pixels),
         quality,
         model=model,
         weights=weights,
@@ -83,6 +84,7 @@ def encode(
         effort=effort,
         device=device,
         progress=progress,
+        max_pixels=max_pixels,
     )
 
 
@@ -98,6 +100,7 @@ def encode_picture(
     effort: int = 0,
     device: str = "auto",
     progress: Callable[[float], None] = lambda share: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """As `encode`, for what `picture.open_picture` gave."""
     if effort not in range(len(EFFORT_STEPS)):
@@ -115,6 +118,7 @@ def encode_picture(
         EFFORT_STEPS[effort],
         progress,
         picture.extras,
+        max_pixels,
     )
     if target_bpp is not None:
         target_size = int(target_bpp * picture.pixels.shape[0] * picture.pixels.shape[1] / 8)
@@ -225,7 +229,9 @@ def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
     return frozenset(METADATA) if "all" in kinds else kinds
 
 
-def _picture(image: Image.Image | np.ndarray, alpha: bool, metadata: frozenset[str]) -> Picture:
+def _picture(
+    image: Image.Image | np.ndarray, alpha: bool, metadata: frozenset[str], max_pixels: int
+) -> Picture:
     from aecodec.picture import Picture
     from aecodec.picture import from_image
 
@@ -233,7 +239,7 @@ def _picture(image: Image.Image | np.ndarray, alpha: bool, metadata: frozenset[s
         if not hasattr(image, "getexif"):
             message = f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}"
             raise InputError(message)
-        return from_image(image, alpha=alpha, metadata=metadata)
+        return from_image(image, max_pixels=max_pixels, alpha=alpha, metadata=metadata)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in _SHAPES or 0 in image.shape:
         message = f"an array must be uint8 [H, W], or [H, W, C] of 2 to 4 channels, not {image.dtype} {list(image.shape)}"
         raise InputError(message)

@@ -78,16 +78,18 @@ class Analysed:
         steps: int = 0,
         progress: Callable[[float], None] = lambda share: None,
         extras: Extras = NOTHING,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
         `progress` is told the share done of the refinement at hand. `extras` go into every file as they are; where alpha
         is 0 the colours are not those of `pixels` but cheaper ones (`fill.py`).
-        Raises LimitExceeded beyond MAX_SIDE, MAX_PIXELS or MAX_METADATA_BYTES.
+        Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES.
         """
         height, width = pixels.shape[:2]
-        check_size(width, height)
+        check_size(width, height, max_pixels)
         self._size = width, height
+        self._max_pixels = max_pixels
         self._grey = pixels.ndim == 2
         if extras.alpha is not None:
             pixels = fill(pixels, extras.alpha > 0)
@@ -241,15 +243,15 @@ class Analysed:
 
     def _squared_error(self, data: bytes) -> float:
         """Mean squared error per sample of the pixels that a file really decodes to."""
-        decoded, _ = decode_picture(data, self._runtime, lambda _: self._decoder)
+        decoded, _ = decode_picture(data, self._runtime, lambda _: self._decoder, max_pixels=self._max_pixels)
         return float(np.mean(np.subtract(self._pixels, decoded, dtype=np.float32) ** 2, dtype=np.float64))
 
 
-def check_size(width: int, height: int) -> None:
-    """Raises LimitExceeded for a picture that the format does not hold."""
+def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raises LimitExceeded for a picture that the format does not hold, or with more than `max_pixels`."""
     if max(width, height) > MAX_SIDE:
         message = f"a side of {max(width, height)} pixels is over the limit of {MAX_SIDE}"
         raise LimitExceeded(message)
-    if width * height > MAX_PIXELS:
-        message = f"{width * height} pixels are over the limit of {MAX_PIXELS}"
+    if width * height > max_pixels:
+        message = f"{width * height} pixels are over the limit of {max_pixels}"
         raise LimitExceeded(message)

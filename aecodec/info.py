@@ -13,6 +13,7 @@ from aecodec.bitstream import extra_sizes
 from aecodec.bitstream import read_header
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
+from aecodec.limits import MAX_PIXELS
 
 QUALITY_MAXIMUM = 100
 METADATA = ("icc", "exif", "xmp")  # what a file can hold of a picture's metadata
@@ -47,11 +48,14 @@ class Info:
         return self.alpha_bytes > 0
 
 
-def read_info(data: Buffer) -> Info:
-    """What an `.aec` file says of itself; pixels and metadata stay unread. Raises CorruptFile or UnsupportedVersion."""
+def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
+    """What an `.aec` file says of itself; pixels and metadata stay unread.
+
+    Raises CorruptFile, HeaderLimitExceeded or UnsupportedVersion.
+    """
     data = as_bytes(data)
-    header = read_header(data)
-    sizes = extra_sizes(data)
+    header = read_header(data, max_pixels=max_pixels)
+    sizes = extra_sizes(data, max_pixels=max_pixels)
     return Info(
         version=VERSION,
         width=header.width,

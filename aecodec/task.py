@@ -73,9 +73,10 @@ class EncodeTask:
             target_psnr=self.target_psnr,
             effort=self.effort,
             device=self.device,
+            max_pixels=self.max_pixels,
             **({} if self.progress is None else {"progress": self.progress}),
         )
-        info = read_info(data)
+        info = read_info(data, max_pixels=self.max_pixels)
         allowed = self._allowed_bytes(info)
         if allowed is not None and len(data) < REACHED * allowed:
             reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"

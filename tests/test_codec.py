@@ -242,6 +242,15 @@ def test_larger_pictures_are_refused_before_any_work(tiny: Tiny, size: tuple[int
         Analysed(pixels, *tiny, RUNTIME)
 
 
+def test_a_writer_can_allow_more_and_less(tiny: Tiny):
+    pixels = picture(40, 50)
+    with pytest.raises(LimitExceeded, match="2000 pixels are over the limit of 1999"):
+        Analysed(pixels, *tiny, RUNTIME, max_pixels=1999)
+    with pytest.raises(LimitExceeded, match=f"over the limit of {MAX_SIDE}"):
+        check_size(MAX_SIDE + 1, 1, 2 * MAX_PIXELS)
+    check_size(13378, 13378, 2 * MAX_PIXELS)
+
+
 def test_a_reader_can_allow_less(tiny: Tiny):
     data = encode(tiny, picture(40, 50), 0)
     assert decode(data, RUNTIME, loader(tiny), max_pixels=2000).shape == (40, 50, 3)
