@@ -30,6 +30,7 @@ _HOMES = {
     "AecError": "errors",
     "InputError": "errors",
     "OutputError": "errors",
+    "OutsidePicture": "errors",
     "MissingExtra": "errors",
     "LimitExceeded": "errors",
     "HeaderLimitExceeded": "errors",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from aecodec.errors import LimitExceeded as LimitExceeded
     from aecodec.errors import MissingExtra as MissingExtra
     from aecodec.errors import OutputError as OutputError
+    from aecodec.errors import OutsidePicture as OutsidePicture
     from aecodec.errors import UnknownWeights as UnknownWeights
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion
     from aecodec.info import Info as Info

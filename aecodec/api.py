@@ -128,23 +128,41 @@ def encode_picture(
 
 
 def decode(
-    data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+    data: Buffer,
+    *,
+    device: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> Image.Image:
     """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L, with alpha RGBA or LA.
 
     Stored metadata is in its `info`: "icc_profile", "exif" and "xmp". The file names its weights; `weights`, a weights
-    file with its manifest beside it, is looked at first. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, all of them AecError.
+    file with its manifest beside it, is looked at first.
+
+    `crop` (x, y, width, height), in pixels from the top left: that region alone, exactly as in the whole picture. Every
+    checksum of the file is compared, but only the coded tiles (1024x1024) that the region's pixels depend on are
+    decoded; damage that checksums do not show goes unnoticed in the others.
+
+    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, or OutsidePicture for a crop that is
+    not within the picture, all of them AecError.
     """
     from aecodec.picture import to_image
 
-    return to_image(*decoder.decode_picture(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels))
+    load = _loader(weights)
+    return to_image(*decoder.decode_picture(as_bytes(data), runtime(device), load, max_pixels=max_pixels, crop=crop))
 
 
 def decode_pixels(
-    data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+    data: Buffer,
+    *,
+    device: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or [H, W, 2]."""
-    return decoder.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels)
+    return decoder.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels, crop=crop)
 
 
 def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:

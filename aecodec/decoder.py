@@ -1,8 +1,15 @@
-"""Bytes to pixels: joins the parts of decoding. No files, no Pillow, no options."""
+"""Bytes to pixels: joins the parts of decoding. No files, no Pillow, and no option that changes a pixel.
+
+A region has the pixels that the whole picture has there: the synthesis sees a halo of its reach around it, and where
+that ends with the field, it is the field's own border. Coded tiles beyond are not decoded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import index
 
 import numpy as np
 
@@ -12,42 +19,57 @@ from aecodec.bitstream import unpack
 from aecodec.engine import Runtime
 from aecodec.entropy import SymbolReader
 from aecodec.entropy import decode_latent
+from aecodec.errors import OutsidePicture
 from aecodec.limits import MAX_PIXELS
 from aecodec.metadata import Extras
 from aecodec.metadata import unpack_extras
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
+from aecodec.networks import reach
 from aecodec.tiling import STRIDE
+from aecodec.tiling import Box
 from aecodec.tiling import latent_shape
 from aecodec.tiling import tiles
 from aecodec.transforms import synthesise
 from aecodec.transforms import take_back_gain
 from aecodec.weights import DecoderHalf
 
+_STRIP_ROWS = 256
+
 
 def decode(
-    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    runtime: Runtime,
+    load: Callable[[bytes], DecoderHalf],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    crop: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Pixels uint8 [H, W, 3], or [H, W] of a grey file; with alpha [H, W, 4] or [H, W, 2].
 
-    `load` gives the decoding half for a weights id. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or
-    UnknownWeights.
+    `load` gives the decoding half for a weights id; of a `crop` (x, y, width, height) only what it depends on is
+    decoded. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights or OutsidePicture.
     """
-    pixels, extras = decode_picture(data, runtime, load, max_pixels=max_pixels)
+    pixels, extras = decode_picture(data, runtime, load, max_pixels=max_pixels, crop=crop)
     return pixels if extras.alpha is None else np.dstack([pixels, extras.alpha])
 
 
 def decode_picture(
-    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    runtime: Runtime,
+    load: Callable[[bytes], DecoderHalf],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    crop: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, Extras]:
     """Pixels uint8 [H, W, 3] or [H, W], and what is stored beside them, alpha too. Raises as `decode`."""
     header, parts = unpack(data, max_pixels=max_pixels)
+    area = Box(0, 0, header.height, header.width) if crop is None else area_of(crop, header)
     decoder = load(header.weights_id)
     extras = decode_extras(header, parts)
-    latent, features = decode_parts(header, parts, decoder, runtime)
-    quality = np.array([header.quality])
-    pixels = synthesise(decoder, runtime, latent, features, quality)[0, : header.height, : header.width]
-    return luma(pixels) if header.grey else pixels, extras
+    if extras.alpha is not None:
+        extras = replace(extras, alpha=extras.alpha[area.index[1:]])
+    return decode_area(header, parts, decoder, runtime, area), extras
 
 
 def verify(
@@ -87,25 +109,59 @@ def comparable_latent(
     return np.ascontiguousarray(np.moveaxis(seen[:rows, :columns], -1, 0), np.int16)
 
 
-def decode_parts(
-    header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime
-) -> tuple[np.ndarray, np.ndarray]:
-    """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of the whole picture.
+def area_of(crop: Sequence[int], header: Header) -> Box:
+    """The area in pixels of a crop (x, y, width, height). Raises OutsidePicture where the picture does not hold it."""
+    try:
+        x, y, width, height = map(index, crop)
+    except (TypeError, ValueError) as error:
+        message = f"a crop is four whole numbers, x, y, width and height, not {crop!r}"
+        raise OutsidePicture(message) from error
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
+        size = f"{header.width}x{header.height}"
+        message = f"the crop {x},{y},{width},{height} (x, y, width, height) is not within the picture of {size} pixels"
+        raise OutsidePicture(message)
+    return Box(y, x, y + height, x + width)
 
-    `parts` are those of the file; the extras among them are left alone.
+
+def decode_area(header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime, area: Box) -> np.ndarray:
+    """Pixels uint8 [h, w, 3], or [h, w] of a grey file, of an area in pixels. `parts` as `decode_parts` takes them."""
+    seen = area.coarser(STRIDE).grown(reach(decoder.synthesis.layers), _field(header))
+    latent, features = decode_parts(header, parts, decoder, runtime, seen)
+    pixels = synthesise(decoder, runtime, latent, features, np.array([header.quality]))
+    pixels = pixels[area.within(seen.times(STRIDE)).index][0]
+    return luma(pixels) if header.grey else pixels
+
+
+def decode_parts(
+    header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime, area: Box | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of an area of the field; of all of it.
+
+    `parts` are those of the file; the extras among them are left alone, and so are tiles that do not touch the area.
     """
-    rows, columns = latent_shape(header.width, header.height)
-    latent = np.empty((1, rows, columns, LATENT_CHANNELS), np.int32)
-    features = np.empty((1, rows, columns, FEATURES), np.int16)
+    area = area or _field(header)
+    latent = np.empty((1, *area.shape, LATENT_CHANNELS), np.int32)
+    features = np.empty((1, *area.shape, FEATURES), np.int16)
     quality = np.array([header.quality])
     for tile, part in zip(tiles(header.width, header.height), parts[: header.tiles], strict=True):
+        common = tile.shared(area)
+        if common is None:
+            continue
         reader = SymbolReader(decoder.entropy.tables, part)
         decoded, seen = decode_latent(decoder.entropy, runtime, [reader], tile.shape, quality)
-        latent[tile.index], features[tile.index] = decoded, seen
+        source, target = common.within(tile).index, common.within(area).index
+        latent[target], features[target] = decoded[source], seen[source]
     return latent, features
+
+
+def _field(header: Header) -> Box:
+    return Box(0, 0, *latent_shape(header.width, header.height))
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
     """Grey uint8 [H, W] from three channels: (19595 R + 38470 G + 7471 B + 32768) >> 16, as Pillow computes L."""
-    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
-    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
+    grey = np.empty(pixels.shape[:-1], np.uint8)
+    for top in range(0, len(pixels), _STRIP_ROWS):  # the sums take many times the memory of the result
+        strip = pixels[top : top + _STRIP_ROWS].astype(np.int32)
+        grey[top : top + _STRIP_ROWS] = (strip @ np.array([19595, 38470, 7471], np.int32) + 32768) >> 16
+    return grey

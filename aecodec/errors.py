@@ -25,6 +25,12 @@ class LimitExceeded(AecError):
     """A picture is larger than a limit; the message names limit and value."""
 
 
+class OutsidePicture(AecError):
+    """A region that was asked for is not within the picture."""
+
+    exit_code = 2
+
+
 class CorruptFile(AecError):
     """The `.aec` bytes are damaged, cut short, or not an `.aec` at all."""
 

@@ -99,6 +99,7 @@ class DecodeTask:
     extension: str | None = None
     device: str = "auto"
     max_pixels: int = MAX_PIXELS
+    crop: tuple[int, int, int, int] | None = None  # x, y, width, height
 
     def check(self) -> None:
         """Raises OutputError for what would fail with every file."""
@@ -116,7 +117,7 @@ class DecodeTask:
         file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
         data = read_bytes(source) if isinstance(source, Path) else source.read()
         with naming(name_of(source)), naming_limit(self.max_pixels):
-            image = api.decode(data, device=self.device, max_pixels=self.max_pixels)
+            image = api.decode(data, device=self.device, max_pixels=self.max_pixels, crop=self.crop)
         stream = BytesIO()
         with naming(target):
             notices = write_image(image, stream, file_format)

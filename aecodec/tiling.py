@@ -43,8 +43,23 @@ class Box:
         return Box(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
 
     def coarser(self, factor: int) -> Box:
-        """The same area where a position is `factor` times as wide; all sides must be multiples of it."""
-        return Box(self.top // factor, self.left // factor, self.bottom // factor, self.right // factor)
+        """The smallest area that holds this one, where a position is `factor` times as wide: pixels to positions."""
+        return Box(self.top // factor, self.left // factor, -(-self.bottom // factor), -(-self.right // factor))
+
+    def grown(self, halo: int, whole: Box) -> Box:
+        """This box with `halo` positions more on every side, as far as `whole` goes."""
+        return Box(
+            max(self.top - halo, whole.top),
+            max(self.left - halo, whole.left),
+            min(self.bottom + halo, whole.bottom),
+            min(self.right + halo, whole.right),
+        )
+
+    def shared(self, other: Box) -> Box | None:
+        """What both boxes hold; None where that is nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Box(top, left, bottom, right) if top < bottom and left < right else None
 
 
 def latent_shape(width: int, height: int) -> tuple[int, int]:
@@ -74,10 +89,6 @@ def pieces(rows: int, columns: int, side: int, halo: int) -> Iterator[tuple[Box,
 
     At the field's border the halo ends with the field, so that zero padding there is the field's own.
     """
+    field = Box(0, 0, rows, columns)
     for core in _cut(rows, columns, side):
-        yield core, Box(
-            max(core.top - halo, 0),
-            max(core.left - halo, 0),
-            min(core.bottom + halo, rows),
-            min(core.right + halo, columns),
-        )
+        yield core, core.grown(halo, field)

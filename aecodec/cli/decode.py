@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,34 @@ from aecodec.cli.work import work_on_one
 from aecodec.cli.work import work_options
 
 
+def _crop(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int, int, int] | None:
+    if value is None:
+        return None
+    parts = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", value, re.ASCII)
+    if parts is None:
+        message = f"{value!r} is not X,Y,W,H, four whole numbers."
+        raise click.BadParameter(message)
+    x, y, width, height = map(int, parts.groups())
+    return x, y, width, height
+
+
 @click.command(short_help="Decode the file IN to the picture OUT, or many with --out-dir.")
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PATH)
 @click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT says; png for many.")
+@click.option("--crop", metavar="X,Y,W,H", callback=_crop, help="Only this region: left, top, width, height.")
 @device_option
 @max_pixels_option
 @work_options
-def decode(paths: tuple[Path, ...], extension: str | None, device: str, max_pixels: int, **shared: Any) -> int:
+def decode(
+    paths: tuple[Path, ...],
+    extension: str | None,
+    crop: tuple[int, int, int, int] | None,
+    device: str,
+    max_pixels: int,
+    **shared: Any,
+) -> int:
     """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...).
 
     With --out-dir, decode many files, and folders with their .aec files, into DIR.
@@ -36,6 +58,7 @@ def decode(paths: tuple[Path, ...], extension: str | None, device: str, max_pixe
     aecodec decode photo.aec photo.png
     aecodec decode - - --format png < photo.aec > photo.png
     aecodec decode encoded/ --out-dir pictures/ --format webp
+    aecodec decode large.aec part.png --crop 3000,2000,640,480
 
     OUT is replaced where it exists. `-` is standard input or output.
     """
@@ -45,11 +68,11 @@ def decode(paths: tuple[Path, ...], extension: str | None, device: str, max_pixe
     options = WorkOptions(**shared)
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
-        task = DecodeTask(extension or "png", device, max_pixels)
+        task = DecodeTask(extension or "png", device, max_pixels, crop)
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
         return work_on_many(task, options, batch)
     source, target = ends(paths, options)
     if str(target) == STANDARD and extension is None:
         raise click.UsageError("Decoding to standard output needs --format, for example --format png.")
-    work_on_one(DecodeTask(extension, device, max_pixels), source, target, options)
+    work_on_one(DecodeTask(extension, device, max_pixels, crop), source, target, options)
     return 0

@@ -1,0 +1,138 @@
+"""A region is the crop of the whole, exactly, and is made of the coded tiles under it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import aecodec
+from aecodec.bitstream import pack
+from aecodec.bitstream import unpack
+from aecodec.cli import run
+from aecodec.entropy import SymbolReader
+from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
+from aecodec.errors import OutsidePicture
+from aecodec.networks import reach
+from aecodec.tiling import STRIDE
+from aecodec.tiling import TILE
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+
+Tiny = tuple[EncoderHalf, DecoderHalf]
+
+WIDTH, HEIGHT = 1100, 1064  # four tiles, the right and lower ones of 76 and 40 pixels
+
+
+def large(channels: int) -> np.ndarray:
+    """uint8 [1064, 1100, channels] of photographs; without a third axis for one channel. Alpha is a gradient."""
+    with Image.open(PHOTOS / "mountain.jpg") as image:
+        pixels = np.asarray(image.convert("RGB").resize((WIDTH, HEIGHT)))
+    if channels == 1:
+        return pixels[..., 1]
+    if channels == 3:
+        return pixels
+    ramp = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) // 10 % 256
+    return np.dstack([pixels[..., : channels - 1], ramp.astype(np.uint8)])
+
+
+@pytest.fixture(scope="module")
+def coded() -> Callable[[int], tuple[bytes, np.ndarray]]:
+    """File and decoded pixels of `large(channels)`, made once."""
+    made: dict[int, tuple[bytes, np.ndarray]] = {}
+
+    def get(channels: int) -> tuple[bytes, np.ndarray]:
+        if channels not in made:
+            data = aecodec.encode(large(channels), 70, model="tiny")
+            made[channels] = data, aecodec.decode_pixels(data)
+        return made[channels]
+
+    return get
+
+
+@st.composite
+def crops(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """Often at the borders of tiles and of the picture."""
+    x = draw(st.one_of(st.integers(0, WIDTH - 1), st.integers(1016, 1032)))
+    y = draw(st.one_of(st.integers(0, HEIGHT - 1), st.integers(1016, 1032)))
+    width = draw(st.one_of(st.integers(1, WIDTH - x), st.integers(1, min(40, WIDTH - x)), st.just(WIDTH - x)))
+    height = draw(st.one_of(st.integers(1, HEIGHT - y), st.integers(1, min(40, HEIGHT - y)), st.just(HEIGHT - y)))
+    return x, y, width, height
+
+
+@settings(max_examples=25)
+@given(crop=crops(), channels=st.sampled_from([1, 2, 3, 4]))
+def test_a_crop_is_the_crop_of_the_whole(
+    coded: Callable[[int], tuple[bytes, np.ndarray]], crop: tuple[int, int, int, int], channels: int
+):
+    data, whole = coded(channels)
+    x, y, width, height = crop
+    expected = whole[y : y + height, x : x + width]
+    np.testing.assert_array_equal(aecodec.decode_pixels(data, crop=crop), expected)
+
+
+def test_the_whole_picture_is_a_crop_too(coded: Callable[[int], tuple[bytes, np.ndarray]]):
+    data, whole = coded(3)
+    np.testing.assert_array_equal(np.asarray(aecodec.decode(data, crop=(0, 0, WIDTH, HEIGHT))), whole)
+
+
+def test_only_the_tiles_under_it_are_decoded(
+    coded: Callable[[int], tuple[bytes, np.ndarray]], tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+):
+    """A stream of nonsense, its checksum right, is noticed where its tile is needed, and only there."""
+    data, whole = coded(3)
+    header, parts = unpack(data)
+    damaged = pack(header, [parts[0], np.random.default_rng(0).bytes(900), *parts[2:]])
+    halo = STRIDE * reach(tiny[1].synthesis.layers)
+    last = TILE - halo  # columns from here on depend on the second tile
+    region = aecodec.decode_pixels(damaged, crop=(0, 0, last, 50))
+    np.testing.assert_array_equal(region, whole[:50, :last])
+    with pytest.raises(CorruptFile):
+        aecodec.decode_pixels(damaged, crop=(0, 0, last + 1, 50))
+    read = []
+    monkeypatch.setattr(SymbolReader, "finish", lambda reader: read.append(reader))
+    aecodec.decode_pixels(data, crop=(1090, 1060, 3, 3))
+    assert len(read) == 4 - 3 * (halo < 40)
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [(-1, 0, 5, 5), (0, 0, 0, 5), (0, 0, 41, 5), (40, 0, 1, 1), (0, 20, 5, 5), (0, 0, 5), (0, 0, 5.0, 5), "0,0,5,5", 7],
+)
+def test_a_crop_beyond_the_picture_is_refused_in_a_line(crop: tuple[int, int, int, int]):
+    data = aecodec.encode(np.zeros((24, 40, 3), np.uint8), model="tiny")
+    with pytest.raises(OutsidePicture) as caught:
+        aecodec.decode(data, crop=crop)
+    assert isinstance(caught.value, AecError)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    encoded, out = tmp_path / "a.aec", tmp_path / "a.png"
+    encoded.write_bytes(aecodec.encode(np.arange(40 * 24 * 3, dtype=np.uint8).reshape(24, 40, 3), model="tiny"))
+    assert run(["decode", str(encoded), str(out), "--crop", "3,5,30,12"]) == 0
+    with Image.open(out) as image:
+        np.testing.assert_array_equal(np.asarray(image), aecodec.decode_pixels(encoded.read_bytes())[5:17, 3:33])
+    out.unlink()
+    capsys.readouterr()
+    for crop in ("3,5,38,12", "3,5,0,12", "3,5,3", "-3,5,3,3", "a", "3,5,3,3,3", "3.5,1,1,1"):
+        assert run(["decode", str(encoded), str(out), "--crop", crop]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1 and line.startswith("aecodec: ") and not out.exists()
+
+
+def test_of_many_files(tmp_path: Path):
+    for name, side in (("a", 40), ("b", 8)):
+        (tmp_path / f"{name}.aec").write_bytes(aecodec.encode(np.zeros((side, side), np.uint8), model="tiny"))
+    assert run(["decode", str(tmp_path), "--out-dir", str(tmp_path / "out"), "--crop", "0,0,9,9", "--jobs", "1"]) == 1
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert image.size == (9, 9)
+    assert not (tmp_path / "out" / "b.png").exists()
