@@ -39,7 +39,6 @@ from aecodec.tiling import pieces
 from aecodec.tiling import tiles
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
-from aecodec.transforms import pad_to_grid
 from aecodec.transforms import synthesise
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
@@ -98,7 +97,7 @@ class Analysed:
         self._encoder, self._decoder, self._runtime = encoder, decoder, runtime
         self._steps, self._progress = steps, progress
         self._extras = pack_extras(extras)
-        self._raw = analyse(encoder.analysis, runtime, pad_to_grid(self._colour[None]))
+        self._raw = analyse(encoder.analysis, runtime, self._colour[None])
 
     def encode(self, quality: int) -> bytes:
         """The `.aec` file at quality step 0..255.
@@ -118,10 +117,11 @@ class Analysed:
 
     def _latents(self, quality: int) -> Latents:
         """As the analysis finds them; hyper-latents know nothing beyond their tile."""
-        latent = apply_gain(self._encoder, self._raw, np.array([quality]))
+        latent = np.empty_like(self._raw)
         rows, columns = latent.shape[1:3]
         hyper = np.empty((1, rows // 4, columns // 4, LATENT_CHANNELS), np.int32)
         for tile in tiles(*self._size):
+            latent[tile.index] = apply_gain(self._encoder, self._raw[tile.index], np.array([quality]))
             hyper[tile.coarser(4).index] = analyse_hyper(
                 self._encoder.hyper_analysis, self._runtime, latent[tile.index]
             )

@@ -13,8 +13,9 @@ from aecodec.engine import Runtime
 from aecodec.entropy import clip_bits
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import reach
-from aecodec.tiling import HYPER_STRIDE
 from aecodec.tiling import STRIDE
+from aecodec.tiling import Box
+from aecodec.tiling import latent_shape
 from aecodec.tiling import pieces
 from aecodec.weights import SYNTHESIS_BITS
 from aecodec.weights import DecoderHalf
@@ -24,18 +25,26 @@ PIECE = 64  # side of a work piece in latent positions: 512 pixels
 PIXEL_EXPONENT = 7  # a pixel value v is the real (v - 127.5) / 128
 
 
-def pad_to_grid(pixels: np.ndarray) -> np.ndarray:
-    """Pixels uint8 [B, H, W, 3] with their last row and column repeated up to multiples of 32."""
-    rows, columns = -pixels.shape[1] % HYPER_STRIDE, -pixels.shape[2] % HYPER_STRIDE
-    return np.pad(pixels, ((0, 0), (0, rows), (0, columns), (0, 0)), mode="edge") if rows or columns else pixels
+def _cut(pixels: np.ndarray, area: Box) -> np.ndarray:
+    """An area of the grid, its pixels beyond the picture copies of the last row and column."""
+    found = pixels[area.index]
+    if found.shape[1:3] == area.shape:
+        return found
+    height, width = pixels.shape[1:3]
+    rows = np.minimum(np.arange(area.top, area.bottom), height - 1)
+    columns = np.minimum(np.arange(area.left, area.right), width - 1)
+    return pixels[:, rows[:, None], columns]
 
 
 def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, piece: int = PIECE) -> np.ndarray:
-    """The latent before its gain: int32 [B, H/8, W/8, 16], 16 bits wide. `pixels` uint8 [B, H, W, 3] on the grid."""
+    """The latent before its gain: int32 [B, 4 ceil(H/32), 4 ceil(W/32), 16], 16 bits wide.
+
+    `pixels` uint8 [B, H, W, 3]. They are padded to the grid piece by piece: a copy of a large picture is not made.
+    """
     batch, height, width = pixels.shape[:3]
-    latent = np.empty((batch, height // STRIDE, width // STRIDE, LATENT_CHANNELS), np.int32)
+    latent = np.empty((batch, *latent_shape(width, height), LATENT_CHANNELS), np.int32)
     for core, whole in pieces(latent.shape[1], latent.shape[2], piece, reach(analysis.layers)):
-        x = pixels[whole.times(STRIDE).index].astype(np.float32)
+        x = _cut(pixels, whole.times(STRIDE)).astype(np.float32)
         x *= 2
         x -= 255
         latent[core.index] = runtime.run(analysis, x)[core.within(whole).index]

@@ -33,7 +33,6 @@ from aecodec.limits import MAX_SIDE
 from aecodec.picture import open_picture
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
-from aecodec.transforms import pad_to_grid
 from aecodec.transforms import synthesise
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
@@ -78,7 +77,7 @@ def as_the_encoder_sees_it(tiny: Tiny, pixels: np.ndarray, quality: int) -> np.n
     height, width = pixels.shape[:2]
     colour = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
     steps = np.array([quality])
-    latent = apply_gain(encoder, analyse(encoder.analysis, RUNTIME, pad_to_grid(colour[None])), steps)
+    latent = apply_gain(encoder, analyse(encoder.analysis, RUNTIME, colour[None]), steps)
     hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
     decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, hyper, steps, [Ignore()])
     out = synthesise(decoder, RUNTIME, decoded, features, steps)[0, :height, :width]

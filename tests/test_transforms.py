@@ -25,7 +25,6 @@ from aecodec.picture import open_picture
 from aecodec.tiling import pieces
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
-from aecodec.transforms import pad_to_grid
 from aecodec.transforms import synthesise
 from aecodec.weights import INPUT_BOUNDS
 from aecodec.weights import DecoderHalf
@@ -115,15 +114,17 @@ def test_a_batch_is_its_pictures(tiny: Tiny):
         assert np.array_equal(synthesise(decoder, RUNTIME, latent[one], features[one], quality[one]), out[one])
 
 
+@pytest.mark.parametrize("piece", [1, 3, 5, 64])
 @pytest.mark.parametrize(
     ("size", "padded"), [((1, 1), (32, 32)), ((32, 64), (32, 64)), ((33, 65), (64, 96)), ((7, 300), (32, 320))]
 )
-def test_padding_repeats_the_last_row_and_column(size: tuple[int, int], padded: tuple[int, int]):
+def test_padding_repeats_the_last_row_and_column(
+    tiny: Tiny, size: tuple[int, int], padded: tuple[int, int], piece: int
+):
     pixels = np.random.default_rng(9).integers(0, 256, (2, *size, 3), dtype=np.uint8)
-    out = pad_to_grid(pixels)
-    assert out.shape == (2, *padded, 3) and out.dtype == np.uint8
     rows, columns = np.minimum(np.arange(padded[0]), size[0] - 1), np.minimum(np.arange(padded[1]), size[1] - 1)
-    assert np.array_equal(out, pixels[:, rows][:, :, columns])
+    expected = RUNTIME.run(tiny[0].analysis, pixels[:, rows][:, :, columns].astype(np.float32) * 2 - 255)
+    assert np.array_equal(analyse(tiny[0].analysis, RUNTIME, pixels, piece), expected)
 
 
 def test_gain_rounds_halves_up_and_clips_to_16_bits(tiny: Tiny):

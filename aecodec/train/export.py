@@ -34,7 +34,6 @@ from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
-from aecodec.transforms import pad_to_grid
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 from aecodec.weights import parse_decoder
@@ -224,7 +223,7 @@ def _count_symbols(encoder: EncoderHalf, decoder: DecoderHalf, pictures: Iterabl
     runtime = NumpyRuntime()
     counter = _Counter(np.zeros((SCALE_COUNT, 2 * _supports().max() + 2)))
     for number, picture in enumerate(pictures):
-        raw = analyse(encoder.analysis, runtime, pad_to_grid(picture[None]))
+        raw = analyse(encoder.analysis, runtime, picture[None])
         for share in (0.15, 0.5, 0.85):
             quality = np.array([(int(share * QUALITY_STEPS) + 37 * number) % QUALITY_STEPS])
             latent = apply_gain(encoder, raw, quality)

@@ -96,7 +96,7 @@ def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
     quality = np.array([golden.header.quality for golden in batch])
     pictures = [golden.picture for golden in batch]
     colour = [np.stack([own] * 3, -1) if own.ndim == 2 else own for own in pictures]
-    raw = encoder.analyse(encoding.analysis, runtime, transforms.pad_to_grid(np.stack(colour)))
+    raw = encoder.analyse(encoding.analysis, runtime, np.stack(colour))
     writers = [SymbolWriter(decoding.entropy.tables) for _ in batch]
     latent = transforms.apply_gain(encoding, raw, quality)
     hyper = analyse_hyper(encoding.hyper_analysis, runtime, latent)
