@@ -89,9 +89,11 @@ def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def aec_check(data: Buffer) -> bool:
-    """Whether bytes begin as an `.aec` file does: the first four suffice. `aecodec.verify` checks a whole file.
+    """Whether bytes begin as an `.aec` file does.
 
         aec_check(Path("in.aec").read_bytes())
+
+    The first four bytes suffice. `aecodec.verify` checks a whole file.
     """
     return as_bytes(data)[: len(MAGIC)] == MAGIC
 

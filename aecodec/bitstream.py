@@ -35,11 +35,11 @@ Order of checks
 A reader makes them in this order and refuses the file at the first that fails, before any memory is allocated for the
 picture and before anything is decoded:
 
-1. magic; 2. version (a newer one needs a newer reader); 3. no side is 0; 4. no side is above 65535, and width times
+(1) magic; (2) version (a newer one needs a newer reader); (3) no side is 0; (4) no side is above 65535, and width times
 height is within the reader's own limit (178,956,970 pixels unless told otherwise), tested as height > limit // width;
-5. reserved bits are 0, extras are at least one where flag bit 2 is 1, and flag bit 1 is 1 exactly where n > 1 or flag
-bit 2 is 1; 6. directory and parts fill the file exactly; 7. checksum, then those of the parts; 8. the weights are known;
-9. what a frame of an extra says of itself (`metadata.py`), for each extra before it is decompressed.
+(5) reserved bits are 0, extras are at least one where flag bit 2 is 1, and flag bit 1 is 1 exactly where n > 1 or flag
+bit 2 is 1; (6) directory and parts fill the file exactly; (7) checksum, then those of the parts; (8) the weights are
+known; (9) what a frame of an extra says of itself (`metadata.py`), for each extra before it is decompressed.
 
 A file cut short, a varint in another than its shortest form and bytes after the end are damage. So is, while a stream
 is decoded, what no encoder writes: a quotient without a symbol or another end than the symbols call for

@@ -116,9 +116,11 @@ class AecImageFile(ImageFile.ImageFile):
 
 
 def register_aec_opener() -> None:
-    """Makes Pillow open and save `.aec` files. Importing the module has called it; a second time does no harm.
+    """Makes Pillow open and save `.aec` files.
 
         aecodec.register_aec_opener()
+
+    Importing the module has called it; a second time does no harm.
     """
     Image.register_open(FORMAT, AecImageFile, _accept)
     Image.register_save(FORMAT, _save)

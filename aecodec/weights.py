@@ -6,7 +6,7 @@ every `.aec` file. The encoding half belongs to one decoding half.
 A safetensors file is 8 bytes (little-endian) with the length of a header, the header in JSON, then the tensors' bytes.
 The header has for each tensor {"dtype", "shape", "data_offsets": [start, end]}, counted from the end of the header;
 tensors are little-endian, the last axis running fastest, of dtype I8, U8, I16, I32, U32 or I64, whichever holds the
-values (a PATH.weight is always I8). Beside them "__metadata__" has the one key "description", a string that is JSON
+values (a PATH.weight is always I8). Beside them `__metadata__` has the one key "description", a string that is JSON
 again. No pickles, nothing is executed.
 
 Tensors of a decoding half, with what they mean in `entropy.py`, `bitstream.py` and `engine.py`:
