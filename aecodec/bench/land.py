@@ -1,4 +1,4 @@
-"""Lands weights in the project, in one go: files and manifest with scores, golden files, figure, README table.
+"""Lands weights in the project, in one go: files and manifest with scores, golden files, pictures, README table.
 
 What the peers reach is measured once and kept in `weights/peers.json`; it is measured again where that is missing.
 """
@@ -26,6 +26,7 @@ from aecodec.bench.figure import write_figure
 from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
+from aecodec.bench.samples import write_samples
 from aecodec.bitstream import QUALITY_STEPS
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
@@ -38,6 +39,7 @@ DEFAULT_MODEL = "standard"
 TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 GOLDEN_QUALITIES = (15.0, None, 90.0)  # None: the model's default
 START, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+SCALE = "<!-- figures: scale -->"
 SETS = {"kodak256": ("kodak", 256), "dev256": ("dev", None)}
 
 Say = Callable[[str], None]
@@ -66,8 +68,9 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
     _write_golden_files(project, bundled)
     if any(entry.name == DEFAULT_MODEL for entry in bundled):
         write_figure(project / "examples" / "comparison.png", project / "examples" / "photos", weights)
+        write_samples(project / "docs", project / "examples" / "photos", weights)
     _write_table(project / "README.md", bundled, peers)
-    say("files, manifest, golden files, figure and README table are in place: look at them, then commit")
+    say("files, manifest, golden files, pictures and README table are in place: look at them, then commit")
 
 
 def _scores(options: BenchOptions, folders: Mapping[str, Path], with_curve: bool, say: Say) -> Scores:
@@ -149,7 +152,7 @@ def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     for entry in bundled:
         if entry.name == DEFAULT_MODEL:
-            lines += ["", _rates(entry, peers), "", _scale(entry)]
+            lines += ["", _rates(entry, peers), "", SCALE, _scale(entry)]
     return "\n".join(lines)
 
 
