@@ -16,7 +16,6 @@ import numpy as np
 from aecodec import decoder
 from aecodec import manifest
 from aecodec.bitstream import QUALITY_STEPS
-from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
@@ -103,6 +102,8 @@ def encode_picture(
     max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """As `encode`, for what `picture.open_picture` gave."""
+    from aecodec.encoder import Analysed
+
     if effort not in range(len(EFFORT_STEPS)):
         message = f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}"
         raise AecError(message)

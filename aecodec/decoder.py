@@ -135,9 +135,10 @@ def decode_area(header: Header, parts: list[bytes], decoder: DecoderHalf, runtim
 def decode_parts(
     header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime, area: Box | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of an area of the field; of all of it.
+    """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of an area of the field.
 
-    `parts` are those of the file; the extras among them are left alone, and so are tiles that do not touch the area.
+    The area is the whole field unless given. `parts` are those of the file; the extras among them are left alone, and
+    so are tiles that do not touch the area.
     """
     area = area or _field(header)
     latent = np.empty((1, *area.shape, LATENT_CHANNELS), np.int32)

@@ -213,7 +213,7 @@ class NumpyRuntime:
         carrier = self._carrier or (np.float32 if fits else np.float64)
         scale = np.ldexp(1.0, -own.shift.astype(np.intc))  # not int64: no such loop where a C long is 32 bits wide
         return _Prepared(
-            weight=(own.weight * scale).astype(carrier),
+            weight=own.weight.astype(carrier) * scale.astype(carrier),
             bias=(own.bias * scale).astype(carrier),
             low=_one_or_all(own.low, carrier),
             high=_one_or_all(own.high, carrier),

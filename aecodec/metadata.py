@@ -35,9 +35,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import zstandard
 
 from aecodec.bitstream import NO_EXTRAS
 from aecodec.bitstream import Extra
@@ -45,6 +45,9 @@ from aecodec.errors import CorruptFile
 from aecodec.errors import LimitExceeded
 from aecodec.limits import MAX_METADATA_BYTES
 from aecodec.limits import MAX_WINDOW_BYTES
+
+if TYPE_CHECKING:
+    import zstandard
 
 _ALONG_ROWS = 1
 _DOWN_COLUMNS = 2
@@ -126,11 +129,15 @@ def _filter(alpha: np.ndarray, number: int) -> bytes:
 
 
 def _compress(content: bytes, level: int) -> bytes:
+    import zstandard
+
     return zstandard.ZstdCompressor(level=level).compress(content)
 
 
 def _decompress(frame: bytes, size: int | None = None) -> bytes:
     """The content of a frame: `size` bytes, or at most MAX_METADATA_BYTES. Nothing is allocated before that is known."""
+    import zstandard
+
     try:
         said = zstandard.get_frame_parameters(frame)
         _check_frame(frame, said, size)
@@ -145,6 +152,8 @@ def _decompress(frame: bytes, size: int | None = None) -> bytes:
 
 
 def _check_frame(frame: bytes, said: zstandard.FrameParameters, size: int | None) -> None:
+    import zstandard
+
     if not frame.startswith(_ZSTD_MAGIC):
         message = "damaged file: an extra is not a zstd frame"
         raise CorruptFile(message)

@@ -54,6 +54,7 @@ def test_one_family_of_exceptions() -> None:
     assert {name: kind.exit_code for name, kind in kinds.items() if kind.exit_code != 1} == {
         "CorruptFile": 3,
         "HeaderLimitExceeded": 3,
+        "OutsidePicture": 2,
         "UnknownWeights": 4,
         "UnsupportedVersion": 4,
     }

@@ -132,3 +132,28 @@ def test_encode_decode_and_info_never_load_torch(tmp_path: Path):
         str(tmp_path / "dog.png"),
     )
     assert (tmp_path / "dog.png").stat().st_size > 0
+
+
+def test_decoding_loads_only_what_it_needs(tmp_path: Path):
+    """Start-up is most of what a small picture takes."""
+    aec = tmp_path / "dog.aec"
+    run(
+        "import sys\n"
+        "from aecodec.cli import run\n"
+        "photo, out = sys.argv[1:]\n"
+        "assert run(['encode', photo, out, '--model', 'tiny']) == 0\n"
+        "idle = {'PIL.ImageCms', 'zstandard', 'torch'} & set(sys.modules)\n"
+        "assert not idle, idle\n",
+        str(PHOTOS / "dog.jpg"),
+        str(aec),
+    )
+    run(
+        "import sys\n"
+        "from aecodec.cli import run\n"
+        "assert run(['decode', *sys.argv[1:]]) == 0\n"
+        "others = {'PIL.ImageCms', 'PIL.JpegImagePlugin', 'PIL.GifImagePlugin', 'zstandard', 'torch'}\n"
+        "idle = ({'aecodec.batch', 'aecodec.encoder'} | others) & set(sys.modules)\n"
+        "assert not idle, idle\n",
+        str(aec),
+        str(tmp_path / "dog.png"),
+    )

@@ -17,6 +17,7 @@ from conftest import GOLDEN
 from safetensors.numpy import load
 from safetensors.numpy import save
 
+import aecodec
 from aecodec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import UnknownWeights
@@ -301,3 +302,12 @@ def test_a_damaged_manifest_is_not_written_over(tmp_path: Path):
     with pytest.raises(AecError):
         add_entry(tmp_path, fields("a", "00000001"))
     assert (tmp_path / MANIFEST).read_text() == "{"
+
+
+def test_decoding_does_not_touch_the_encoding_half(tmp_path: Path):
+    data = aecodec.encode(np.zeros((24, 40, 3), np.uint8), model="tiny")
+    expected = aecodec.decode_pixels(data)
+    folder = Path(shutil.copytree(TINY, tmp_path / "half"))
+    (entry,) = entries_of(folder)
+    (folder / entry.encoder_file).unlink()
+    np.testing.assert_array_equal(aecodec.decode_pixels(data, weights=folder / entry.decoder_file), expected)

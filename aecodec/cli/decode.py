@@ -62,12 +62,13 @@ def decode(
 
     OUT is replaced where it exists. `-` is standard input or output.
     """
-    from aecodec.batch.plan import AEC_SUFFIXES
     from aecodec.task import DecodeTask
 
     options = WorkOptions(**shared)
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
+        from aecodec.batch.plan import AEC_SUFFIXES
+
         task = DecodeTask(extension or "png", device, max_pixels, crop)
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
         return work_on_many(task, options, batch)

@@ -91,9 +91,6 @@ def ends(paths: tuple[Path, ...], options: WorkOptions) -> tuple[Path, Path]:
 
 def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) -> None:
     """IN to OUT, either of them `-`. Raises AecError or UsageError."""
-    from aecodec.batch.results import to_json
-    from aecodec.batch.work import Result
-
     if str(target) == STANDARD and options.as_json:
         raise click.UsageError("--json and the output cannot both go to standard output.")
     if options.no_clobber and target.exists():
@@ -104,6 +101,9 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
     write_target(target, product.data)
     seconds = time.perf_counter() - started
     if options.as_json:
+        from aecodec.batch.results import to_json
+        from aecodec.batch.work import Result
+
         size = source.stat().st_size if source.is_file() else 0
         click.echo(to_json(Result(str(source), str(target), size, len(product.data), seconds, notices=product.notices)))
     elif not options.quiet:

@@ -1,0 +1,65 @@
+"""Commands as whole processes from cold, as multiples of what no program of their kind can start without.
+
+    python benchmarks/cold.py [--rounds 15]
+
+`decode` and `encode` of 256x256 are compared with `python -c "import numpy, PIL.Image"`, `--help` and `info` with
+`python -c "import click"`. Every command runs in turn with its reference, and the ratio is the median of those of the
+pairs: what slows the machine slows both. Processor time is told as well as elapsed time; where other programs keep the
+machine busy it is the one to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "bay.png"
+PICTURES, COMMANDS = "import numpy, PIL.Image", "import click"
+
+
+def seconds(arguments: list[str]) -> tuple[float, float]:
+    """Elapsed and processor seconds of a Python process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
+    elapsed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def compare(name: str, arguments: list[str], reference: str, rounds: int, goal: float) -> None:
+    """Prints a command's ratios to its reference; a first pair fills the caches and does not count."""
+    pairs = [(seconds(arguments), seconds(["-c", reference])) for _ in range(rounds + 1)][1:]
+    elapsed, used = (statistics.median(own[n] / least[n] for own, least in pairs) for n in (0, 1))
+    own_ms, least_ms = (1000 * statistics.median(pair[n][1] for pair in pairs) for n in (0, 1))
+    figures = f"{elapsed:.2f} x elapsed, {used:.2f} x processor time ({own_ms:.0f} against {least_ms:.0f} ms)"
+    print(f"{name:8} {figures}; goal {goal} x {reference!r}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as folder:
+        picture, coded, decoded = (str(Path(folder, name)) for name in ("in.png", "out.aec", "out.png"))
+        with Image.open(PHOTO) as image:
+            image.convert("RGB").resize((256, 256)).save(picture)
+        run = ["-c", "from aecodec.__main__ import main; main()"]  # what the installed command does
+        compare("encode", [*run, "encode", picture, coded], PICTURES, rounds, 2.2)
+        compare("decode", [*run, "decode", coded, decoded], PICTURES, rounds, 2.2)
+        compare("info", [*run, "info", coded], COMMANDS, rounds, 1.5)
+        compare("--help", [*run, "--help"], COMMANDS, rounds, 1.5)
+
+
+if __name__ == "__main__":
+    main()
