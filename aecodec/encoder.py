@@ -191,6 +191,8 @@ class Analysed:
         if found is None:
             smallest = len(self.encode_plain(0))
             message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
+            if self._extras:
+                message += f", {sum(map(len, self._extras.values()))} of them alpha and metadata"
             raise AecError(message)
         return found
 

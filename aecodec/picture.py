@@ -53,7 +53,7 @@ _TURNS = {
 _PROGRAM_FORMATS = frozenset({"EPS"})
 
 # Formats whose alpha other programs, and Pillow, see. A BMP of 32 bits is not one; GIF has one transparent colour.
-_ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO"})
+ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO"})
 
 # What Pillow writes of metadata, by format.
 _METADATA_FORMATS = {
@@ -149,7 +149,8 @@ def format_of(path: str | os.PathLike[str]) -> str:
     name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
     if name is None or name not in Image.SAVE or name == _OWN_FORMAT:
         what = f"the extension {extension}" if extension else "a name without extension"
-        raise OutputError(f"{os.fspath(path)}: {what} stands for no picture format that can be written")
+        message = f"{what} stands for no picture format that can be written (.png, .jpg, .webp and .avif are some)"
+        raise OutputError(f"{os.fspath(path)}: {message}")
     return name
 
 
@@ -159,7 +160,7 @@ def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, 
     Returns notices of what the format does not hold. Raises OutputError where the picture cannot be written.
     """
     notices = []
-    if image.mode in ("LA", "RGBA") and format not in _ALPHA_FORMATS:
+    if image.mode in ("LA", "RGBA") and format not in ALPHA_FORMATS:
         notices.append(f"{format} holds no alpha: it is dropped")
         metadata, image = image.info, image.convert(image.mode[:-1])
         image.info = metadata

@@ -111,6 +111,7 @@ class DecodeTask:
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The picture file of the `.aec` file `source`; `target` is its name. Raises AecError."""
         from aecodec import api
+        from aecodec.picture import ALPHA_FORMATS
         from aecodec.picture import format_of
         from aecodec.picture import write_image
 
@@ -121,7 +122,8 @@ class DecodeTask:
         stream = BytesIO()
         with naming(target):
             notices = write_image(image, stream, file_format)
-        summary = f"{target}: {image.width}x{image.height} {image.mode}"
+        mode = image.mode if file_format in ALPHA_FORMATS else image.mode.removesuffix("A")
+        summary = f"{target}: {image.width}x{image.height} {mode}"
         return Product(stream.getvalue(), summary, tuple(f"{target}: {notice}" for notice in notices))
 
 
