@@ -71,6 +71,7 @@ HELP = (
     ("--help",),
     ("-h",),
     ("--version",),
+    ("-V",),
     (),
     ("encode", "--help"),
     ("decode", "--help"),
@@ -427,6 +428,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("typed", "meant"),
     [
         (("encoed", "a", "b"), "encode"),
+        (("enc", "a", "b"), "encode"),
+        (("help",), "--help"),
+        (("version",), "--version"),
+        (("encode", "a.aec", "b.png"), "aecodec decode"),
+        (("decode", "a.png", "b.aec"), "aecodec encode"),
         (("model", "lits"), "list"),
         (("encode", "--qualty", "3", "a", "b"), "--quality"),
         (("decode", "a", "b", "--fromat", "png"), "--format"),
@@ -435,6 +441,24 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_was_meant(typed: tuple[str, ...], meant: str, refused: Refused) -> None:
     line = refused(2, *typed)
     assert "Did you mean" in line and f"'{meant}'" in line
+
+
+def test_a_file_where_a_command_is_due(picture: Path, encoded: Path, refused: Refused) -> None:
+    assert f"Did you mean 'encode {picture}'" in refused(2, picture, "a.aec")
+    assert f"Did you mean 'decode {encoded}'" in refused(2, encoded, "a.png")
+
+
+@pytest.mark.parametrize("typed", [("-q=60",), ("-quality", "60"), ("--target-size", "2k"), ("--effort", "much")])
+def test_what_is_no_number_is_called_so(typed: tuple[str, ...], refused: Refused) -> None:
+    assert "is not a valid" in (line := refused(2, "encode", "a.png", "a.aec", *typed)) and "number (see" in line
+
+
+def test_the_output_by_an_option(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
+    assert run(["encode", "-o", str(tmp_path / "new.aec"), str(picture), "--model", "tiny", "-q", "50"]) == 0
+    assert (tmp_path / "new.aec").read_bytes() == encoded.read_bytes()
+    assert run(["decode", str(encoded), "--output", str(tmp_path / "new.png")]) == 0
+    assert "Give IN and OUT" in refused(2, "encode", picture, "b.aec", "-o", tmp_path / "a.aec")
+    assert "one of --output and --out-dir" in refused(2, "encode", picture, "-o", "a.aec", "--out-dir", tmp_path)
 
 
 def test_shell_completion() -> None:
@@ -530,8 +554,9 @@ def test_output_folder_missing(tmp_path: Path, picture: Path, encoded: Path, ref
 def test_output_is_a_folder(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
     folder = tmp_path / "folder.png"
     folder.mkdir()
-    assert "folder.png: " in refused(1, "encode", picture, folder, "--model", "tiny")
-    assert "folder.png: " in refused(1, "decode", encoded, folder)
+    said = "folder.png: is a folder; give --out-dir to write into it"
+    assert said in refused(1, "encode", picture, folder, "--model", "tiny")
+    assert said in refused(1, "decode", encoded, folder)
 
 
 @posix_only
@@ -565,7 +590,7 @@ def test_output_name_too_long(tmp_path: Path, picture: Path, refused: Refused) -
     assert "File name too long" in refused(1, "encode", picture, tmp_path / ("x" * 300), "--model", "tiny")
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "out", "out.aec"])
+@pytest.mark.parametrize("name", ["out.xyz", "out"])
 def test_unknown_output_extension(name: str, tmp_path: Path, encoded: Path, refused: Refused) -> None:
     (tmp_path / name).write_bytes(b"precious")
     assert f"{name}: " in refused(1, "decode", encoded, tmp_path / name)

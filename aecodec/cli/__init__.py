@@ -38,14 +38,29 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None:
-            from difflib import get_close_matches
-
-            for near in get_close_matches(args[0], self.list_commands(ctx), n=1):
-                ctx.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
+            meant = self.meant_by(ctx, args[0])
+            if meant is not None:
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
         return super().resolve_command(ctx, args)
 
 
+    def meant_by(self, ctx: click.Context, word: str) -> str | None:
+        """The one command that begins so, or else the command or option that looks most like it."""
+        from difflib import get_close_matches
+
+        names = self.list_commands(ctx)
+        begun = [name for name in names if name.startswith(word)]
+        options = [option for parameter in self.get_params(ctx) for option in parameter.opts]
+        near = begun if len(begun) == 1 else get_close_matches(word, names + options, n=1)
+        return near[0] if near else None
+
+
 class _LazyGroup(Group):
+    def meant_by(self, ctx: click.Context, word: str) -> str | None:
+        if os.path.isfile(word):
+            return f"{'decode' if word.lower().endswith('.aec') else 'encode'} {word}"
+        return super().meant_by(ctx, word)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -85,6 +100,7 @@ def _warn_of_missing_folders() -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     is_eager=True,

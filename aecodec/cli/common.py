@@ -6,6 +6,7 @@ import math
 import sys
 from pathlib import Path
 from typing import IO
+from typing import Any
 
 import click
 
@@ -17,6 +18,25 @@ from aecodec.limits import MAX_PIXELS
 STANDARD = "-"  # standard input or output
 INPUT_IS_TERMINAL = "Standard input is a terminal: give a file, or pipe one in."
 
+
+class Number(click.FloatRange):
+    """A range without NaN and infinity, called what people call it."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        converted = super().convert(value, param, ctx)
+        if not math.isfinite(converted):
+            self.fail(f"{converted} is not in the range.", param, ctx)
+        return converted
+
+
+class WholeNumber(click.IntRange):
+    """The same of whole numbers."""
+
+    name = "whole number"
+
+
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -27,18 +47,11 @@ device_option = click.option(
 max_pixels_option = click.option(
     "--max-pixels",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=MAX_PIXELS,
     show_default=True,
     help="Refuse larger pictures.",
 )
-
-
-def number(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """A callback that refuses NaN and infinity, which FloatRange lets pass."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not in the range.")
-    return value
 
 
 def say(line: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import Number
+from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import device_option
 from aecodec.cli.common import max_pixels_option
-from aecodec.cli.common import number
 from aecodec.cli.work import CLEAR_LINE
 from aecodec.cli.work import WorkOptions
 from aecodec.cli.work import batch_options
@@ -37,28 +38,27 @@ def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str,
     "-q",
     "--quality",
     metavar="Q",
-    type=click.FloatRange(0, 100),
-    callback=number,
+    type=Number(0, 100),
     help="0 (smallest file) to 100 (this model's best). Default: the model's own.",
 )
-@click.option("--target-size", metavar="BYTES", type=click.IntRange(min=1), help="Best quality within so many bytes.")
+@click.option("--target-size", metavar="BYTES", type=WholeNumber(min=1), help="Best quality within so many bytes.")
 @click.option(
     "--target-bpp",
     metavar="BITS",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=number,
+    type=Number(min=0, min_open=True),
     help="The same in bits of the whole file per pixel.",
 )
 @click.option(
     "--target-psnr",
     metavar="DB",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=number,
+    type=Number(min=0, min_open=True),
     help="Smallest file that decodes with so many dB.",
 )
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
 @click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
-@click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Smaller files for more time.")
+@click.option(
+    "--effort", metavar="N", type=WholeNumber(0, 3), default=0, show_default=True, help="Smaller files for more time."
+)
 @click.option("--no-alpha", is_flag=True, help="Leave alpha out. Default: kept losslessly where there is any.")
 @click.option(
     "--metadata",
@@ -130,8 +130,9 @@ def encode(
     if options.out_dir is not None:
         return work_on_many(task, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))
     source, target = ends(paths, options)
-    if target.suffix.lower() in PICTURE_SUFFIXES and not target.is_dir():
-        raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.")
+    if target.suffix.lower() in PICTURE_SUFFIXES:
+        meant = " Did you mean 'aecodec decode'?" if source.suffix.lower() == ".aec" else ""
+        raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.{meant}")
     if effort and not options.quiet and sys.stderr.isatty():
         task = replace(task, progress=tell_progress)
     work_on_one(task, source, target, options)

@@ -21,6 +21,7 @@ from aecodec.cli import INTERRUPTED
 from aecodec.cli import PATH
 from aecodec.cli import fail
 from aecodec.cli.common import STANDARD
+from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import check_ends
 from aecodec.cli.common import open_source
 from aecodec.cli.common import say
@@ -42,8 +43,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAR_LINE = "\r\x1b[K"
 
 _OPTIONS = (
+    click.option("-o", "--output", type=PATH, metavar="OUT", help="The same as OUT in its place behind IN."),
     click.option("--out-dir", type=PATH, metavar="DIR", help="Many inputs: write below DIR, keeping a folder's tree."),
-    click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core."),
+    click.option("--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one a core."),
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); leaves its results in DIR."),
     click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, even if older than the input."),
     click.option("--force", is_flag=True, help="Make all outputs anew. Default: those older than the input."),
@@ -58,6 +60,7 @@ _OPTIONS = (
 class WorkOptions:
     """The options that encode and decode share."""
 
+    output: Path | None
     out_dir: Path | None
     jobs: int | None
     shard: str | None
@@ -78,6 +81,7 @@ def work_options(command: Command) -> Command:
 
 def ends(paths: tuple[Path, ...], options: WorkOptions) -> tuple[Path, Path]:
     """IN and OUT of one picture. Raises UsageError where the arguments are for many, and what `check_ends` raises."""
+    paths = paths if options.output is None else (*paths, options.output)
     if len(paths) != 2:
         raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")
     if paths[0].is_dir():
@@ -85,6 +89,9 @@ def ends(paths: tuple[Path, ...], options: WorkOptions) -> tuple[Path, Path]:
         raise InputError(message)
     if options.jobs or options.shard or options.skip_existing or options.force:
         raise click.UsageError("--jobs, --shard, --skip-existing and --force go with --out-dir.")
+    if paths[1].is_dir():
+        message = f"{paths[1]}: is a folder; give --out-dir to write into it"
+        raise OutputError(message)
     check_ends(*paths)
     return paths
 
@@ -155,6 +162,8 @@ def batch_options(
     from aecodec.batch.plan import BatchOptions
     from aecodec.batch.workers import cores
 
+    if options.output is not None:
+        raise click.UsageError("Give one of --output and --out-dir.")
     if not paths:
         raise click.UsageError("Give files or folders to work on.")
     if any(str(path) == STANDARD for path in paths):
