@@ -480,7 +480,7 @@ def test_a_bar_is_shown_to_a_terminal_only(photos: Path, tmp_path: Path) -> None
     os.close(ours)
     assert done.returncode == 1
     assert [json.loads(line)["input"] for line in done.stdout.splitlines()]  # no bar among them
-    assert "]  5/5 " in shown
+    assert "]  5/5" in shown
     assert f"\x1b[Kaecodec: {photos / 'b.PNG'}: not a picture" in shown
     assert shown.splitlines()[-1].startswith("4 done, 1 failed in ")
 
