@@ -6,7 +6,7 @@ comment before a block, which readers do not see, says what is special:
 
     <!-- slow -->                   runs with `-m slow` only
     <!-- slow; as --steps 2 -->     the same, with that in place of each `--minutes N`
-    <!-- not run: REASON -->        is only looked at: its commands and options exist (test_readme.py)
+    <!-- not run: REASON -->        is only looked at, as all are: its commands and options exist
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from conftest import PHOTOS
 
 import aecodec
 from aecodec.bench.samples import write_samples
+from aecodec.cli import cli
 from aecodec.manifest import entries_of
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +133,19 @@ def test_every_block_is_an_example_and_few_are_not_run(capsys: pytest.CaptureFix
         print(f"\n{len(blocks)} examples: {fast} run, {slow} with -m slow, {len(others)} not")
     assert len(others) <= MOST_NOT_RUN
     assert all(re.fullmatch(r"not run: .{10,}", mark) for mark in others)
+
+
+def test_every_command_and_option_exists() -> None:
+    code = "\n".join(block.code for page in PAGES for block in blocks_of(page) if block.language == "sh")
+    seen = re.findall(r"\baecodec ([a-z]+)(.*?)(?:&&|[|#]|$)", code.replace("\\\n", " "), re.MULTILINE)
+    assert len(seen) > 60
+    for name, rest in seen:
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None, name
+        if name in ("model", "paper"):
+            command = command.commands[rest.split()[0]]  # type: ignore[attr-defined]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in rest.split() if re.match(r"--?[a-z]", word)} <= known, (name, rest)
 
 
 def test_every_public_name_is_documented() -> None:
