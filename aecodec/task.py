@@ -129,7 +129,7 @@ class DecodeTask:
 
 def name_of(source: Path | IO[bytes]) -> str:
     """How messages call an input."""
-    return str(source) if isinstance(source, Path) else "<stdin>"
+    return str(source) if isinstance(source, Path) else str(getattr(source, "name", "<stdin>"))
 
 
 @contextmanager

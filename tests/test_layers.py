@@ -93,7 +93,15 @@ def test_imports_go_down_only(file: str):
         assert RANK[room] < RANK[own] or (room == own and "/" in file), f"{file} imports {name}"
 
 
-@pytest.mark.parametrize(("library", "rooms"), [("torch", TORCH_ROOMS), ("PIL", PIL_ROOMS)])
+@pytest.mark.parametrize(
+    ("library", "rooms"),
+    [
+        ("torch", TORCH_ROOMS),
+        ("PIL", PIL_ROOMS),
+        ("ray", ("batch/on_ray.py",)),
+        ("fsspec", ("batch/storage.py",)),
+    ],
+)
 def test_heavy_libraries_stay_in_their_rooms(library: str, rooms: tuple[str, ...]):
     users = {
         file

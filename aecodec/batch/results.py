@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 
+from aecodec.batch import storage
 from aecodec.batch.plan import Shard
 from aecodec.batch.work import Result
 from aecodec.errors import InputError
-from aecodec.files import read_bytes
-from aecodec.files import write_atomic
 
 
 @dataclass
 class Summary:
-    """Counts and bytes of the results so far; skipped ones have no part in the bytes."""
+    """Counts and bytes of the results so far; skipped ones have no part in the bytes. Failures by their reason."""
 
     done: int = 0
     skipped: int = 0
@@ -24,10 +26,12 @@ class Summary:
     bytes_in: int = 0
     bytes_out: int = 0
     notices: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: Result) -> None:
         if result.error is not None:
             self.failed += 1
+            self.reasons[reason_of(result)] += 1
         elif result.skipped:
             self.skipped += 1
         else:
@@ -35,6 +39,12 @@ class Summary:
             self.bytes_in += result.bytes_in
             self.bytes_out += result.bytes_out
             self.notices += len(result.notices)
+
+
+def reason_of(result: Result) -> str:
+    """The error of a failed item without its names and numbers, so that those of one kind are equal."""
+    words = str(result.error).replace(result.source, "").replace(result.target, "")
+    return re.sub(r"[0-9]+", "N", words).strip(" :")
 
 
 def to_json(result: Result) -> str:
@@ -53,23 +63,26 @@ def to_json(result: Result) -> str:
     return json.dumps(fields)
 
 
-def results_file(out_dir: Path, shard: Shard) -> Path:
+def results_file(out_dir: Path | str, shard: Shard) -> str:
     """Where the results of a shard stand."""
-    return out_dir / f"shard-{shard.index:05}-of-{shard.count:05}.jsonl"
+    return storage.join(out_dir, f"shard-{shard.index:05}-of-{shard.count:05}.jsonl")
 
 
-def write_results(path: Path, lines: Iterable[str]) -> None:
+def write_results(name: str, results: Iterable[Result]) -> None:
     """Writes the file of a finished shard, whole or not at all. Raises OutputError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+    storage.write(name, "".join(f"{to_json(result)}\n" for result in results).encode())
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a shard's results are there and none of them is an error. Raises InputError where they are damaged."""
-    if not path.is_file():
-        return False
+def completed(name: str) -> dict[str, int] | None:
+    """Outputs and their bytes by the file of a shard; None where there is none, or an error in it.
+
+    Raises InputError where it is damaged.
+    """
+    if storage.status(name) is None:
+        return None
     try:
-        return not any("error" in json.loads(line) for line in read_bytes(path).splitlines())
-    except ValueError as error:
-        message = f"{path}: no results of a shard ({error})"
+        told = [json.loads(line) for line in storage.read(name).splitlines()]
+        return None if any("error" in fields for fields in told) else {f["output"]: f["bytes"] for f in told}
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{name}: no results of a shard ({error})"
         raise InputError(message) from error

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO
 from typing import Literal
 
+from aecodec.batch import storage
 from aecodec.errors import AecError
 from aecodec.errors import OutputError
-from aecodec.files import write_atomic
 from aecodec.task import Product
 
 Task = Callable[[Path | IO[bytes], str], Product]
@@ -23,7 +23,7 @@ Existing = Literal["update", "skip", "force"]
 
 @dataclass(frozen=True)
 class Item:
-    """An input file and the output file to make of it; the latter's folder need not exist."""
+    """An input and the output to make of it, each a path or a URL; the latter's folder need not exist."""
 
     source: str
     target: str
@@ -48,14 +48,16 @@ def process(task: Task, existing: Existing, item: Item) -> Result:
     """Does one item: a plain function of picklable arguments, for any process of any scheduler."""
     started = time.perf_counter()
     try:
-        if _is_done(item, existing):
-            return Result(item.source, item.target, bytes_out=os.path.getsize(item.target), skipped=True)
-        product = task(Path(item.source), item.target)
+        there = None if existing == "force" else storage.status(item.target)
+        if there is not None and (existing == "skip" or _is_newer(there, item.source)):
+            return Result(item.source, item.target, bytes_out=there.size, skipped=True)
+        source = storage.Object(item.source) if storage.is_url(item.source) else Path(item.source)
+        product = task(source, item.target)
         _write(item, product.data)
         return Result(
             item.source,
             item.target,
-            bytes_in=os.path.getsize(item.source),
+            bytes_in=os.path.getsize(source) if isinstance(source, Path) else source.size,
             bytes_out=len(product.data),
             seconds=time.perf_counter() - started,
             summary=product.summary,
@@ -75,19 +77,22 @@ def failure(item: Item, message: str) -> Result:
     return Result(item.source, item.target, error=" ".join(named.split()))
 
 
-def _is_done(item: Item, existing: Existing) -> bool:
-    if existing == "force" or not os.path.isfile(item.target):
+def _is_newer(there: storage.Status, source: str) -> bool:
+    """Whether an output is up to date; where a store tells no times, every output is. False where the input is gone."""
+    of_input = storage.status(source)
+    if of_input is None:
         return False
-    return existing == "skip" or os.stat(item.target).st_mtime_ns >= os.stat(item.source).st_mtime_ns
+    return of_input.modified is None or there.modified is None or there.modified >= of_input.modified
 
 
 def _write(item: Item, data: bytes) -> None:
-    if os.path.exists(item.target) and os.path.samefile(item.source, item.target):
+    if _is_same(item.source, item.target):
         message = f"{item.target}: is the input itself"
         raise OutputError(message)
-    try:
-        os.makedirs(os.path.dirname(item.target) or ".", exist_ok=True)
-    except OSError as error:
-        message = f"{item.target}: {error.strerror}"
-        raise OutputError(message) from error
-    write_atomic(item.target, data)
+    storage.write(item.target, data)
+
+
+def _is_same(source: str, target: str) -> bool:
+    if storage.is_url(source) or storage.is_url(target):
+        return source == target
+    return os.path.exists(target) and os.path.samefile(source, target)

@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Read by the BLAS libraries when NumPy loads them: a process is one thread, so that jobs do not multiply with threads.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 _ATTEMPTS = 2  # a process may be killed for a neighbour's appetite; an item whose second process dies is to blame
 _PATIENCE = 10.0  # seconds that a worker has to clean up behind itself
@@ -173,8 +173,8 @@ def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """The environment in which NumPy, where it is not loaded yet, gets a BLAS of one thread; as it was, afterwards."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:

@@ -37,6 +37,24 @@ class WholeNumber(click.IntRange):
     name = "whole number"
 
 
+
+class _Place(click.Path):
+    """A path, or a URL, which stays a string; `file://` URLs are paths."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        if isinstance(value, str) and "://" in value:
+            from aecodec.batch.storage import place
+
+            value = place(value)
+            if isinstance(value, str):
+                return value
+        path = super().convert(value, parameter, ctx)
+        assert isinstance(path, Path)
+        return path
+
+
+PLACE = _Place(path_type=Path, readable=False)
+
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from aecodec.cli import PATH
+from aecodec.cli.common import PLACE
 from aecodec.cli.common import STANDARD
 from aecodec.cli.common import device_option
 from aecodec.cli.common import max_pixels_option
@@ -34,14 +34,14 @@ def _crop(
 
 
 @click.command(short_help="Decode the file IN to the picture OUT, or many with --out-dir.")
-@click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PATH)
+@click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT says; png for many.")
 @click.option("--crop", metavar="X,Y,W,H", callback=_crop, help="Only this region: left, top, width, height.")
 @device_option
 @max_pixels_option
 @work_options
 def decode(
-    paths: tuple[Path, ...],
+    paths: tuple[Path | str, ...],
     extension: str | None,
     crop: tuple[int, int, int, int] | None,
     device: str,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import PLACE
 from aecodec.cli.common import Number
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import device_option
@@ -33,7 +34,7 @@ def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str,
 
 
 @click.command(short_help="Encode the picture IN to the file OUT, or many with --out-dir.")
-@click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PATH)
+@click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @click.option(
     "-q",
     "--quality",
@@ -71,7 +72,7 @@ def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str,
 @max_pixels_option
 @work_options
 def encode(
-    paths: tuple[Path, ...],
+    paths: tuple[Path | str, ...],
     quality: float | None,
     target_size: int | None,
     target_bpp: float | None,

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 from contextlib import closing
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ import click
 from aecodec.cli import INTERRUPTED
 from aecodec.cli import PATH
 from aecodec.cli import fail
+from aecodec.cli.common import PLACE
 from aecodec.cli.common import STANDARD
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import check_ends
@@ -41,12 +43,15 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAR_LINE = "\r\x1b[K"
+_REASONS = 10  # of failures, the most frequent ones, that the report of a Ray run lists
 
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="The same as OUT in its place behind IN."),
-    click.option("--out-dir", type=PATH, metavar="DIR", help="Many inputs: write below DIR, keeping a folder's tree."),
+    click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping a folder's tree."),
     click.option("--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one a core."),
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); leaves its results in DIR."),
+    click.option("--ray", metavar="WHERE", help="On a Ray cluster: auto, local or its address. Takes URLs, too."),
+    click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures to a task of Ray's: 2000."),
     click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, even if older than the input."),
     click.option("--force", is_flag=True, help="Make all outputs anew. Default: those older than the input."),
     click.option("-n", "--no-clobber", is_flag=True, help="Never replace a file."),
@@ -61,9 +66,11 @@ class WorkOptions:
     """The options that encode and decode share."""
 
     output: Path | None
-    out_dir: Path | None
+    out_dir: Path | str | None
     jobs: int | None
     shard: str | None
+    ray: str | None
+    shard_size: int | None
     skip_existing: bool
     force: bool
     no_clobber: bool
@@ -79,21 +86,24 @@ def work_options(command: Command) -> Command:
     return command
 
 
-def ends(paths: tuple[Path, ...], options: WorkOptions) -> tuple[Path, Path]:
+def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Path]:
     """IN and OUT of one picture. Raises UsageError where the arguments are for many, and what `check_ends` raises."""
     paths = paths if options.output is None else (*paths, options.output)
     if len(paths) != 2:
         raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")
-    if paths[0].is_dir():
-        message = f"{paths[0]}: is a folder; give --out-dir DIR to work on what it holds"
+    source, target = paths
+    if isinstance(source, str) or isinstance(target, str):
+        raise click.UsageError("URLs go with --out-dir.")
+    if source.is_dir():
+        message = f"{source}: is a folder; give --out-dir DIR to work on what it holds"
         raise InputError(message)
-    if options.jobs or options.shard or options.skip_existing or options.force:
-        raise click.UsageError("--jobs, --shard, --skip-existing and --force go with --out-dir.")
-    if paths[1].is_dir():
-        message = f"{paths[1]}: is a folder; give --out-dir to write into it"
+    if options.jobs or options.shard or options.skip_existing or options.force or options.ray or options.shard_size:
+        raise click.UsageError("--jobs, --shard, --ray, --shard-size, --skip-existing and --force go with --out-dir.")
+    if target.is_dir():
+        message = f"{target}: is a folder; give --out-dir to write into it"
         raise OutputError(message)
-    check_ends(*paths)
-    return paths
+    check_ends(source, target)
+    return source, target
 
 
 def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) -> None:
@@ -122,32 +132,30 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
 def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: BatchOptions) -> int:
     """Every input of a batch; the exit code. Raises InputError for nothing to do, and what `check` raises."""
     from aecodec.batch.results import Summary
-    from aecodec.batch.results import is_complete
+    from aecodec.batch.results import completed
     from aecodec.batch.results import results_file
-    from aecodec.batch.results import to_json
     from aecodec.batch.results import write_results
-    from aecodec.batch.run import run_batch
     from aecodec.batch.workers import one_thread
 
     mark = None if batch.shard is None else results_file(batch.out_dir, batch.shard)
-    if mark is not None and not options.force and is_complete(mark):
+    if mark is not None and not options.force and completed(mark) is not None:
         if not options.quiet:
             say(f"{mark}: this shard is complete; --force does it again")
         return 0
     with one_thread():  # also of this process, whose check may load NumPy
         task.check()
-    summary, started, lines = Summary(), time.monotonic(), []
+    summary, started, of_shard = Summary(), time.monotonic(), list["Result"]()
     try:
-        with _progress(batch, options) as show, closing(run_batch(task, batch)) as results:
+        with _progress(batch, options) as show, closing(_run(task, batch, options)) as results:
             for result in results:
                 summary.add(result)
                 show(result)
-                lines += [] if mark is None else [to_json(result)]
+                of_shard += [] if mark is None else [result]
     except KeyboardInterrupt:
         _tell_summary(summary, started, options)
         return fail("interrupted", INTERRUPTED)
     if mark is not None:
-        write_results(mark, lines)
+        write_results(mark, of_shard)
     elif summary == Summary():
         message = f"no input: {', '.join(map(str, batch.inputs))} has no file with a known extension"
         raise InputError(message)
@@ -155,8 +163,22 @@ def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: Bat
     return 1 if summary.failed else 0
 
 
+def _run(
+    task: EncodeTask | DecodeTask, batch: BatchOptions, options: WorkOptions
+) -> Generator[Result, None, None]:
+    """Results as they come, from this machine or from a Ray cluster."""
+    if options.ray is None:
+        from aecodec.batch.run import run_batch
+
+        return run_batch(task, batch)
+    from aecodec.batch.on_ray import PICTURES_PER_SHARD
+    from aecodec.batch.on_ray import run_on_ray
+
+    return run_on_ray(task, batch, options.ray, options.shard_size or PICTURES_PER_SHARD)
+
+
 def batch_options(
-    paths: tuple[Path, ...], options: WorkOptions, out_dir: Path, suffixes: frozenset[str], extension: str
+    paths: tuple[Path | str, ...], options: WorkOptions, out_dir: Path | str, suffixes: frozenset[str], extension: str
 ) -> BatchOptions:
     """Raises UsageError where options contradict each other."""
     from aecodec.batch.plan import BatchOptions
@@ -168,10 +190,15 @@ def batch_options(
         raise click.UsageError("Give files or folders to work on.")
     if any(str(path) == STANDARD for path in paths):
         raise click.UsageError("Standard input does not go with --out-dir.")
+    if options.ray is None and options.shard_size:
+        raise click.UsageError("--shard-size goes with --ray.")
+    if options.ray is not None and options.shard:
+        raise click.UsageError("--ray makes its own shards; --shard is for runs without it.")
     keep = options.skip_existing or options.no_clobber
     if keep and options.force:
         raise click.UsageError("--force contradicts --skip-existing and --no-clobber.")
-    jobs = options.jobs or (cores() if any(path.is_dir() for path in paths) else min(cores(), len(paths)))
+    many = any(isinstance(path, str) or path.is_dir() for path in paths)
+    jobs = options.jobs or (cores() if many else min(cores(), len(paths)))
     existing: Existing = "skip" if keep else "force" if options.force else "update"
     return BatchOptions(paths, out_dir, extension, suffixes, jobs, _shard(options.shard), existing)
 
@@ -249,3 +276,6 @@ def _tell_summary(summary: Summary, started: float, options: WorkOptions) -> Non
     if summary.done:
         line += f": {summary.bytes_in} to {summary.bytes_out} bytes, {summary.done / seconds:.1f} pictures per second"
     say(line)
+    if options.ray is not None:
+        for reason, count in summary.reasons.most_common(_REASONS):
+            say(f"{count} failed: {reason}")
