@@ -1,0 +1,229 @@
+"""A real Ray cluster, two machines on one: workers killed, a machine stopped, objects in a local S3 server.
+
+Slow, and left out with the reason where Ray (or moto) is not installed: `pip install "aecodec[ray]" "moto[server]"`.
+AECODEC_RAY_PICTURES is the number of pictures of the first test, 300 by default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from conftest import PHOTOS
+from PIL import Image
+
+import aecodec
+from aecodec.batch.on_ray import run_on_ray
+from aecodec.batch.plan import BatchOptions
+from aecodec.batch.run import run_batch
+from aecodec.batch.work import Result
+from aecodec.task import EncodeTask
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc"),
+    pytest.mark.filterwarnings("default"),  # Ray's own
+]
+ray = pytest.importorskip("ray", reason="needs the extra ray", exc_type=ImportError)
+
+ROOT = Path(aecodec.__path__[0]).parent
+TASK = EncodeTask(model="tiny", quality=30)
+PICTURES = int(os.environ.get("AECODEC_RAY_PICTURES", "300"))
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head without processors of its own, and two machines of one."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(GOLDEN / "tiny"))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    memory = {"object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
+    try:
+        cluster.machines = [cluster.add_node(num_cpus=1, **memory) for _ in range(2)]
+        cluster.wait_for_nodes(PATIENCE)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def crops(folder: Path, count: int) -> Path:
+    """Different pictures of 16x16, in ten folders."""
+    where = np.random.default_rng(20261125)
+    with Image.open(PHOTOS / "dog.jpg") as image:
+        for n in range(count):
+            x, y = int(where.integers(image.width - 16)), int(where.integers(image.height - 16))
+            path = folder / str(n % 10) / f"{n:05}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.crop((x, y, x + 16, y + 16)).save(path)
+    return folder
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.aec")}
+
+
+def told(folder: Path) -> list[str]:
+    """The outputs in the results of all shards."""
+    marks = [path.read_text().splitlines() for path in sorted(folder.glob("shard-*.jsonl"))]
+    return sorted(json.loads(line)["output"] for lines in marks for line in lines)
+
+
+def at_work() -> list[int]:
+    """Process ids of the workers that are doing a shard, by the title that Ray gives them."""
+    found = []
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if words.read_bytes().startswith(b"ray::do_part"):
+                found.append(int(words.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+class _Trouble(threading.Thread):
+    """Does something as soon as there are so many outputs; keeps what went wrong."""
+
+    def __init__(self, folder: Path, troubles: list[tuple[int, Callable[[], object]]]) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.troubles, self.done = folder, troubles, list[object]()
+
+    def run(self) -> None:
+        for count, trouble in self.troubles:
+            until = time.monotonic() + 10 * PATIENCE
+            while sum(1 for _ in self.folder.rglob("*.aec")) < count and time.monotonic() < until:
+                time.sleep(0.05)
+            self.done.append(trouble())
+
+
+def kill_a_worker() -> int:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        for process in at_work():
+            os.kill(process, signal.SIGKILL)
+            return process
+        time.sleep(0.01)
+    raise AssertionError("no worker at work")
+
+
+def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:
+    photos, out = crops(tmp_path / "photos", PICTURES), tmp_path / "out"
+    options, size = BatchOptions((photos,), out, "aec"), max(16, PICTURES // 16)
+
+    def stop_a_machine() -> int:
+        cluster.remove_node(cluster.machines[0], allow_graceful=False)
+        return sum(1 for _ in out.rglob("*.aec"))
+
+    trouble = _Trouble(out, [(PICTURES // 10, kill_a_worker), (PICTURES // 2, stop_a_machine)])
+    trouble.start()
+    started = time.monotonic()
+    results = list(run_on_ray(TASK, options, cluster.address, size))
+    seconds = time.monotonic() - started
+    trouble.join(PATIENCE)
+    assert len(trouble.done) == 2, "worker killed and machine stopped"
+    assert PICTURES // 2 <= int(str(trouble.done[1])) < PICTURES, "in the middle"
+
+    assert [result.error for result in results if result.error is not None] == []
+    names = sorted(str(out / path.relative_to(photos).with_suffix(".aec")) for path in photos.rglob("*.png"))
+    assert sorted(result.target for result in results) == names
+    assert told(out) == names
+    assert [path for path in out.rglob(".*") if path.is_file() and not path.name.endswith(".aec-tmp")] == []
+    alone = tmp_path / "alone"
+    sample = sorted(photos.rglob("*.png"))[:: max(1, PICTURES // 100)]
+    for _ in run_batch(TASK, BatchOptions(tuple(sample), alone, "aec")):
+        pass
+    there = outputs(out)
+    assert {Path(name).name: there[f"{int(Path(name).stem) % 10}/{name}"] for name in outputs(alone)} == outputs(alone)
+
+    redone = sum(result.skipped for result in results)
+    print(f"\n{PICTURES} pictures of 16x16, two machines of one core: {seconds:.0f} s, {redone} by lost attempts")
+    missing = [Path(name) for name in names[:: PICTURES // 10]]
+    stamps = {name: Path(name).stat().st_mtime_ns for name in names}
+    for path in missing:
+        path.unlink()
+    for mark in out.glob("shard-*.jsonl"):
+        mark.unlink()
+    again = list(run_on_ray(TASK, options, cluster.address, size))
+    assert sorted(result.target for result in again if not result.skipped) == sorted(map(str, missing))
+    assert {name for name in names if Path(name).stat().st_mtime_ns != stamps[name]} == set(map(str, missing))
+    assert outputs(out) == there
+    assert all(result.skipped for result in run_on_ray(TASK, options, cluster.address, size))
+
+
+def test_the_whole_command_on_a_cluster_of_its_own(tmp_path: Path) -> None:
+    photos = crops(tmp_path / "photos", 40)
+    (photos / "0" / "bad.png").write_bytes(b"no picture")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AECODEC_WEIGHTS": "tiny", "RAY_USAGE_STATS_ENABLED": "0"}
+    (tmp_path / "tiny").symlink_to(GOLDEN / "tiny")
+    command = [sys.executable, "-m", "aecodec", "encode", "photos", "--out-dir", "out", "--model", "tiny", "-q", "30"]
+    command += ["--ray", "local", "--jobs", "2", "--shard-size", "8"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    error, summary, reason = done.stderr.splitlines()
+    assert error.startswith("aecodec: ") and "bad.png" in error
+    assert summary.startswith("40 done, 1 failed in ")
+    assert reason.startswith("1 failed: not a picture")
+    assert len(outputs(tmp_path / "out")) == 40
+    without = subprocess.run([*command, "--ray", "auto"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert without.returncode == 1
+    assert without.stderr.startswith("aecodec: --ray auto: no cluster answers (") and without.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket of a local S3 server, found by the environment that workers inherit."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    pytest.importorskip("s3fs")
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("pictures")
+    yield "s3://pictures"
+    server.stop()
+
+
+def test_objects_of_s3_there_and_back(bucket: str, cluster: Any, tmp_path: Path) -> None:
+    import fsspec
+
+    photos = crops(tmp_path / "photos", 60)
+    store = fsspec.filesystem("s3", use_listings_cache=False)
+    store.put(str(photos), f"{bucket}/photos", recursive=True)
+    store.pipe_file(f"{bucket}/photos/bad.png", b"no picture")
+    options = BatchOptions((f"{bucket}/photos",), f"{bucket}/out", "aec")
+    results = list(run_on_ray(TASK, options, cluster.address, 16))
+    assert [result.source for result in results if result.error is not None] == [f"{bucket}/photos/bad.png"]
+    local = tmp_path / "local"
+    for _ in run_batch(TASK, BatchOptions((photos,), local, "aec")):
+        pass
+    names = [name for name in store.find(f"{bucket}/out") if name.endswith(".aec")]
+    assert {name.removeprefix("pictures/out/"): store.cat_file(name) for name in names} == outputs(local)
+
+    store.rm_file(f"{bucket}/photos/bad.png")
+    store.rm_file(names[7])
+    lost: list[Result] = [r for r in run_on_ray(TASK, options, cluster.address, 16) if not r.skipped]
+    assert [result.target.endswith(names[7]) for result in lost] in ([True], []), "its shard may be marked as complete"
+    with_no_marks = BatchOptions((f"{bucket}/photos",), f"{bucket}/out", "aec", existing="skip")
+    for mark in store.glob(f"{bucket}/out/shard-*"):
+        store.rm_file(mark)
+    list(run_on_ray(TASK, with_no_marks, cluster.address, 16))
+    assert sorted(name for name in store.find(f"{bucket}/out") if name.endswith(".aec")) == sorted(names)
