@@ -3,8 +3,10 @@
     python benchmarks/bulk.py FOLDER [--jobs 1,2] [--rounds 3] [--model standard]
 
 Encodes the folder, then decodes what came of it, into a temporary folder. The numbers of jobs take turns, and each
-figure is the median of the rounds. Time includes starting Python, reading and writing. Memory is the largest sum over
-the command and its workers of what each has resident (Linux only; pages that processes share count once for each).
+figure is the median of the rounds. Time includes starting Python, reading and writing; that of processors is summed
+over the command and its workers, and depends less on what else the machine does (POSIX only). Memory is the largest
+sum over the command and its workers of what each has resident (Linux only; pages that processes share count once for
+each).
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 SAMPLE_SECONDS = 0.05
 
 
@@ -29,6 +36,7 @@ class Run:
     pictures: int
     seconds: float
     peak_bytes: int
+    processor_seconds: float
 
     @property
     def rate(self) -> float:
@@ -38,7 +46,7 @@ class Run:
 def measure(verb: str, source: Path, out: Path, jobs: int, options: list[str]) -> Run:
     """One command, watched. Raises SystemExit where it fails."""
     command = [sys.executable, "-m", "aecodec", verb, str(source), "--out-dir", str(out), "--jobs", str(jobs)]
-    peak = 0
+    peak, before = 0, processor_seconds()
     with tempfile.TemporaryFile("w+") as said:
         started = time.perf_counter()
         with subprocess.Popen([*command, "--force", "--json", "--quiet", *options], stdout=said) as process:
@@ -50,7 +58,15 @@ def measure(verb: str, source: Path, out: Path, jobs: int, options: list[str]) -
         results = [json.loads(line) for line in said]
     if process.returncode != 0 or not results:
         raise SystemExit(f"{verb} of {source} failed with exit code {process.returncode}")
-    return Run(len(results), seconds, peak)
+    return Run(len(results), seconds, peak, processor_seconds() - before)
+
+
+def processor_seconds() -> float:
+    """Of all processes that this one has started and waited for, and of theirs; 0 where the system does not say."""
+    if resource is None:
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def resident(pid: int) -> int:
@@ -74,7 +90,9 @@ def compare(verb: str, source: Path, out: Path, jobs: list[int], rounds: int, op
         rate = statistics.median(run.rate for run in runs[count])
         memory = max(run.peak_bytes for run in runs[count]) / 1e6
         pictures = runs[count][0].pictures
-        print(f"{verb} {pictures} pictures, jobs {count}: {rate:6.1f} a second, {rate / first:.2f} x, {memory:.0f} MB")
+        used = 1000 * statistics.median(run.processor_seconds / run.pictures for run in runs[count])
+        times = f"{rate:6.1f} a second, {rate / first:.2f} x, {used:.1f} ms of a processor each"
+        print(f"{verb} {pictures} pictures, jobs {count}: {times}, {memory:.0f} MB")
 
 
 def main() -> None:

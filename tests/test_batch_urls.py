@@ -184,7 +184,6 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
 def test_a_mark_of_other_items_or_a_damaged_one_stops_nothing(bucket: str) -> None:
     part = the_part(bucket)
     do_part(part)
-    with_more = the_part(bucket)
     storage.write(f"{bucket}/photos/e.png", storage.read(f"{bucket}/photos/a.png"))
     with_more = the_part(bucket)
     assert with_more.mark == part.mark
@@ -311,7 +310,7 @@ def test_the_command_on_ray_is_that_of_one_machine(
     error, summary, reason = capsys.readouterr().err.splitlines()
     assert error.startswith(f"aecodec: {bucket}/photos/deep/bad.png: ")
     assert summary.startswith("4 done, 1 failed in ")
-    assert reason == "1 failed: not a picture that can be read" or reason.startswith("1 failed: not a picture")
+    assert reason.startswith("1 failed: not a picture")
     assert not fake.connected
     assert (fake.wanted["num_gpus"], fake.wanted["max_retries"]) == (0, 3)
     assert fake.wanted["runtime_env"]["env_vars"]["OPENBLAS_NUM_THREADS"] == "1"
@@ -351,7 +350,9 @@ def test_an_exception_in_a_worker_is_one_line_and_ends_the_run(fake: FakeRay, bu
     assert not fake.connected
 
 
-def test_paths_are_absolute_for_workers(fake: FakeRay, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_paths_are_absolute_for_workers(
+    fake: FakeRay, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     storage.write("photos/a.png", storage.read(f"{bucket}/photos/a.png"))
     weights = Path("tiny.decoder.safetensors")
@@ -364,7 +365,7 @@ def test_paths_are_absolute_for_workers(fake: FakeRay, bucket: str, monkeypatch:
 def test_what_cannot_be_is_one_line(fake: FakeRay, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     url, out = f"{bucket}/photos", ["--out-dir", f"{bucket}/out", "--model", "tiny"]
     for arguments, code, wanted in (
-        ([url, *out, "--ray", "nobody:6379"], 1, "--ray nobody:6379: no cluster answers (Could not find any running Ray"),
+        ([url, *out, "--ray", "nobody:6379"], 1, "--ray nobody:6379: no cluster answers (Could not find any"),
         ([url, *out, "--ray", "auto", "--device", "cuda"], 1, "the Ray cluster has no GPU"),
         ([url, *out, "--ray", "auto", "--shard", "1/2"], 2, "--ray makes its own shards"),
         ([url, *out, "--shard-size", "5"], 2, "--shard-size goes with --ray"),

@@ -51,7 +51,7 @@ from aecodec.task import EncodeTask
 PICTURES_PER_SHARD = 2000
 
 _RETRIES = 3  # by Ray, of a task whose worker or machine was lost
-_TRANSFERS = 8  # items of a worker that are being read, worked on or written; the codec has one of them at a time
+_TRANSFERS = 8  # objects that a worker reads, works on and writes at the same time; the codec has one of them
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def do_part(part: Part) -> list[Result]:
     if recorded is not None:
         return recorded
     do = partial(_do, _OneAtATime(part.task), part.existing)
-    with ThreadPoolExecutor(_TRANSFERS) as pool:
+    with ThreadPoolExecutor(_transfers(part)) as pool:
         results = list(pool.map(do, part.entries))
     if part.mark is not None:
         write_results(part.mark, results)
@@ -104,6 +104,12 @@ def _recorded(part: Part, mark: str) -> list[Result] | None:
     return [
         Result(entry.source, entry.target, bytes_out=there[entry.target], skipped=True) for entry in part.entries
     ]
+
+
+def _transfers(part: Part) -> int:
+    """Objects are waited for; files are there at once, and threads would only take the processor from each other."""
+    items = [entry for entry in part.entries if isinstance(entry, Item)]
+    return _TRANSFERS if any(storage.is_url(item.source) or storage.is_url(item.target) for item in items) else 1
 
 
 def _do(task: Task, existing: Existing, entry: Item | Result) -> Result:

@@ -72,7 +72,7 @@ def plan_shards(options: BatchOptions, size: int) -> list[tuple[Shard, list[Item
     """The whole plan in parts of about `size` entries, each the part that `plan` gives for its shard.
 
     Their number is a power of two, so that a folder may grow a little and keep its shards. Parts of nothing are left
-    out. All names are in memory: some 300 bytes for a picture.
+    out. All names are in memory: some 450 bytes for a picture.
     """
     planned = list(_planned(options))
     count = 1 << (max(1, -(-len(planned) // size)) - 1).bit_length()

@@ -37,7 +37,6 @@ class WholeNumber(click.IntRange):
     name = "whole number"
 
 
-
 class _Place(click.Path):
     """A path, or a URL, which stays a string; `file://` URLs are paths."""
 
