@@ -53,7 +53,7 @@ _TURNS = {
 _PROGRAM_FORMATS = frozenset({"EPS"})
 
 # Formats whose alpha other programs, and Pillow, see. A BMP of 32 bits is not one; GIF has one transparent colour.
-ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO"})
+ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO", "NPY"})
 
 # What Pillow writes of metadata, by format.
 _METADATA_FORMATS = {
@@ -76,6 +76,7 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
 
+_ARRAY_FORMAT = "NPY"  # of NumPy, and not of Pillow: the array that `aec_decode` gives
 _OWN_FORMAT = "AEC"  # there where the plugin is registered; a decoded picture is not encoded again
 
 _STRIP_ROWS = 256
@@ -142,8 +143,13 @@ def info_of(extras: Extras) -> dict[str, bytes]:
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """The name of the Pillow format that the extension of `path` stands for. Raises OutputError where there is none."""
+    """The name of the Pillow format, or NPY, that the extension of `path` stands for.
+
+    Raises OutputError where there is none.
+    """
     extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension == ".npy":
+        return _ARRAY_FORMAT
     if extension not in Image.EXTENSION:  # PNG is loaded with this module; other plugins take their time
         Image.preinit()  # the common formats; loading all of them takes longer than decoding a small picture
     name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
@@ -155,7 +161,7 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, ...]:
-    """Write `image` to an open binary file in the Pillow format named, with the metadata in its `info`.
+    """Write `image` to an open binary file in the format named, of Pillow or NPY, with the metadata in its `info`.
 
     Returns notices of what the format does not hold. Raises OutputError where the picture cannot be written.
     """
@@ -171,6 +177,8 @@ def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, 
     try:
         if format == "PNG":
             image.save(_Named(file), **options)
+        elif format == _ARRAY_FORMAT:
+            np.save(file, np.asarray(image))
         else:
             image.save(file, format, **options)
     except (OSError, ValueError, KeyError) as error:

@@ -141,6 +141,14 @@ def test_formats_that_hold_everything(extension: str, encoded: Path, capsys: pyt
     assert (packet.encode() if isinstance(packet, str) else packet) == XMP
 
 
+def test_an_array(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = encoded.with_suffix(".npy")
+    capsys.readouterr()
+    assert run(["decode", str(encoded), str(out)]) == 0
+    assert capsys.readouterr().err == f"{out}: NPY holds no ICC, EXIF, XMP: dropped\n{out}: 80x56 RGBA\n"
+    np.testing.assert_array_equal(np.load(out), aecodec.aec_decode(encoded.read_bytes()))
+
+
 @pytest.mark.parametrize(
     ("extension", "lost"),
     [

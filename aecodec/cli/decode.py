@@ -48,7 +48,8 @@ def decode(
     max_pixels: int,
     **shared: Any,
 ) -> int:
-    """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...).
+    """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...),
+    or as an array of NumPy (.npy).
 
     With --out-dir, decode many files, and folders with their .aec files, into DIR.
 

@@ -48,7 +48,7 @@ _REASONS = 10  # of failures, the most frequent ones, that the report of a Ray r
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="The same as OUT in its place behind IN."),
     click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping a folder's tree."),
-    click.option("--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one a core."),
+    click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one a core."),
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); leaves its results in DIR."),
     click.option("--ray", metavar="WHERE", help="On a Ray cluster: auto, local or its address. Takes URLs, too."),
     click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures to a task of Ray's: 2000."),

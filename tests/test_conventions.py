@@ -1,0 +1,65 @@
+"""The table of docs/conventions.md: its commands run, its tests are there, and what is not there is not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PHOTOS
+from PIL import Image
+from test_cli import command
+from test_cli import environment
+
+from aecodec.cli import cli
+from aecodec.cli import run
+from aecodec.manifest import entries_of
+
+ROOT = Path(__file__).parents[1]
+THERE, NOT_THERE = (ROOT / "docs" / "conventions.md").read_text("utf-8").split("## Not there")
+ROWS = [[cell.strip() for cell in row[1:-1].split("|")] for row in re.findall(r"^\| (?!What).*\|$", THERE, re.M)]
+COMMANDS = [match[1] for row in ROWS if (match := re.fullmatch(r"`aecodec (.*)`", row[2]))]
+
+
+def test_every_row_has_a_command_or_page_and_a_test() -> None:
+    assert len(ROWS) >= 25 and len(COMMANDS) >= 20
+    for what, _, how, shown in ROWS:
+        page = re.fullmatch(r"\[\w+\]\((\w+\.md)\)", how)
+        assert how == "the same" or how.startswith("`aecodec ") or page, what
+        tests = re.findall(r"`(tests/\w+\.py)`", shown)
+        assert tests, what
+        for name in (*tests, *(() if page is None else (f"docs/{page[1]}",))):
+            assert (ROOT / name).is_file(), what
+
+
+def test_options_that_are_not_there() -> None:
+    options = re.findall(r"^\| `(--[a-z-]+)", NOT_THERE, re.M)
+    assert {"--strict", "--allow-partial", "--threads"} < set(options)
+    for name in ("encode", "decode"):
+        known = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert known is not None
+        assert not set(options) - {"--device"} & {option for parameter in known.params for option in parameter.opts}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not entries_of(ROOT / "weights"), reason="no weights are landed")
+def test_the_commands_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PHOTOS / "car.jpg", "in.jpg")
+    Path("photos").mkdir()
+    for name in ("dog.jpg", "bay.png"):
+        shutil.copy(PHOTOS / name, "photos")
+    with Image.open("in.jpg") as image:
+        image.putalpha(Image.linear_gradient("L"))
+        image.save("in.png")
+    Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32)).save("deep.png")
+    for line in COMMANDS:
+        if "<" in line:
+            piped = f"{shlex.join(command())} {line}"
+            assert subprocess.run(piped, shell=True, env=environment()).returncode == 0, line
+        else:
+            assert run(shlex.split(line)) == 0, line
