@@ -1,7 +1,7 @@
 """Twenty pictures unlike the photographs that the models were trained on, to see where the codec loses.
 
-    python benchmarks/unlike.py unlike/
-    aecodec bench unlike/ --at-bytes 1966 --codecs jpeg,webp,avif,avif-psnr
+    python benchmarks/unlike.py unlike/              # draws them
+    python benchmarks/unlike.py unlike/ --measure    # and prints PSNR beside WebP's and AVIF's at no more bytes
 
 Text, windows of a desktop, line art, plots, saturated colours, flat areas, textures and noise, each 256x256, drawn by
 Pillow and NumPy and the same wherever the versions of those two are the same.
@@ -19,6 +19,8 @@ from PIL import ImageDraw
 from PIL import ImageFont
 
 SIDE = 256
+QUALITY = 50
+PEERS = ("webp", "avif-psnr")
 WORDS = "the quick brown fox jumps over a lazy dog while seven wizards make toxic brew for the evil queen and jack".split()
 
 Drawing = Callable[[np.random.Generator], Image.Image]
@@ -210,7 +212,28 @@ def main(out: Path) -> None:
     print(f"{len(DRAWINGS)} pictures in {out}")
 
 
+def measure(folder: Path) -> None:
+    """Each picture at quality 50, and each peer at its largest quality whose file has at most as many bytes."""
+    import aecodec
+    from aecodec.bench.measure import quality_within
+    from aecodec.bench.metrics import psnr
+    from aecodec.bench.peers import peers_named
+
+    peers = peers_named(PEERS)
+    print(f"| picture | bytes | aecodec | {' | '.join(PEERS)} |")
+    print("|---" * (3 + len(PEERS)) + "|")
+    for path in sorted(folder.glob("*.png")):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        data = aecodec.encode(pixels, QUALITY)
+        decoded = [np.asarray(aecodec.decode(data))]
+        decoded += [peer.decode(peer.encode(pixels, quality_within(peer, pixels, len(data)))) for peer in peers]
+        ratios = " | ".join(f"{psnr(pixels, own):.1f}" for own in decoded)
+        print(f"| {path.stem[3:]} | {len(data):,} | {ratios} |", flush=True)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/unlike.py OUT")
+    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["--measure"]):
+        sys.exit("usage: python benchmarks/unlike.py OUT [--measure]")
     main(Path(sys.argv[1]))
+    if sys.argv[2:]:
+        measure(Path(sys.argv[1]))
