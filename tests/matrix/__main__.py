@@ -58,8 +58,8 @@ def compare(found: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[str, l
     """The cell of a table, and the names that differ. Hashes that a configuration does not make are no difference."""
     if not found:
         return "-", []
-    different = sorted(name for name in wanted if found.get(name) != wanted[name])
-    return f"{len(wanted) - len(different)} of {len(wanted)} {digest(found)}", different
+    different = sorted(name for name in found if found[name] != wanted[name])
+    return f"{len(found) - len(different)} of {len(wanted)} {digest(found)}", different
 
 
 def main(argv: list[str] | None = None) -> int:
