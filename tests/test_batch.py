@@ -461,7 +461,8 @@ def test_an_interrupt_leaves_whole_files_only(many: Path, tmp_path: Path) -> Non
     summary, last = err.splitlines()
     assert " done in " in summary and last == "aecodec: interrupted"
     assert 3 <= len(tree(out)) < 300
-    assert set(contents(out).values()) == {(out / "000.aec").read_bytes()}
+    (data,) = set(contents(out).values())  # the inputs are one picture; which of them were done is chance
+    aecodec.verify(data)
     assert all(name.endswith(".aec") for name in tree(out))
     assert not (out / "shard-00001-of-00001.jsonl").exists()
 

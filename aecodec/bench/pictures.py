@@ -74,7 +74,7 @@ class Pictures:
     def _load(self, path: Path) -> np.ndarray:
         if path in self._kept:
             return self._kept[path]
-        picture = open_picture(path, max_pixels=MAX_PIXELS)
+        picture = open_picture(path, max_pixels=MAX_PIXELS, alpha=False)
         if self.size is not None and min(picture.pixels.shape[:2]) < self.size:
             raise InputError(f"{path}: smaller than {self.size} pixels")
         for notice in picture.notices:
