@@ -103,7 +103,8 @@ def open_picture(
     """Read a picture file, told by its content and not by its name; of several frames, the first.
 
     `alpha`: whether to keep it. `metadata`: which of "icc", "exif" and "xmp" to keep. Raises InputError where the file
-    is missing, no picture, or damaged, and LimitExceeded, before anything is decoded, where it has more than `max_pixels` pixels or a side above MAX_SIDE.
+    is missing, no picture, or damaged, and LimitExceeded, before anything is decoded, where it has more than
+    `max_pixels` pixels or a side above MAX_SIDE.
     """
     name = _name(source)
     with _pillow_errors(name), _pillow_limit(name, max_pixels):
