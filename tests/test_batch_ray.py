@@ -51,6 +51,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("AECODEC_WEIGHTS", str(GOLDEN / "tiny"))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine, workers would hardly run
     memory = {"object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
     try:
@@ -168,7 +169,8 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
 def test_the_whole_command_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     photos = crops(tmp_path / "photos", 40)
     (photos / "0" / "bad.png").write_bytes(b"no picture")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AECODEC_WEIGHTS": "tiny", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AECODEC_WEIGHTS": "tiny"}
+    environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     (tmp_path / "tiny").symlink_to(GOLDEN / "tiny")
     command = [sys.executable, "-m", "aecodec", "encode", "photos", "--out-dir", "out", "--model", "tiny", "-q", "30"]
     command += ["--ray", "local", "--jobs", "2", "--shard-size", "8"]
