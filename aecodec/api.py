@@ -20,10 +20,10 @@ from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import InputError
-from aecodec.info import METADATA
 from aecodec.info import QUALITY_MAXIMUM
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
+from aecodec.info import metadata_kinds
 from aecodec.limits import MAX_PIXELS
 from aecodec.metadata import Extras
 from aecodec.weights import DecoderHalf
@@ -40,7 +40,7 @@ _SHAPES = ((), (2,), (3,), (4,))  # of a pixel
 
 
 def encode(
-    image: Image.Image | np.ndarray,
+    image: Image.Image | np.ndarray | Picture,
     quality: float | None = None,
     *,
     model: str = "standard",
@@ -58,13 +58,13 @@ def encode(
     """Encodes a picture to the bytes of an `.aec` file.
 
     `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey), with alpha [H, W, 4] or
-    [H, W, 2]. `quality`: 0..100; by default the model's own, about 1 % of raw at 256x256. Instead of it, one of
-    `target_size`, the best quality within so many bytes, everything included, `target_bpp`, the same in bits of the
-    whole file per pixel, and `target_psnr`, the smallest file that decodes with at least so many dB. `weights`: a
-    weights file with its manifest beside it, instead of a model by name. `effort`: 0 takes the latents as the analysis
-    finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of about a twentieth of a second at 256x256, for fewer
-    bytes and less error at the same quality; `progress` is told the share of a refinement that is done (a target takes
-    several).
+    [H, W, 2]; or what `picture.open_picture` gave, as it is. `quality`: 0..100; by default the model's own, about 1 %
+    of raw at 256x256. Instead of it, one of `target_size`, the best quality within so many bytes, everything included,
+    `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file that decodes with
+    at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0
+    takes the latents as the analysis finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of about a twentieth
+    of a second at 256x256, for fewer bytes and less error at the same quality; `progress` is told the share of a
+    refinement that is done (a target takes several).
 
     `alpha`: False leaves it out. It is lossless, and stored where any of it is below 255; where it is 0 the colours are
     not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image are stored, or "all". With "icc" the pixels
@@ -72,38 +72,9 @@ def encode(
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
-    return encode_picture(
-        _picture(image, alpha, metadata_kinds(metadata), max_pixels),
-        quality,
-        model=model,
-        weights=weights,
-        target_size=target_size,
-        target_bpp=target_bpp,
-        target_psnr=target_psnr,
-        effort=effort,
-        device=device,
-        progress=progress,
-        max_pixels=max_pixels,
-    )
-
-
-def encode_picture(
-    picture: Picture,
-    quality: float | None = None,
-    *,
-    model: str = "standard",
-    weights: str | Path | None = None,
-    target_size: int | None = None,
-    target_bpp: float | None = None,
-    target_psnr: float | None = None,
-    effort: int = 0,
-    device: str = "auto",
-    progress: Callable[[float], None] = lambda share: None,
-    max_pixels: int = MAX_PIXELS,
-) -> bytes:
-    """As `encode`, for what `picture.open_picture` gave."""
     from aecodec.encoder import Analysed
 
+    picture = _picture(image, alpha, metadata_kinds(metadata), max_pixels)
     if effort not in range(len(EFFORT_STEPS)):
         message = f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}"
         raise AecError(message)
@@ -238,22 +209,14 @@ def runtime(device: str) -> Runtime:
     return TorchRuntime(device)
 
 
-def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
-    """Which metadata is to be stored, of "icc", "exif" and "xmp"; "all" is every one. Raises AecError for others."""
-    kinds = frozenset([names] if isinstance(names, str) else names)
-    unknown = kinds - {*METADATA, "all"}
-    if unknown:
-        message = f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: there are {', '.join(METADATA)} and all"
-        raise AecError(message)
-    return frozenset(METADATA) if "all" in kinds else kinds
-
-
 def _picture(
-    image: Image.Image | np.ndarray, alpha: bool, metadata: frozenset[str], max_pixels: int
+    image: Image.Image | np.ndarray | Picture, alpha: bool, metadata: frozenset[str], max_pixels: int
 ) -> Picture:
     from aecodec.picture import Picture
     from aecodec.picture import from_image
 
+    if isinstance(image, Picture):
+        return image
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "getexif"):
             message = f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aecodec import manifest
@@ -11,6 +12,7 @@ from aecodec.bitstream import Extra
 from aecodec.bitstream import Header
 from aecodec.bitstream import extra_sizes
 from aecodec.bitstream import read_header
+from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
 from aecodec.limits import MAX_PIXELS
@@ -73,6 +75,16 @@ def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
         exif_bytes=sizes.get(Extra.EXIF, 0),
         xmp_bytes=sizes.get(Extra.XMP, 0),
     )
+
+
+def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
+    """Which metadata is to be stored, of "icc", "exif" and "xmp"; "all" is every one. Raises AecError for others."""
+    kinds = frozenset([names] if isinstance(names, str) else names)
+    unknown = kinds - {*METADATA, "all"}
+    if unknown:
+        message = f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: there are {', '.join(METADATA)} and all"
+        raise AecError(message)
+    return frozenset(METADATA) if "all" in kinds else kinds
 
 
 def quality_of(header: Header) -> float:

@@ -37,6 +37,7 @@ from aecodec.bitstream import unpack
 from aecodec.decoder import decode_metadata
 from aecodec.errors import AecError
 from aecodec.errors import HeaderLimitExceeded
+from aecodec.info import metadata_kinds
 from aecodec.info import model_of
 from aecodec.info import quality_of
 from aecodec.picture import info_of
@@ -136,7 +137,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = image.encoderinfo
     options = {name: given[name] for name in _SAVE_OPTIONS if name in given}
     try:
-        kinds = api.metadata_kinds(given.get("metadata", ()))
+        kinds = metadata_kinds(given.get("metadata", ()))
         kinds |= {kind for kind, name in _METADATA.items() if given.get(name)}
         data = api.encode(_as_it_stands(image, kinds), **options | {"metadata": kinds})
     except AecError as error:

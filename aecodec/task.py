@@ -25,6 +25,10 @@ from aecodec.limits import MAX_PIXELS
 REACHED = 0.97  # a target size counts as reached from this share on
 
 
+def untold(share: float) -> None:
+    """Where nobody looks on."""
+
+
 @dataclass(frozen=True)
 class Product:
     """The bytes of an output, and what a user is told of them, one line each."""
@@ -47,7 +51,7 @@ class EncodeTask:
     device: str = "auto"
     max_pixels: int = MAX_PIXELS
     effort: int = 0
-    progress: Callable[[float], None] | None = None  # of one picture's refinement; does not travel
+    progress: Callable[[float], None] = untold  # of one picture's refinement; another one does not travel
     alpha: bool = True
     metadata: frozenset[str] = frozenset()
 
@@ -63,7 +67,7 @@ class EncodeTask:
         with naming_limit(self.max_pixels):
             picture = open_picture(source, max_pixels=self.max_pixels, alpha=self.alpha, metadata=self.metadata)
         notices = [f"{name_of(source)}: {notice}" for notice in picture.notices]
-        data = api.encode_picture(
+        data = api.encode(
             picture,
             self.quality,
             model=self.model,
@@ -74,7 +78,7 @@ class EncodeTask:
             effort=self.effort,
             device=self.device,
             max_pixels=self.max_pixels,
-            **({} if self.progress is None else {"progress": self.progress}),
+            progress=self.progress,
         )
         info = read_info(data, max_pixels=self.max_pixels)
         allowed = self._allowed_bytes(info)

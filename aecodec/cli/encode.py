@@ -22,15 +22,19 @@ from aecodec.cli.work import ends
 from aecodec.cli.work import work_on_many
 from aecodec.cli.work import work_on_one
 from aecodec.cli.work import work_options
+from aecodec.errors import AecError
 from aecodec.info import METADATA
+from aecodec.info import metadata_kinds
 
 
 def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
     """The kinds that a user asks for, of icc, exif and xmp."""
     asked = {name.strip() for value in values for name in value.lower().split(",")}
-    if not asked <= {*METADATA, "all", "none"} or ("none" in asked and len(asked) > 1):
-        raise click.BadParameter(f"{', '.join(values)!r} is not none, all, or some of {', '.join(METADATA)}.")
-    return frozenset(METADATA) if "all" in asked else frozenset(asked - {"none"})
+    try:
+        return frozenset() if asked == {"none"} else metadata_kinds(asked)
+    except AecError as error:
+        message = f"{', '.join(values)!r} is not none, all, or some of {', '.join(METADATA)}."
+        raise click.BadParameter(message) from error
 
 
 @click.command(short_help="Encode the picture IN to the file OUT, or many with --out-dir.")
