@@ -187,6 +187,13 @@ def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, 
     return tuple(notices)
 
 
+def png_of(pixels: np.ndarray) -> bytes:
+    """A PNG file of uint8 `[H, W, 3]` or `[H, W]`."""
+    stream = io.BytesIO()
+    write_image(to_image(pixels), stream, "PNG")
+    return stream.getvalue()
+
+
 class _Named:
     """A file called .png: by a name Pillow loads the one plugin, which is there, by a format all common ones."""
 

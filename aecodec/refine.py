@@ -27,7 +27,6 @@ from aecodec.entropy import SymbolTables
 from aecodec.limits import MAX_SYMBOL
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import STEPS
 from aecodec.tiling import Box
 from aecodec.transforms import PIXEL_EXPONENT
 from aecodec.weights import DecoderHalf

@@ -215,7 +215,7 @@ def main(out: Path) -> None:
 def measure(folder: Path) -> None:
     """Each picture at quality 50, and each peer at its largest quality whose file has at most as many bytes."""
     import aecodec
-    from aecodec.bench.measure import quality_within
+    from aecodec.bench.measure import within
     from aecodec.bench.metrics import psnr
     from aecodec.bench.peers import peers_named
 
@@ -226,7 +226,7 @@ def measure(folder: Path) -> None:
         pixels = np.asarray(Image.open(path).convert("RGB"))
         data = aecodec.encode(pixels, QUALITY)
         decoded = [np.asarray(aecodec.decode(data))]
-        decoded += [peer.decode(peer.encode(pixels, quality_within(peer, pixels, len(data)))) for peer in peers]
+        decoded += [within(peer, pixels, len(data)) for peer in peers]
         ratios = " | ".join(f"{psnr(pixels, own):.1f}" for own in decoded)
         print(f"| {path.stem[3:]} | {len(data):,} | {ratios} |", flush=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from aecodec import api
+from aecodec.bench.measure import within
 from aecodec.bench.peers import peers_named
 from aecodec.files import write_atomic
 from aecodec.picture import open_picture
@@ -19,12 +20,13 @@ GAP = 8
 
 def write_figure(path: Path, photos: Path, weights: Path) -> None:
     """Rows: photographs. Columns: original, aecodec at its default quality, JPEG within as many bytes."""
+    (jpeg,) = peers_named(["jpeg"])
     rows = []
     for name in PHOTOS:
         pixels = open_picture(photos / name).pixels
         data = api.encode(pixels, weights=weights / "standard.decoder.safetensors")
         decoded = api.decode_pixels(data, weights=weights / "standard.decoder.safetensors")
-        rows.append(_beside([pixels, decoded, _jpeg_within(pixels, len(data))]))
+        rows.append(_beside([pixels, decoded, within(jpeg, pixels, len(data))]))
     gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
     sheet = np.concatenate([part for row in rows for part in (row, gap)][:-1])
     stream = io.BytesIO()
@@ -35,11 +37,3 @@ def write_figure(path: Path, photos: Path, weights: Path) -> None:
 def _beside(pictures: list[np.ndarray]) -> np.ndarray:
     gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
-
-
-def _jpeg_within(pixels: np.ndarray, size_bytes: int) -> np.ndarray:
-    """JPEG at its highest quality of at most `size_bytes`, or at its lowest where none is."""
-    (jpeg,) = peers_named(["jpeg"])
-    files = [jpeg.encode(pixels, quality) for quality in jpeg.steps]
-    fitting = [data for data in files if len(data) <= size_bytes] or files[:1]
-    return jpeg.decode(fitting[-1])

@@ -166,3 +166,8 @@ def last_fitting(steps: Sequence[float], fits: Callable[[float], bool]) -> int:
 def quality_within(codec: BenchCodec, pixels: np.ndarray, size_bytes: int) -> float:
     """The codec's largest quality whose file of this picture has at most so many bytes; its lowest where none has."""
     return codec.steps[last_fitting(codec.steps, lambda step: len(codec.encode(pixels, step)) <= size_bytes)]
+
+
+def within(codec: BenchCodec, pixels: np.ndarray, size_bytes: int) -> np.ndarray:
+    """What comes back of a picture at that quality."""
+    return codec.decode(codec.encode(pixels, quality_within(codec, pixels, size_bytes)))

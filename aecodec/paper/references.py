@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aecodec.bench.measure import within
 from aecodec.bench.metrics import l1
 from aecodec.bench.peers import peers_named
 from aecodec.networks import LATENT_CHANNELS
@@ -57,16 +58,5 @@ def _projected(pixels: np.ndarray, mean: np.ndarray, basis: np.ndarray) -> np.nd
 
 def jpeg_l1(dev: Sequence[np.ndarray]) -> float:
     """Mean L1 on 0..1 of JPEG, each picture within 1 % of its raw bytes; at its lowest quality where none is."""
-    return float(np.mean([l1(picture, _jpeg_within(picture, picture.nbytes // 100)) for picture in dev]))
-
-
-def _jpeg_within(pixels: np.ndarray, size_bytes: int) -> np.ndarray:
-    """Sizes grow along the qualities, so the first that is too large ends the search."""
     (jpeg,) = peers_named(["jpeg"])
-    best = jpeg.encode(pixels, jpeg.steps[0])
-    for quality in jpeg.steps[1:]:
-        data = jpeg.encode(pixels, quality)
-        if len(data) > size_bytes:
-            break
-        best = data
-    return jpeg.decode(best)
+    return float(np.mean([l1(picture, within(jpeg, picture, picture.nbytes // 100)) for picture in dev]))

@@ -22,8 +22,7 @@ from aecodec.limits import MAX_PIXELS
 from aecodec.paper.archives import Candidate
 from aecodec.paper.archives import read
 from aecodec.picture import open_picture
-from aecodec.picture import to_image
-from aecodec.picture import write_image
+from aecodec.picture import png_of
 
 SIDE = 256
 
@@ -71,9 +70,7 @@ def sample(candidate: Candidate) -> Sample:
     square = centre_square(pixels, SIDE)
     if square.ndim == 2:
         square = np.repeat(square[:, :, None], 3, axis=2)
-    stream = BytesIO()
-    write_image(to_image(square), stream, "PNG")
-    return Sample(stream.getvalue(), _digest(square))
+    return Sample(png_of(square), _digest(square))
 
 
 def digest_of(path: Path) -> str:

@@ -32,18 +32,19 @@ from aecodec.paper.table import Moment
 from aecodec.paper.table import Outcome
 from aecodec.paper.table import Setup
 from aecodec.paper.table import System
-from aecodec.picture import to_image
-from aecodec.picture import write_image
+from aecodec.picture import png_of
 from aecodec.train.checkpoint import first_line
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import Batches
 from aecodec.train.data import Pictures
+from aecodec.train.evaluate import as_input
+from aecodec.train.evaluate import as_pixels
 from aecodec.train.loop import TrainingDiverged
 from aecodec.train.progress import Timer
+from aecodec.train.schedule import falling
 
 LEARNING_RATE = 1e-3
 DECAY_SHARE = 0.25
-DECAY_FLOOR = 0.02
 CHECKPOINT_SECONDS = 120.0
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss}
@@ -187,7 +188,8 @@ class Training:
             reconstruction = self.reconstruct(pixels)
             losses.append(l1(pixels, reconstruction))
             if kept and place in self._data.shown:
-                write_png(kept_picture(self._work, self.system.name, self.epoch, place), reconstruction)
+                path = kept_picture(self._work, self.system.name, self.epoch, place)
+                write_atomic(path, png_of(reconstruction))
         counters = self._counters
         moment = Moment(self.epoch, round(counters.seconds, 1), self.mean_loss, float(np.mean(losses)))
         counters.curve.append(asdict(moment))
@@ -197,9 +199,7 @@ class Training:
     @torch.no_grad()
     def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
         """What comes back of a picture uint8 [H, W, 3], clipped and rounded to the same."""
-        x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._data.device)[None].permute(0, 3, 1, 2).float() / 255
-        y = self.model(x.contiguous(memory_format=torch.channels_last))
-        return (y[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return as_pixels(self.model(as_input(pixels[None], self._data.device))[0])
 
     def _save(self) -> None:
         content = {
@@ -226,9 +226,9 @@ class Training:
 
 
 def learning_rate_factor(share: float) -> float:
-    """At a share of the training: 1, then along a cosine to DECAY_FLOOR."""
+    """At a share of the training: 1, then along a cosine to 2 %."""
     through = max(0.0, share - (1 - DECAY_SHARE)) / DECAY_SHARE
-    return DECAY_FLOOR + (1 - DECAY_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(through, 1.0)))
+    return falling(through)
 
 
 def is_kept(epoch: float) -> bool:
@@ -239,10 +239,3 @@ def is_kept(epoch: float) -> bool:
 def kept_picture(work: Path, system: str, epoch: float, place: int) -> Path:
     """Where the reconstruction of dev picture `place` after an epoch is kept."""
     return work / f"{system}-epoch-{epoch:g}-{place}.png"
-
-
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Raises OutputError."""
-    stream = io.BytesIO()
-    write_image(to_image(pixels), stream, "PNG")
-    write_atomic(path, stream.getvalue())

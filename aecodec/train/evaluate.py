@@ -5,7 +5,6 @@ Rates are the model's own estimates, not bytes of files; nothing here draws a ra
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ import torch
 from torch import Tensor
 
 from aecodec.files import write_atomic
-from aecodec.picture import to_image
-from aecodec.picture import write_image
+from aecodec.picture import png_of
 from aecodec.tiling import HYPER_STRIDE
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ def measure(
         for batch in batches:
             if interrupted():
                 return None
-            x = _as_input(batch, device)
+            x = as_input(batch, device)
             coded, qualities = _code(model, x, quality, plain)
             losses += [float(model.loss(x, qualities, coded, 0.0 if plain else 1.0))] * len(x)
             rates += ((coded.bits + coded.hyper_bits) / x[0, 0].numel()).tolist()
@@ -101,14 +99,12 @@ def write_contact_sheet(
     height, width = (max(crop.shape[axis] for crop in crops) for axis in (0, 1))
     sheet = np.full((2 * height, width * len(crops), 3), SHEET_BACKGROUND, np.uint8)
     for column, crop in enumerate(crops):
-        coded, _ = _code(model, _as_input(crop[None], device), SHEET_QUALITY, plain)
-        reconstruction = _eight_bit(coded.reconstruction)[0].permute(1, 2, 0).byte().cpu().numpy()
+        coded, _ = _code(model, as_input(crop[None], device), SHEET_QUALITY, plain)
+        reconstruction = as_pixels(coded.reconstruction[0])
         for row, pixels in enumerate((crop, reconstruction)):
             top, left = row * height, column * width
             sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    stream = io.BytesIO()
-    write_image(to_image(sheet), stream, "PNG")
-    write_atomic(path, stream.getvalue())
+    write_atomic(path, png_of(sheet))
 
 
 def _batches(crops: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -123,7 +119,7 @@ def _batches(crops: Sequence[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
-def _as_input(pixels: np.ndarray, device: torch.device) -> Tensor:
+def as_input(pixels: np.ndarray, device: torch.device) -> Tensor:
     """From uint8 [B, H, W, 3] to float32 [B, 3, H, W] in 0..1, channels last."""
     x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
     return (x.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
@@ -133,6 +129,11 @@ def _code(model: AutoEncoder, x: Tensor, quality: float, plain: bool) -> tuple[C
     """What the model makes of `x` with rounded latents and the quality it was told, [B]."""
     qualities = torch.full((len(x),), quality, device=x.device)
     return model(x, qualities, noise=False, plain=plain), qualities
+
+
+def as_pixels(x: Tensor) -> np.ndarray:
+    """From about 0..1 [3, H, W] to uint8 [H, W, 3], clipped and rounded."""
+    return _eight_bit(x).permute(1, 2, 0).byte().cpu().numpy()
 
 
 def _eight_bit(x: Tensor) -> Tensor:

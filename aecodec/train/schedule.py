@@ -42,7 +42,12 @@ def learning_rate_factor(step: int, share: float, decay: bool) -> float:
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     if not decay:
         return warm_up
-    return warm_up * (DECAY_FLOOR + (1 - DECAY_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+    return warm_up * falling(share)
+
+
+def falling(share: float) -> float:
+    """From 1 along a cosine to 2 % over a share of 0..1, and there from then on."""
+    return DECAY_FLOOR + (1 - DECAY_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
 def rate_weight(step: int, plain_steps: int) -> float:
