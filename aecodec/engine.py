@@ -133,13 +133,7 @@ def _propagate(
             case Conv() | Depthwise():
                 own = numbers[path]
                 _check_numbers(path, own)
-                weight = np.abs(own.weight.astype(np.float64))
-                if isinstance(layer, Conv):
-                    per_row = np.tile(np.broadcast_to(bound, (layer.inputs,)), layer.kernel**2)
-                    sums = per_row @ weight
-                else:
-                    sums = weight.sum(0) * bound
-                found[path] = float((sums + np.abs(own.bias)).max())
+                found[path] = _largest_sum(layer, own, bound)
                 if found[path] >= FLOAT64_LIMIT:
                     message = f"layer {path}: sums can reach 2^{np.log2(found[path]):.1f}, more than 2^52"
                     raise ValueError(message)
@@ -156,6 +150,27 @@ def _propagate(
             case Repeat():
                 pass
     return bound
+
+
+def _largest_sum(layer: Conv | Depthwise, own: Integers, bound: np.ndarray) -> float:
+    """The largest partial sum that a layer's product can reach for inputs |x| <= `bound`, the bias included.
+
+    Float32 is asked first, for speed. It adds non-negative integers exactly while their sum is under 2^24, and rounding
+    takes no larger one back under it.
+    """
+    largest = _largest_sum_in(np.float32, layer, own, bound)
+    return largest if largest < FLOAT32_LIMIT else _largest_sum_in(np.float64, layer, own, bound)
+
+
+def _largest_sum_in(carrier: type[np.floating[Any]], layer: Conv | Depthwise, own: Integers, bound: np.ndarray) -> float:
+    weight = own.weight.astype(carrier)
+    np.abs(weight, out=weight)
+    if isinstance(layer, Conv):
+        per_row = np.tile(np.broadcast_to(bound, (layer.inputs,)), layer.kernel**2)
+        sums = per_row.astype(carrier) @ weight
+    else:
+        sums = weight.sum(0) * bound
+    return float((sums + np.abs(own.bias)).max())
 
 
 # No value here overflows or divides, but some libraries' products raise a processor's flags all the same (those for Arm
@@ -212,8 +227,10 @@ class NumpyRuntime:
         fits = network.bounds[path] < FLOAT32_LIMIT
         carrier = self._carrier or (np.float32 if fits else np.float64)
         scale = np.ldexp(1.0, -own.shift.astype(np.intc))  # not int64: no such loop where a C long is 32 bits wide
+        weight = own.weight.astype(carrier)
+        weight *= scale.astype(carrier)
         return _Prepared(
-            weight=own.weight.astype(carrier) * scale.astype(carrier),
+            weight=weight,
             bias=(own.bias * scale).astype(carrier),
             low=_one_or_all(own.low, carrier),
             high=_one_or_all(own.high, carrier),

@@ -22,6 +22,15 @@ from aecodec.info import Info
 from aecodec.info import read_info
 from aecodec.limits import MAX_PIXELS
 
+# What is taken from a folder. A file given by its own name is taken whatever it is called.
+PICTURE_SUFFIXES = frozenset(
+    {
+        *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"),
+        *(".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"),
+    }
+)
+AEC_SUFFIXES = frozenset({".aec"})
+
 REACHED = 0.97  # a target size counts as reached from this share on
 
 

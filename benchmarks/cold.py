@@ -30,6 +30,7 @@ PICTURES, COMMANDS = "import numpy, PIL.Image", "import click"
 def seconds(arguments: list[str]) -> tuple[float, float]:
     """Elapsed and processor seconds of a Python process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode: here the first pair writes it
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
     elapsed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -15,15 +15,7 @@ from aecodec.batch.work import Item
 from aecodec.batch.work import Result
 from aecodec.batch.work import failure
 from aecodec.errors import InputError
-
-# What is taken from a folder when encoding. A file given by its own name is taken whatever it is called.
-PICTURE_SUFFIXES = frozenset(
-    {
-        *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"),
-        *(".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"),
-    }
-)
-AEC_SUFFIXES = frozenset({".aec"})
+from aecodec.task import PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)

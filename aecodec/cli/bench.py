@@ -23,7 +23,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-@click.command(short_help="Compare with JPEG, WebP, AVIF and JPEG XL on a folder of pictures.")
+@click.command()
 @click.argument("folder", type=PATH)
 @click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr,jxl.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")

@@ -33,7 +33,7 @@ def _crop(
     return x, y, width, height
 
 
-@click.command(short_help="Decode the file IN to the picture OUT, or many with --out-dir.")
+@click.command()
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT says; png for many.")
 @click.option("--crop", metavar="X,Y,W,H", callback=_crop, help="Only this region: left, top, width, height.")
@@ -63,13 +63,12 @@ def decode(
 
     OUT is replaced where it exists. `-` is standard input or output.
     """
+    from aecodec.task import AEC_SUFFIXES
     from aecodec.task import DecodeTask
 
     options = WorkOptions(**shared)
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
-        from aecodec.batch.plan import AEC_SUFFIXES
-
         task = DecodeTask(extension or "png", device, max_pixels, crop)
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
         return work_on_many(task, options, batch)

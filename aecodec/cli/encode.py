@@ -37,7 +37,7 @@ def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str,
         raise click.BadParameter(message) from error
 
 
-@click.command(short_help="Encode the picture IN to the file OUT, or many with --out-dir.")
+@click.command()
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @click.option(
     "-q",
@@ -115,7 +115,7 @@ def encode(
     """
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("Give one of --quality, --target-size, --target-bpp and --target-psnr.")
-    from aecodec.batch.plan import PICTURE_SUFFIXES
+    from aecodec.task import PICTURE_SUFFIXES
     from aecodec.task import EncodeTask
 
     options = WorkOptions(**shared)

@@ -12,7 +12,7 @@ from aecodec.cli.common import read_source
 from aecodec.errors import AecError
 
 
-@click.command(short_help="Check files without writing anything.")
+@click.command()
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @click.option("--against", metavar="ORIGINAL", type=PATH, help="Also print PSNR and L1 to this picture (one FILE).")
 def verify(sources: tuple[Path, ...], against: Path | None) -> int:

@@ -11,7 +11,7 @@ import click
 from aecodec.cli import PATH
 
 
-@click.command(short_help="Look at .aec files in the browser.")
+@click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.option("--original", "originals", multiple=True, type=PATH, metavar="PICTURE", help="What a file was made from.")
 @click.option("-o", "--out", type=PATH, metavar="PAGE", help="Write the page here, and open no browser.")
