@@ -30,6 +30,8 @@ from aecodec.networks import Repeat
 from aecodec.networks import Residual
 from aecodec.networks import Shuffle
 from aecodec.networks import Side
+from aecodec.tiling import Box
+from aecodec.trim import run_layers
 
 try:
     import torch
@@ -62,7 +64,9 @@ class TorchRuntime:
             self._float32_is_exact = bool((self._take(x) @ self._take(w) == expected).all())
 
     @torch.inference_mode()
-    def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
+    def run(
+        self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
+    ) -> np.ndarray:
         """Output integers of `network` for `x` [B, H, W, C] and second input `side`, as float32."""
         known = self._prepared.get(id(network))
         if known is None:
@@ -70,7 +74,8 @@ class TorchRuntime:
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
         second = None if side is None else self._take(side)
         with _full_precision(self._device):
-            return _run(network.layers, "", known[1], self._take(x), second).cpu().numpy()
+            out: Tensor = run_layers(network.layers, partial(_apply, known[1]), self._take(x), second, wanted)
+            return out.cpu().numpy()
 
     def _take(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self._device)
@@ -117,13 +122,7 @@ def _set_precisions(backends: Sequence[Any], precisions: Sequence[str]) -> None:
         backend.fp32_precision = precision
 
 
-def _run(layers: Layers, prefix: str, prepared: Mapping[str, _Prepared], x: Tensor, side: Tensor | None) -> Tensor:
-    for position, layer in enumerate(layers):
-        x = _apply(layer, path_of(prefix, position), prepared, x, side)
-    return x
-
-
-def _apply(layer: Layer, path: str, prepared: Mapping[str, _Prepared], x: Tensor, side: Tensor | None) -> Tensor:
+def _apply(prepared: Mapping[str, _Prepared], layer: Layer, path: str, x: Tensor, side: Tensor | None) -> Tensor:
     match layer:
         case Conv():
             x = _requantise(_product(layer, prepared[path], x), prepared[path])
@@ -131,14 +130,20 @@ def _apply(layer: Layer, path: str, prepared: Mapping[str, _Prepared], x: Tensor
         case Depthwise():
             return _requantise(_depthwise(prepared[path], x), prepared[path])
         case Residual():
-            return _sum(x, _run(layer.body, path, prepared, x, side), prepared[path_of(path, len(layer.body) - 1)])
+            return _sum(x, _run(prepared, layer.body, path, x, side), prepared[path_of(path, len(layer.body) - 1)])
         case Side():
             assert side is not None, "this network has a second input"
-            return _sum(x, _run(layer.body, path, prepared, side, side), prepared[path_of(path, len(layer.body) - 1)])
+            return _sum(x, _run(prepared, layer.body, path, side, side), prepared[path_of(path, len(layer.body) - 1)])
         case Shuffle():
             return _shuffle(x, layer.factor, layer.crop)
         case Repeat():
             return x.repeat_interleave(layer.factor, 1).repeat_interleave(layer.factor, 2)
+
+
+def _run(prepared: Mapping[str, _Prepared], layers: Layers, prefix: str, x: Tensor, side: Tensor | None) -> Tensor:
+    for position, layer in enumerate(layers):
+        x = _apply(prepared, layer, path_of(prefix, position), x, side)
+    return x
 
 
 def _product(layer: Conv, prepared: _Prepared, x: Tensor) -> Tensor:

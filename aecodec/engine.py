@@ -40,6 +40,7 @@ from dataclasses import field as dataclass_field
 from functools import partial
 from typing import Any
 from typing import Protocol
+from typing import cast
 
 import numpy as np
 
@@ -51,6 +52,8 @@ from aecodec.networks import Repeat
 from aecodec.networks import Residual
 from aecodec.networks import Shuffle
 from aecodec.networks import Side
+from aecodec.tiling import Box
+from aecodec.trim import run_layers
 
 FLOAT32_LIMIT = 2.0**24
 FLOAT64_LIMIT = 2.0**52
@@ -93,9 +96,14 @@ class Network:
 
 
 class Runtime(Protocol):
-    """Runs networks. Arrays [batch, rows, columns, channels] of integers in any numeric dtype; the result likewise."""
+    """Runs networks. Arrays [batch, rows, columns, channels] of integers in any numeric dtype; the result likewise.
 
-    def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray: ...
+    Of the result only the `wanted` part is made, an area in positions of the network's coarsest field; by default all.
+    """
+
+    def run(
+        self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
+    ) -> np.ndarray: ...
 
 
 def path_of(prefix: str, position: int) -> str:
@@ -212,7 +220,9 @@ class NumpyRuntime:
         self._carrier = carrier or (None if float32_is_exact() else np.float64)
         self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
 
-    def run(self, network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
+    def run(
+        self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
+    ) -> np.ndarray:
         """Output integers of `network` for input `x` [B, H, W, C] and second input `side`, in float32 or float64."""
         known = self._prepared.get(id(network))
         if known is None:
@@ -220,7 +230,8 @@ class NumpyRuntime:
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
         second = None if side is None else np.asarray(side, np.float32)
         with _QUIET():
-            return _run(network.layers, "", known[1], np.asarray(x, np.float32), second)
+            apply = partial(_apply, known[1])
+            return cast(np.ndarray, run_layers(network.layers, apply, np.asarray(x, np.float32), second, wanted))
 
     def _prepare(self, network: Network, path: str) -> _Prepared:
         own = network.integers[path]
@@ -241,16 +252,8 @@ def _one_or_all(values: np.ndarray, carrier: Any) -> Any:
     return carrier(values[0]) if (values == values[0]).all() else values.astype(carrier)
 
 
-def _run(
-    layers: Layers, prefix: str, prepared: Mapping[str, _Prepared], x: np.ndarray, side: np.ndarray | None
-) -> np.ndarray:
-    for position, layer in enumerate(layers):
-        x = _apply(layer, path_of(prefix, position), prepared, x, side)
-    return x
-
-
 def _apply(
-    layer: Layer, path: str, prepared: Mapping[str, _Prepared], x: np.ndarray, side: np.ndarray | None
+    prepared: Mapping[str, _Prepared], layer: Layer, path: str, x: np.ndarray, side: np.ndarray | None
 ) -> np.ndarray:
     match layer:
         case Conv():
@@ -258,16 +261,24 @@ def _apply(
         case Depthwise():
             return _requantise(depthwise(prepared[path].weight, x), prepared[path])
         case Residual():
-            body = _run(layer.body, path, prepared, x, side)
+            body = _run(prepared, layer.body, path, x, side)
             return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
         case Side():
             assert side is not None, "this network has a second input"
-            body = _run(layer.body, path, prepared, side, side)
+            body = _run(prepared, layer.body, path, side, side)
             return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
         case Shuffle():
             return shuffle(x, layer.factor, layer.crop)
         case Repeat():
             return x.repeat(layer.factor, axis=1).repeat(layer.factor, axis=2)
+
+
+def _run(
+    prepared: Mapping[str, _Prepared], layers: Layers, prefix: str, x: np.ndarray, side: np.ndarray | None
+) -> np.ndarray:
+    for position, layer in enumerate(layers):
+        x = _apply(prepared, layer, path_of(prefix, position), x, side)
+    return x
 
 
 def pad(x: np.ndarray, padding: int) -> np.ndarray:

@@ -47,7 +47,7 @@ def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, piece: int 
         x = _cut(pixels, whole.times(STRIDE)).astype(np.float32)
         x *= 2
         x -= 255
-        latent[core.index] = runtime.run(analysis, x)[core.within(whole).index]
+        latent[core.index] = runtime.run(analysis, x, wanted=core.within(whole))
     return latent
 
 
@@ -77,7 +77,7 @@ def synthesise(
     down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
     for core, whole in pieces(height, width, piece, reach(decoder.synthesis.layers)):
         seen = take_back_gain(decoder, latent[whole.index], quality)
-        real = runtime.run(decoder.synthesis, seen, features[whole.index])[core.within(whole).times(STRIDE).index]
+        real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         pixels[core.times(STRIDE).index] = np.clip(np.floor(real * down) + 128, 0, 255)
     return pixels
 

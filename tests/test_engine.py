@@ -312,7 +312,7 @@ torch.backends.fp32_precision = "tf32"
 torch.backends.mkldnn.matmul.fp32_precision = "bf16"
 runtime, seen = TorchRuntime("cpu"), []
 import aecodec.cuda
-aecodec.cuda._run = lambda layers, prefix, prepared, x, side: seen.append([
+aecodec.cuda.run_layers = lambda layers, apply, x, side, wanted: seen.append([
     torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision]) or x
 class Empty: layers, integers = (), {}
 runtime.run(Empty(), np.zeros((1, 1, 1, 1)))
@@ -326,7 +326,7 @@ print(seen, torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.mat
 def test_flags_of_the_processor_are_no_warnings(monkeypatch: pytest.MonkeyPatch):
     """Some libraries' products raise them for columns that are not there."""
     seen: list[dict[str, str]] = []
-    monkeypatch.setattr("aecodec.engine._run", lambda *arguments: seen.append(np.geterr()) or arguments[3])
+    monkeypatch.setattr("aecodec.engine.run_layers", lambda *arguments: seen.append(np.geterr()) or arguments[2])
     with np.errstate(all="raise"):
         NumpyRuntime().run(single(Conv(1, 1), [[1]]), np.ones((1, 1, 1, 1)))
         assert np.geterr()["divide"] == "raise"

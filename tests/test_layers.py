@@ -20,7 +20,7 @@ ROWS = (
     ("errors",),
     ("limits",),
     ("networks", "tiling", "temporary", "exif", "fill"),
-    ("files",),
+    ("files", "trim"),
     ("manifest", "bitstream", "rangecoder", "engine"),
     ("info", "metadata"),
     ("picture",),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import PHOTOS
 
+from aecodec.cuda import TorchRuntime
 from aecodec.engine import Integers
 from aecodec.engine import Network
 from aecodec.engine import NumpyRuntime
@@ -15,6 +16,7 @@ from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import Conv
 from aecodec.networks import Depthwise
+from aecodec.networks import Layer
 from aecodec.networks import Layers
 from aecodec.networks import Shuffle
 from aecodec.networks import paper
@@ -22,10 +24,12 @@ from aecodec.networks import reach
 from aecodec.networks import standard
 from aecodec.networks import walk
 from aecodec.picture import open_picture
+from aecodec.tiling import Box
 from aecodec.tiling import pieces
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
 from aecodec.transforms import synthesise
+from aecodec.trim import run_layers
 from aecodec.weights import INPUT_BOUNDS
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
@@ -33,6 +37,7 @@ from aecodec.weights import EncoderHalf
 Tiny = tuple[EncoderHalf, DecoderHalf]
 
 RUNTIME = NumpyRuntime()
+RUNTIMES = {"numpy": RUNTIME, "torch": TorchRuntime("cpu")}
 ARCHITECTURES = {"standard": standard(16, 2, 2), "paper": paper()}
 ROWS, COLUMNS = 12, 20  # of the latent field that is cut
 
@@ -55,24 +60,26 @@ def lively_network(layers: Layers, name: str) -> Network:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("piece", [5, 8, 13])
-def test_analysis_in_pieces_is_one_pass(name: str, piece: int):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_analysis_in_pieces_is_one_pass(name: str, piece: int, runtime: str):
     network = lively_network(ARCHITECTURES[name].analysis, "analysis")
     pixels = np.random.default_rng(0).integers(0, 256, (1, 8 * ROWS, 8 * COLUMNS, 3), dtype=np.uint8)
     whole = RUNTIME.run(network, pixels.astype(np.float32) * 2 - 255)
     assert whole.shape == (1, ROWS, COLUMNS, LATENT_CHANNELS) and whole.std() > 20
-    assert np.array_equal(analyse(network, RUNTIME, pixels, piece), whole)
+    assert np.array_equal(analyse(network, RUNTIMES[runtime], pixels, piece), whole)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("piece", [5, 8, 13])
-def test_synthesis_in_pieces_is_one_pass(tiny: Tiny, name: str, piece: int):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_synthesis_in_pieces_is_one_pass(tiny: Tiny, name: str, piece: int, runtime: str):
     decoder = replace(tiny[1], synthesis=lively_network(ARCHITECTURES[name].synthesis, "synthesis"))
     rng = np.random.default_rng(1)
     latent = rng.integers(-3000, 3000, (1, ROWS, COLUMNS, LATENT_CHANNELS), dtype=np.int32)
     features = rng.integers(-1024, 1024, (1, ROWS, COLUMNS, FEATURES), dtype=np.int16)
     whole = synthesise(decoder, RUNTIME, latent, features, np.array([100]), piece=1000)
     assert whole.shape == (1, 8 * ROWS, 8 * COLUMNS, 3) and whole.std() > 10
-    assert np.array_equal(synthesise(decoder, RUNTIME, latent, features, np.array([100]), piece), whole)
+    assert np.array_equal(synthesise(decoder, RUNTIMES[runtime], latent, features, np.array([100]), piece), whole)
 
 
 def test_pieces_of_one_position_and_of_odd_sides(tiny: Tiny):
@@ -97,6 +104,18 @@ def test_a_halo_one_short_would_show():
         x = pixels[box.times(8).index].astype(np.float32) * 2 - 255
         cut[core.index] = RUNTIME.run(network, x)[core.within(box).index]
     assert (cut != whole).any()
+
+
+def test_a_piece_shrinks_on_its_way_through_the_layers():
+    rows = []
+
+    def apply(layer: Layer, path: str, x: np.ndarray, side: None) -> np.ndarray:
+        rows.append(x.shape[1])
+        return x[:, ::8, ::8] if path == "0" else x
+
+    layers = ARCHITECTURES["standard"].analysis
+    out = run_layers(layers, apply, np.zeros((1, 80, 80, 1)), None, Box(3, 3, 7, 7))
+    assert reach(layers) == 3 and rows == [80, 8, 6, 6, 4, 4] and out.shape == (1, 4, 4, 1)
 
 
 def test_a_batch_is_its_pictures(tiny: Tiny):
