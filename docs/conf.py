@@ -29,6 +29,7 @@ default_role = "literal"  # single backticks in docstrings
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["torch"]  # what a data set is made of need not be installed to read of it
 
 # Pages that are read on their own, too, link to files beside docs/; here those files are pages.
 PAGES = {"../SECURITY.md": "security.md"}
