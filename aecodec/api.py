@@ -223,7 +223,7 @@ def _picture(
             raise InputError(message)
         return from_image(image, max_pixels=max_pixels, alpha=alpha, metadata=metadata)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in _SHAPES or 0 in image.shape:
-        message = f"an array must be uint8 [H, W], or [H, W, C] of 2 to 4 channels, not {image.dtype} {list(image.shape)}"
+        message = f"an array must be uint8 [H, W] or [H, W, C], C from 2 to 4, not {image.dtype} {list(image.shape)}"
         raise InputError(message)
     if image.shape[2:] not in ((2,), (4,)):
         return Picture(image)

@@ -81,8 +81,8 @@ class Analysed:
     ) -> None:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
-        `progress` is told the share done of the refinement at hand. `extras` go into every file as they are; where alpha
-        is 0 the colours are not those of `pixels` but cheaper ones (`fill.py`).
+        `progress` is told the share done of the refinement at hand. `extras` go into every file as they are; where
+        alpha is 0 the colours are not those of `pixels` but cheaper ones (`fill.py`).
         Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES.
         """
         height, width = pixels.shape[:2]

@@ -170,7 +170,9 @@ def _largest_sum(layer: Conv | Depthwise, own: Integers, bound: np.ndarray) -> f
     return largest if largest < FLOAT32_LIMIT else _largest_sum_in(np.float64, layer, own, bound)
 
 
-def _largest_sum_in(carrier: type[np.floating[Any]], layer: Conv | Depthwise, own: Integers, bound: np.ndarray) -> float:
+def _largest_sum_in(
+    carrier: type[np.floating[Any]], layer: Conv | Depthwise, own: Integers, bound: np.ndarray
+) -> float:
     weight = own.weight.astype(carrier)
     np.abs(weight, out=weight)
     if isinstance(layer, Conv):

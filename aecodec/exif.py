@@ -57,7 +57,7 @@ def xmp_of(image: Image.Image, keep: bool, notices: list[str]) -> bytes:
 
 
 def _upright(exif: Image.Exif) -> Image.Exif:
-    """A copy with an orientation of 1, if any, and the tags of the camera and of the place; Pillow leaves out the rest."""
+    """A copy with an orientation of 1, if any, and the tags of camera and place; Pillow leaves out the rest."""
     block = Image.Exif()
     block.endian = exif.endian
     for tag, value in exif.items():

@@ -135,7 +135,7 @@ def _compress(content: bytes, level: int) -> bytes:
 
 
 def _decompress(frame: bytes, size: int | None = None) -> bytes:
-    """The content of a frame: `size` bytes, or at most MAX_METADATA_BYTES. Nothing is allocated before that is known."""
+    """The content of a frame: `size` bytes, or at most MAX_METADATA_BYTES, known before anything is allocated."""
     import zstandard
 
     try:

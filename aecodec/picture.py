@@ -5,8 +5,8 @@ grey (modes 1, L, LA, I, I;16, F); a colour picture whose channels happen to be 
 any of it is below 255; metadata is kept where it is asked for. Everything that is lost or changed on the way is a
 notice, one line each.
 
-A profile that is kept describes the pixels, which then stay in its colour space; one that cannot (of inks, or of colours
-where the picture is grey) is applied and left out, as any profile is that was not asked for.
+A profile that is kept describes the pixels, which then stay in its colour space; one that cannot (of inks, or of
+colours where the picture is grey) is applied and left out, as any profile is that was not asked for.
 """
 
 from __future__ import annotations

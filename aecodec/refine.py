@@ -5,8 +5,8 @@ Gumbel annealing (Yang, Bamler, Mandt, "Improving inference for neural image com
 that the latent of a single picture can be bettered so is from Campos et al. (2019). The rate is what the integer
 tables say, linear between symbols and between scale indexes.
 
-Floats steer the search only: its result is rounded, and encoder.py keeps it only where the exact decoder finds it better.
-Arrays are [1, rows, columns, channels].
+Floats steer the search only: its result is rounded, and encoder.py keeps it only where the exact decoder finds it
+better. Arrays are [1, rows, columns, channels].
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ PICTURES, COMMANDS = "import numpy, PIL.Image", "import click"
 def seconds(arguments: list[str]) -> tuple[float, float]:
     """Elapsed and processor seconds of a Python process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode: here the first pair writes it
+    # What is installed has its bytecode: here the first pair writes it.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
     elapsed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -50,7 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
         picture, coded, decoded = (str(Path(folder, name)) for name in ("in.png", "out.aec", "out.png"))
         with Image.open(PHOTO) as image:

@@ -21,7 +21,8 @@ from PIL import ImageFont
 SIDE = 256
 QUALITY = 50
 PEERS = ("webp", "avif-psnr")
-WORDS = "the quick brown fox jumps over a lazy dog while seven wizards make toxic brew for the evil queen and jack".split()
+WORDS = """the quick brown fox jumps over a lazy dog while seven wizards make toxic brew for the evil queen
+and jack""".split()
 
 Drawing = Callable[[np.random.Generator], Image.Image]
 

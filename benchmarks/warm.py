@@ -61,7 +61,10 @@ def multiply_adds(names: list[str], pixels: int) -> float:
 
 def report(pixels: np.ndarray) -> None:
     data = api.encode(pixels)
-    calls: dict[str, Callable[[], object]] = {"decode": partial(api.decode, data), "encode": partial(api.encode, pixels)}
+    calls: dict[str, Callable[[], object]] = {
+        "decode": partial(api.decode, data),
+        "encode": partial(api.encode, pixels),
+    }
     for peer in peers_named(PEERS):
         quality = quality_within(peer, pixels, len(data))
         calls[f"decode {peer.name}"] = partial(peer.decode, peer.encode(pixels, quality))

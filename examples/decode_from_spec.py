@@ -6,7 +6,7 @@ To be read beside the format page, the head of `aecodec/bitstream.py`, and the p
 NumPy and the standard library only, nothing of aecodec, and no floating-point number anywhere. Clear before quick: some
 seconds for 256x256 pixels, and the networks run over the whole picture at once. Weights are looked for in the folder
 given, else in `weights/` and the folders in AECODEC_WEIGHTS. Alpha is left out, with a line that says so, where Python
-is older than 3.14: zstd is in the standard library from there on. ICC, EXIF and XMP, which change no pixel, stay unread.
+is older than 3.14: zstd is in the standard library from there on. ICC, EXIF and XMP change no pixel and stay unread.
 """
 
 from __future__ import annotations

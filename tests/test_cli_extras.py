@@ -1,4 +1,4 @@
-"""Alpha and metadata by the command: what is asked for goes in, is told, counts, and comes back where a format holds it."""
+"""Alpha and metadata by the command: what is asked for goes in, is told, counts, and comes back where it can."""
 
 from __future__ import annotations
 

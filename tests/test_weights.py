@@ -215,7 +215,8 @@ def test_a_damaged_manifest_on_the_search_path_is_named_only_where_something_is_
     monkeypatch.setenv(SEARCH_PATH, os.pathsep.join([str(tmp_path), str(folder)]))
     assert find_by_name("tiny").folder == find_by_id(TINY_ID).folder == folder
     for find, key in ((find_by_name, "huge"), (find_by_id, bytes(4))):
-        with pytest.raises(UnknownWeights, match=rf"tiny.*{re.escape(str(tmp_path / MANIFEST))}: not a weights") as caught:
+        damaged = re.escape(str(tmp_path / MANIFEST))
+        with pytest.raises(UnknownWeights, match=rf"tiny.*{damaged}: not a weights") as caught:
             find(key)  # type: ignore[operator]
         assert len(str(caught.value).splitlines()) == 1
 

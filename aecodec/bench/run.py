@@ -71,7 +71,7 @@ class BenchOptions:
         if unknown:
             raise ValueError(f"unknown codec {unknown[0]!r}: there are {', '.join(PEER_NAMES)}")
         if self.at_bytes is not None and (self.qualities is None) != (self.effort == 0):
-            raise ValueError("a size in bytes takes a list of qualities with an effort above 0 only, and needs it there")
+            raise ValueError("a size in bytes takes a list of qualities where effort is above 0, and needs it there")
         if self.at_bytes is not None and (self.equal_bytes or self.ssimulacra2 or self.resume is not None):
             raise ValueError("a report, SSIMULACRA2 and resuming are for the curves, not for a size in bytes")
         if self.qualities is not None and not self.qualities:

@@ -74,7 +74,7 @@ def decode(
         return work_on_many(task, options, batch)
     source, target = ends(paths, options)
     if target.suffix.lower() == ".aec" and extension is None:
-        raise click.UsageError("OUT is named like an .aec file, but a picture is written. Did you mean 'aecodec encode'?")
+        raise click.UsageError("OUT is named as an .aec file, but a picture is written. Did you mean 'aecodec encode'?")
     if str(target) == STANDARD and extension is None:
         raise click.UsageError("Decoding to standard output needs --format, for example --format png.")
     work_on_one(DecodeTask(extension, device, max_pixels, crop), source, target, options)
