@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 import types
 import zlib
 from dataclasses import dataclass
@@ -342,6 +343,17 @@ def test_json_repeats_the_result(folder: Path) -> None:
     assert [row["size_bytes"] for row in parsed["rows"]] == [row.size_bytes for row in result.rows]
     lossless = [row for row in parsed["rows"] if row["codec"] == "stepper"][-1]
     assert (lossless["psnr"], lossless["l1"], lossless["ms_ssim"]) == (None, 0.0, None)
+
+
+def test_a_pause_of_the_machine_changes_no_speed(folder: Path) -> None:
+    class Pausing(Stepper):
+        def encode(self, pixels: np.ndarray, quality: float) -> bytes:
+            if quality == self.qualities[-1]:
+                time.sleep(1)
+            return super().encode(pixels, quality)
+
+    own, _ = run_bench(BenchOptions(folder, ("jpeg",)), own=Pausing()).speeds
+    assert own.encode_megapixels > 96 * 128 / 1e6 / 0.5
 
 
 def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> None:

@@ -162,6 +162,17 @@ def test_a_picture_too_large_for_the_budget_shows_its_middle() -> None:
     assert (cut.sides[2].image_width, cut.sides[2].left) == (900, 322)
 
 
+def test_the_strongest_peer_that_is_no_larger_is_seen_first() -> None:
+    def version(codec: str, psnr: float, note: str | None = None) -> Version:
+        return Version(codec, codec, np.zeros((8, 8, 3), np.uint8), b"", {"psnr": psnr, "note": note})
+
+    own, larger = version("aecodec", 30.0), version("jxl", 31.0, "its smallest file: 9 % more bytes")
+    peers = [version("jpeg", 20.0), version("webp", 25.0), larger]
+    versions = [version("", 99.0), own, *peers]
+    assert versions[show("a", "all", versions, 10_000).left].codec == "webp"
+    assert versions[show("a", "all", [versions[0], own, larger], 10_000).left + 2].codec == "jxl"
+
+
 def test_a_thousand_photographs_make_a_page_under_thirty_megabytes(folder: Path) -> None:
     name, figure = "photograph-0001-of-a-long-name.jpg", 12.345678901234567
     each = Measurement(name, 4000, 3000, "avif-psnr", figure, 123456, *[figure] * 7)

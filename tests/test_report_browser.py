@@ -261,6 +261,8 @@ def test_view_of_a_file_with_and_without_its_original(browser: Any, tmp_path: Pa
     opened = Opened(browser, page)
     assert opened.page.get_by_role("slider").count() == 0
     assert opened.page.locator("h1").text_content() == "dog-150.aec"
+    assert opened.page.locator("h2, p:empty").count() == 0
+    assert opened.page.locator(".hint").text_content().strip() == "0 1 2 4 zoom"
     sizes = opened.page.locator("dd[data-field=size_bytes]").all_text_contents()
     assert {number(size) for size in sizes} == {file.stat().st_size}
     opened.page.get_by_role("button", name="4×").click()

@@ -89,7 +89,7 @@ class BdRate:
 
 @dataclass(frozen=True)
 class Speed:
-    """One codec over everything it coded for the curves: megapixels a second."""
+    """The median of one codec over everything it coded for the curves, in megapixels a second."""
 
     codec: str
     encode_megapixels: float

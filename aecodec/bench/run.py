@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from aecodec.bench.bdrate import HIGH_RATE
 from aecodec.bench.bdrate import LOW_RATE
@@ -155,12 +156,12 @@ def _rows(measurements: Sequence[Measurement], codec: str, qualities: Sequence[f
 
 
 def _speed(measurements: Sequence[Measurement], codec: str) -> Speed:
+    """Medians, as those of `mean_row`: a sum would count each pause of a busy machine."""
     own = [each for each in measurements if each.codec == codec]
-    megapixels = sum(each.width * each.height for each in own) / 1e6
     return Speed(
         codec=codec,
-        encode_megapixels=megapixels / sum(each.encode_seconds for each in own),
-        decode_megapixels=megapixels / sum(each.decode_seconds for each in own),
+        encode_megapixels=median(each.width * each.height / each.encode_seconds for each in own) / 1e6,
+        decode_megapixels=median(each.width * each.height / each.decode_seconds for each in own) / 1e6,
     )
 
 

@@ -39,7 +39,8 @@ def info(source: Path, as_json: bool) -> None:
     model = fields["model"] or "unknown"
     click.echo(f"{click.format_filename(name)}: {fields['width']}x{fields['height']} {fields['mode']}")
     bits = f"{fields['bits_per_pixel']:.3f} bits per pixel"
-    click.echo(f"  {fields['size_bytes']} bytes, {bits}, {fields['tiles']} tile(s)")
+    tiles = "1 tile" if fields["tiles"] == 1 else f"{fields['tiles']} tiles"
+    click.echo(f"  {fields['size_bytes']} bytes, {bits}, {tiles}")
     extras = [f"{kind} {size}" for kind in ("alpha", *METADATA) if (size := fields[f"{kind}_bytes"])]
     if extras:
         click.echo(f"  of these {', '.join(extras)}")

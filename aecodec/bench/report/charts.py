@@ -59,7 +59,7 @@ def _spread(value: float) -> float:
 METRICS = (
     Metric("psnr", "PSNR", "dB"),
     Metric("ms_ssim", "MS-SSIM", "", ticks=(0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)),
-    Metric("l1", "L1", "mean error, less is higher", falling=True),
+    Metric("l1", "L1", "mean error, the smaller the higher", falling=True),
     Metric("ssimulacra2", "SSIMULACRA2", ""),
 )
 

@@ -163,7 +163,7 @@ function sections(kept) {
     if (!kept.includes(section.id)) { section.remove(); continue; }
     if (kept.length > 1) $id("contents").append(element("a", { href: `#${section.id}` }, section.dataset.name));
   }
-  if (kept.length < 2) $id("contents").remove();
+  if (kept.length < 2) document.querySelectorAll("#contents, #lead, .about, h2").forEach((part) => part.remove());
 }
 
 function main() {

@@ -64,7 +64,7 @@ def _shown(pair: Pair, budget_bytes: int) -> Shown:
         "quality": info.quality,
         "model": info.model or info.weights_id,
         "weights": info.weights_id,
-        "pixels": f"{info.width} x {info.height}",
+        "pixels": f"{info.width} \u00d7 {info.height}",
     }
     versions = [Version("aecodec", "aecodec", pixels, data, figures)]
     if pair.original is not None:

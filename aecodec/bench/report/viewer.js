@@ -64,7 +64,12 @@ class Viewer {
   }
 
   hint() {
-    const keys = [["\u2190 \u2192", "divider"], ["N P", "next, previous"], ["0 1 2 4", "zoom"], ["O", "original"]];
+    const keys = [
+      ...(this.single ? [] : [["\u2190 \u2192", "divider"]]),
+      ...(this.pictures.length > 1 ? [["N P", "next, previous"]] : []),
+      ["0 1 2 4", "zoom"],
+      ...(this.pictures.some((picture) => Viewer.original(picture)) ? [["O", "original"]] : []),
+    ];
     const parts = keys.flatMap(([key, what], i) => [i ? "\u2003" : "", element("kbd", {}, key), ` ${what}`]);
     return element("p", { className: "hint" }, ...parts);
   }
@@ -137,8 +142,7 @@ class Viewer {
       const kept = picture.sides.findIndex((each) => each.label === this.chosen[side]);
       this.selects[side].value = kept >= 0 ? kept : picture[side];
     }
-    const original = picture.sides.some((each) => each.codec === "");
-    this.hold.hidden = !original || picture.sides.length < 2;
+    this.hold.hidden = !Viewer.original(picture) || picture.sides.length < 2;
     this.stage.scrollTo(0, 0);
     this.draw();
   }
@@ -179,11 +183,13 @@ class Viewer {
     return [list, figures.note ? element("p", { className: "note" }, figures.note) : ""];
   }
 
+  static original(picture) { return picture.sides.find((each) => each.codec === ""); }
+
   static plain(value) { return typeof value === "number" ? value.toLocaleString("en-US") : String(value); }
 
   // While held: the original over everything.
   peek(on) {
-    const original = this.pictures[this.index].sides.find((each) => each.codec === "");
+    const original = Viewer.original(this.pictures[this.index]);
     if (!original || this.peeking === on) return;
     this.peeking = on;
     this.hold.setAttribute("aria-pressed", on);

@@ -37,7 +37,7 @@ class Version:
 def original(pixels: np.ndarray) -> Version:
     """The picture itself."""
     height, width = pixels.shape[:2]
-    return Version("original", "", pixels, b"", {"pixels": f"{width} x {height}", "raw bytes": pixels.size})
+    return Version("original", "", pixels, b"", {"pixels": f"{width} \u00d7 {height}", "raw bytes": pixels.size})
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Shown:
 def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int) -> Shown:
     """All versions of one picture, whole if they fit into the budget, else the largest centre window that does.
 
-    First on the left is the first peer, or the original where there is none; on the right the first of aecodec's.
+    First on the left is the peer that comes closest to the original, as the weakest would prove little, or the original
+    where there is no peer; on the right the first of aecodec's.
     """
     height, width = versions[0].pixels.shape[:2]
     for window in _windows(width, height):
@@ -89,8 +90,18 @@ def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int)
         if sum(len(side.src) for side in sides) * 3 // 4 <= budget_bytes:
             break
     own = next(index for index, version in enumerate(versions) if version.codec == "aecodec")
+    return Shown(name, reason, width, height, window, sides, left=_strongest(versions), right=own)
+
+
+def _strongest(versions: Sequence[Version]) -> int:
+    """The index of the peer of the highest PSNR, those of more bytes than aecodec last; 0 where there is no peer."""
     peers = [index for index, version in enumerate(versions) if version.codec not in ("", "aecodec")]
-    return Shown(name, reason, width, height, window, sides, left=peers[0] if peers else 0, right=own)
+    return max(peers, key=lambda index: _strength(versions[index].figures), default=0)
+
+
+def _strength(figures: dict[str, object]) -> tuple[bool, float]:
+    psnr = figures.get("psnr")
+    return figures.get("note") is None, psnr if isinstance(psnr, float) else 0.0
 
 
 def _windows(width: int, height: int) -> list[Window]:
