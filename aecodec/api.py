@@ -63,8 +63,8 @@ def encode(
     `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file that decodes with
     at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0
     takes the latents as the analysis finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of about a twentieth
-    of a second at 256x256, for fewer bytes and less error at the same quality; `progress` is told the share of a
-    refinement that is done (a target takes several).
+    of a second at 256x256, for less error at about as many bytes; `progress` is told the share of a refinement that
+    is done (a target takes several).
 
     `alpha`: False leaves it out. It is lossless, and stored where any of it is below 255; where it is 0 the colours are
     not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image are stored, or "all". With "icc" the pixels

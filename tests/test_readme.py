@@ -24,7 +24,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 def test_every_file_the_readme_names_is_there() -> None:
-    for name in re.findall(r"(?:examples|weights)/[\w/.-]+\.\w+", README):
+    for name in re.findall(r"(?:examples|weights|benchmarks|docs)/[\w/.-]+\.\w+", README):
         if not name.startswith("weights/") or entries_of(ROOT / "weights"):
             assert (ROOT / name).is_file(), name
 

@@ -60,7 +60,7 @@ def bench(
     \b
     aecodec bench photos/
     aecodec bench photos/ --html report.html
-    aecodec bench photos/ -q 20,40,60 --csv figures.csv
+    aecodec bench photos/ -q 20,40,60,80 --csv figures.csv
     aecodec bench photos/ --size 256 --at-bytes 1966
     aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 45,50,55
     """
