@@ -18,7 +18,7 @@ from aecodec.networks import Shuffle
 from aecodec.networks import reach
 from aecodec.tiling import Box
 
-Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to the layer's output
+Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to its output
 
 
 def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | None) -> Any:
