@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,16 +48,14 @@ REFINED_JUMPS = (8, 4, 2)  # quality steps, of 1.3 % of the bits each
 PEAK = 255.0
 
 
-@dataclass(frozen=True, eq=False)
-class Latents:
+class Latents(NamedTuple):
     """What is coded of a picture, in 1/64: int32 [1, h, w, 16] and [1, h/4, w/4, 16]."""
 
     latent: np.ndarray
     hyper: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Written:
+class Written(NamedTuple):
     """A file, and what its decoder will have: latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32]."""
 
     data: bytes

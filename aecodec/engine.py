@@ -39,6 +39,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import partial
 from typing import Any
+from typing import NamedTuple
 from typing import Protocol
 from typing import cast
 
@@ -205,8 +206,7 @@ def float32_is_exact() -> bool:
         return bool((x @ w == expected).all())
 
 
-@dataclass(frozen=True, eq=False)
-class _Prepared:
+class _Prepared(NamedTuple):
     """One layer in its carrier, the shift folded in: a power of two leaves every product and sum exact."""
 
     weight: np.ndarray

@@ -36,6 +36,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from typing import NamedTuple
 from typing import Protocol
 
 import numpy as np
@@ -127,8 +128,7 @@ class EntropyModel:
     hyper_shift: int  # from 1/64 to the unit of hyper-latents as the hyper-synthesis takes them
 
 
-@dataclass(frozen=True, eq=False)
-class HyperAnalysis:
+class HyperAnalysis(NamedTuple):
     """What the encoder has besides: the network that makes the hyper-latent (in 1/64)."""
 
     network: Network

@@ -9,9 +9,9 @@ import json
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 from aecodec.errors import UnknownWeights
 from aecodec.files import write_atomic
@@ -20,8 +20,7 @@ MANIFEST = "manifest.json"
 SEARCH_PATH = "AECODEC_WEIGHTS"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One model in a manifest. Hashes are SHA-256 in hex; `weights_id` is the decoding half's first four bytes."""
 
     folder: Path

@@ -26,13 +26,16 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aecodec.errors import CorruptFile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 try:
     import constriction

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO
+from typing import NamedTuple
 
 from aecodec import manifest
 from aecodec.errors import AecError
@@ -38,8 +39,7 @@ def untold(share: float) -> None:
     """Where nobody looks on."""
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(NamedTuple):
     """The bytes of an output, and what a user is told of them, one line each."""
 
     data: bytes

@@ -10,10 +10,10 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 from contextlib import closing
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import NamedTuple
 from typing import TypeVar
 
 import click
@@ -61,8 +61,7 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class WorkOptions:
+class WorkOptions(NamedTuple):
     """The options that encode and decode share."""
 
     output: Path | None
