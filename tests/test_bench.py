@@ -374,7 +374,7 @@ def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> No
         ({"codecs": ("jpeg", "heic")}, "heic"),
         ({"qualities": (50.0, 100.5)}, "0 to 100"),
         ({"qualities": ()}, "empty"),
-        ({"qualities": (50.0,), "at_bytes": 1000}, "with an effort above 0 only"),
+        ({"qualities": (50.0,), "at_bytes": 1000}, "where effort is above 0"),
         ({"effort": 1, "at_bytes": 1000}, "needs it there"),
         ({"size": 0}, "pixels"),
         ({"at_bytes": 0}, "bytes"),
