@@ -44,7 +44,6 @@ class Group(click.Group):
                 ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
         return super().resolve_command(ctx, args)
 
-
     def meant_by(self, ctx: click.Context, word: str) -> str | None:
         """The one command that begins so, or else the command or option that looks most like it."""
         from difflib import get_close_matches
