@@ -9,7 +9,7 @@ Pillow and NumPy and the same wherever the versions of those two are the same.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,13 +228,15 @@ def measure(folder: Path) -> None:
         data = aecodec.encode(pixels, QUALITY)
         decoded = [np.asarray(aecodec.decode(data))]
         decoded += [within(peer, pixels, len(data)) for peer in peers]
-        ratios = " | ".join(f"{psnr(pixels, own):.1f}" for own in decoded)
-        print(f"| {path.stem[3:]} | {len(data):,} | {ratios} |", flush=True)
+        cells = " | ".join(f"{psnr(pixels, own):.1f}" for own in decoded)
+        print(f"| {path.stem[3:]} | {len(data):,} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["--measure"]):
-        sys.exit("usage: python benchmarks/unlike.py OUT [--measure]")
-    main(Path(sys.argv[1]))
-    if sys.argv[2:]:
-        measure(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--measure", action="store_true")
+    options = parser.parse_args()
+    main(options.out)
+    if options.measure:
+        measure(options.out)

@@ -43,6 +43,7 @@ def test_each_goes_through_the_codec(folder: Path):
         assert (decoded.size, decoded.mode) == ((256, 256), "RGB")
 
 
-def test_usage_in_one_line():
+def test_without_a_folder_it_says_what_it_wants():
     refused = run()
-    assert refused.returncode == 1 and refused.stderr.startswith("usage: ")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("usage: ")
