@@ -23,6 +23,7 @@ from aecodec.entropy import SymbolMeter  # noqa: E402
 from aecodec.entropy import analyse_hyper  # noqa: E402
 from aecodec.entropy import encode_latent  # noqa: E402
 from aecodec.entropy import scale_of_index  # noqa: E402
+from aecodec.networks import Shuffle  # noqa: E402
 from aecodec.networks import paper  # noqa: E402
 from aecodec.networks import standard  # noqa: E402
 from aecodec.picture import open_picture  # noqa: E402
@@ -30,6 +31,8 @@ from aecodec.train.export import Halves  # noqa: E402
 from aecodec.train.export import export  # noqa: E402
 from aecodec.train.export import wide_layers  # noqa: E402
 from aecodec.train.export import with_default_quality  # noqa: E402
+from aecodec.train.last_layer import blocks  # noqa: E402
+from aecodec.train.last_layer import solve_last_layer  # noqa: E402
 from aecodec.train.layers import Scale  # noqa: E402
 from aecodec.train.layers import straight_through  # noqa: E402
 from aecodec.train.model import CONFIGS  # noqa: E402
@@ -414,3 +417,36 @@ def test_layers_that_are_not_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
     named = wide_layers(*tiny)
     assert [line.split()[0] for line in named] == ["context1.0", "context2.0", "context3.0"]
     assert all("(2^24." in line for line in named)
+
+
+def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
+    """Its error on photographs falls, and so does what a flat picture comes back with inside a block."""
+    photos = [open_picture(path).pixels for path in sorted(PHOTOS.glob("*.jpg"))]
+    pieces = [photo[y : y + 64, x : x + 64] for photo in photos for y in range(0, 192, 64) for x in range(0, 192, 64)]
+    model = small_model("standard")
+    model.set_rounding(True)
+    shuffle = model.architecture.synthesis[-1]
+    assert isinstance(shuffle, Shuffle)
+
+    @torch.no_grad()
+    def errors() -> tuple[float, float]:
+        qualities = torch.linspace(0, 1, len(pieces))
+        x, flat = tensor(np.stack(pieces)), torch.full((1, 3, 96, 96), 230 / 255)
+        photographs = (model(x, qualities, noise=False).reconstruction - x).square().mean()
+        inside = blocks(model(flat, qualities[:1], noise=False).reconstruction, shuffle)[45:55].unflatten(1, (-1, 3))
+        return float(photographs), float(inside.var(1).mean())
+
+    before = errors()
+    solve_last_layer(model, pieces)
+    after = errors()
+    assert after[0] < 0.9 * before[0]
+    assert after[1] < 0.5 * before[1]
+    product = model.synthesis.get_submodule(str(model.synthesis.size - 2))
+    assert torch.equal(product.weight, product.rounded_weight()), "rounded already, in turn"
+
+
+def test_a_synthesis_that_ends_otherwise_is_left_alone():
+    model = small_model("paper")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    solve_last_layer(model, list(pictures()))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -31,12 +31,15 @@ from aecodec.train.export import Halves
 from aecodec.train.export import export
 from aecodec.train.export import wide_layers
 from aecodec.train.export import with_default_quality
+from aecodec.train.last_layer import solve_last_layer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
 
 TABLE_PICTURES = 400
 VALIDATION_PICTURES = 64
 CALIBRATION_PICTURES = 64
+LAST_LAYER_PICTURES = 800
+LAST_LAYER_MINIMUM = 200
 
 Say = Callable[[str], None]
 
@@ -52,6 +55,9 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     if not content["counters"]["calibrated"]:
         say("never trained with rounding: activation scales are chosen now")
         _calibrate(model, training[:CALIBRATION_PICTURES])
+    if len(dataset.training) >= LAST_LAYER_MINIMUM:
+        say("solving the last layer of the synthesis")
+        solve_last_layer(model, central_crops(dataset.training, LAST_LAYER_PICTURES))
     halves = export(model, training)
     for layer in wide_layers(*halves.parsed()):
         say(f"runs in float64: {layer}")
