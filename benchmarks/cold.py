@@ -1,11 +1,12 @@
 """Commands as whole processes from cold, as multiples of what no program of their kind can start without.
 
-    python benchmarks/cold.py [--rounds 15]
+    python benchmarks/cold.py [--rounds 15] [--compressai PYTHON]
 
 `decode` and `encode` of 256x256 are compared with `python -c "import numpy, PIL.Image"`, `--help` and `info` with
 `python -c "import click"`. Every command runs in turn with its reference, and the ratio is the median of those of the
 pairs: what slows the machine slows both. Processor time is told as well as elapsed time; where other programs keep the
-machine busy it is the one to look at.
+machine busy it is the one to look at. With `--compressai`, the Python of an environment that has it, `decode` and
+`encode` are also compared with its hyperprior as a process (see compressai_peer.py).
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from pathlib import Path
 from PIL import Image
 
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "bay.png"
+PEER = str(Path(__file__).with_name("compressai_peer.py"))
 PICTURES, COMMANDS = "import numpy, PIL.Image", "import click"
 
 
-def seconds(arguments: list[str]) -> tuple[float, float]:
+def seconds(arguments: list[str], python: str = sys.executable) -> tuple[float, float]:
     """Elapsed and processor seconds of a Python process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # What is installed has its bytecode: here the first pair writes it.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
+    subprocess.run([python, *arguments], env=environment, check=True, capture_output=True)
     elapsed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -47,10 +49,21 @@ def compare(name: str, arguments: list[str], reference: str, rounds: int, goal: 
     print(f"{name:8} {figures}; goal {goal} x {reference!r}", flush=True)
 
 
+def compare_compressai(name: str, arguments: list[str], python: str, peer: list[str], rounds: int) -> None:
+    """Prints how many times as fast as the peer's process a command is, elapsed."""
+    pairs = [(seconds(arguments)[0], seconds([PEER, *peer], python)[0]) for _ in range(rounds + 1)][1:]
+    times = statistics.median(theirs / own for own, theirs in pairs)
+    own_ms, their_ms = (1000 * statistics.median(pair[n] for pair in pairs) for n in (0, 1))
+    figures = f"{times:.1f} times as fast as CompressAI's hyperprior ({own_ms:.0f} against {their_ms:.0f} ms)"
+    print(f"{name:8} {figures}; goal 10")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--compressai", metavar="PYTHON", help="of an environment that has CompressAI")
+    options = parser.parse_args()
+    rounds = options.rounds
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{machine}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
@@ -62,6 +75,11 @@ def main() -> None:
         compare("decode", [*run, "decode", coded, decoded], PICTURES, rounds, 2.2)
         compare("info", [*run, "info", coded], COMMANDS, rounds, 1.5)
         compare("--help", [*run, "--help"], COMMANDS, rounds, 1.5)
+        if options.compressai:
+            theirs, back = str(Path(folder, "out.bin")), str(Path(folder, "back.png"))
+            encode, decode = [*run, "encode", picture, coded], [*run, "decode", coded, decoded]
+            compare_compressai("encode", encode, options.compressai, ["encode", picture, theirs], rounds)
+            compare_compressai("decode", decode, options.compressai, ["decode", theirs, back], rounds)
 
 
 if __name__ == "__main__":

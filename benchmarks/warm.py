@@ -1,22 +1,26 @@
 """One picture at a time in a warm process, on one thread: milliseconds beside their floor, and beside AVIF.
 
-    python benchmarks/warm.py [PICTURE...]          # by default the bundled photographs, 256x256
+    python benchmarks/warm.py [--compressai PYTHON] [PICTURE...]      # by default a bundled photograph, 256x256
 
 The floor is the multiply-adds of the networks over this machine's float32 rate, the best of a matrix product of the
 networks' own shape, measured in the same run. Each figure is a median; codecs take turns, so that a machine that is
-busy with something else slows all of them.
+busy with something else slows all of them. `--compressai` names the Python of an environment that has CompressAI: its
+factorized model runs right after (see compressai_peer.py).
+
+An OPENBLAS_CORETYPE in the environment, or its like, chooses the matrix product of another processor: floor and figures
+are then of that one, and the first line says so.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # before NumPy reads them
 
-import platform
 import statistics
-import sys
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +30,7 @@ import numpy as np
 
 from aecodec import api
 from aecodec import networks
+from aecodec.bench.environment import describe
 from aecodec.bench.measure import quality_within
 from aecodec.bench.peers import peers_named
 from aecodec.picture import open_picture
@@ -91,11 +96,27 @@ def report(pixels: np.ndarray) -> None:
         print(line)
 
 
-def main(paths: list[Path]) -> None:
-    print(f"{platform.processor() or platform.machine()}, NumPy {np.__version__}, one thread")
-    for path in paths:
+def report_compressai(python: str, path: Path) -> None:
+    """What CompressAI's factorized model takes for the same picture."""
+    peer = Path(__file__).with_name("compressai_peer.py")
+    said = subprocess.run([python, str(peer), "warm", str(path)], check=True, capture_output=True, text=True).stdout
+    encode, decode = map(float, said.split())
+    print(f"  CompressAI, factorized: decode {decode:.1f} ms, encode {encode:.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("pictures", nargs="*", type=Path, default=[PHOTOS / "church.jpg"], metavar="PICTURE")
+    parser.add_argument("--compressai", metavar="PYTHON", help="of an environment that has CompressAI")
+    options = parser.parse_args()
+    kernel = os.environ.get("OPENBLAS_CORETYPE")
+    forced = f", OPENBLAS_CORETYPE={kernel}" if kernel else ""
+    print(f"{describe().processor}, NumPy {np.__version__}, one thread{forced}")
+    for path in options.pictures:
         report(open_picture(path).pixels)
+        if options.compressai:
+            report_compressai(options.compressai, path)
 
 
 if __name__ == "__main__":
-    main([Path(argument) for argument in sys.argv[1:]] or [PHOTOS / "church.jpg"])
+    main()
