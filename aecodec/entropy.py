@@ -106,6 +106,12 @@ class SymbolTables:
     def supports(self) -> np.ndarray:
         return np.array([len(table) // 2 - 1 for table in self.frequencies])
 
+    def positions(self, index: np.ndarray, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which symbols escape the tables of their scale indexes; and positions in these, int32, or the escape's."""
+        support = self.supports[index]
+        escaped = np.abs(symbols) > support
+        return escaped, np.where(escaped, 2 * support + 1, symbols + support).astype(np.int32)
+
     @cached_property
     def coder(self) -> Tables:
         size = 2 * MAX_SYMBOL + 1
@@ -141,12 +147,15 @@ class Sink(Protocol):
     def write(self, index: np.ndarray, symbols: np.ndarray) -> None: ...
 
 
-def _groups(index: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """(scale index, positions of its symbols in order) for every index that occurs, smallest first."""
-    order = np.argsort(index, kind="stable")
+def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
+    """The order in which symbols are coded: by scale index, smallest first, and as they came within one.
+
+    Returns positions in that order, and every scale index that occurs with its part of them.
+    """
     counts = np.bincount(index, minlength=1)
     ends = np.cumsum(counts)
-    return [(int(i), order[ends[i] - counts[i] : ends[i]]) for i in np.flatnonzero(counts)]
+    groups = [(int(i), slice(int(ends[i] - counts[i]), int(ends[i]))) for i in np.flatnonzero(counts)]
+    return np.argsort(index.astype(np.uint8), kind="stable"), groups  # of bytes: NumPy sorts them by counting
 
 
 class SymbolWriter:
@@ -157,12 +166,14 @@ class SymbolWriter:
         self._encoder = Encoder(tables.coder)
 
     def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
-        for table, positions in _groups(index):
-            values, support = symbols[positions], int(self._tables.supports[table])
-            escaped = np.abs(values) > support
-            self._encoder.encode(table, np.where(escaped, 2 * support + 1, values + support))
-            if escaped.any():
-                self._encoder.encode(SCALE_COUNT, values[escaped] + MAX_SYMBOL)
+        order, groups = _groups(index)
+        values = symbols[order]
+        escaped, positions = self._tables.positions(index[order], values)
+        some = bool(escaped.any())
+        for table, part in groups:
+            self._encoder.encode_known(table, positions[part])
+            if some and escaped[part].any():
+                self._encoder.encode(SCALE_COUNT, values[part][escaped[part]] + MAX_SYMBOL)
 
     def finish(self) -> bytes:
         return self._encoder.finish()
@@ -176,12 +187,11 @@ class SymbolMeter:
         self.bits = 0.0
 
     def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
-        for table, positions in _groups(index):
-            values, support = symbols[positions], int(self._tables.supports[table])
-            escaped = np.abs(values) > support
-            frequencies = self._tables.frequencies[table][np.where(escaped, 2 * support + 1, values + support)]
-            self.bits += float(np.log2(TOTAL / frequencies).sum())
-            self.bits += math.log2(2 * MAX_SYMBOL + 1) * int(escaped.sum())
+        order, groups = _groups(index)
+        escaped, positions = self._tables.positions(index[order], symbols[order])
+        for table, part in groups:
+            self.bits += float(np.log2(TOTAL / self._tables.frequencies[table][positions[part]]).sum())
+        self.bits += math.log2(2 * MAX_SYMBOL + 1) * int(escaped.sum())
 
 
 class SymbolReader:
@@ -192,16 +202,17 @@ class SymbolReader:
         self._decoder = Decoder(tables.coder, data)
 
     def read(self, index: np.ndarray) -> np.ndarray:
+        order, groups = _groups(index)
         symbols = np.empty(len(index), np.int32)
-        for table, positions in _groups(index):
+        for table, part in groups:
             support = int(self._tables.supports[table])
-            values = self._decoder.decode(table, len(positions)) - support
-            escaped = values > support
-            if escaped.any():
+            values = self._decoder.decode(table, part.stop - part.start) - support
+            if values.max() > support:
+                escaped = values > support
                 values[escaped] = self._decoder.decode(SCALE_COUNT, int(escaped.sum())) - MAX_SYMBOL
                 if (np.abs(values[escaped]) <= support).any():
                     raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
-            symbols[positions] = values
+            symbols[order[part]] = values
         return symbols
 
     def finish(self) -> None:

@@ -122,13 +122,17 @@ class Encoder:
         """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1; else ValueError and nothing is coded."""
         alphabet = self._tables.alphabet(table)
         values = np.asarray(symbols)
-        if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        if values.ndim != 1 or values.dtype.kind not in "iu":
             raise ValueError("symbols must be a 1-D array of integers")
         if not values.size:
             return
         if values.min() < 0 or values.max() >= alphabet:
             raise ValueError(f"a symbol is not in 0..{alphabet - 1}, the alphabet of table {table}")
-        self._coder.encode(table, values.astype(np.int32))
+        self.encode_known(table, values.astype(np.int32))
+
+    def encode_known(self, table: int, symbols: NDArray[np.int32]) -> None:
+        """`encode` without a look at the symbols, which the caller knows to be of this table."""
+        self._coder.encode(table, symbols)
 
     def finish(self) -> bytes:
         """The stream of all symbols so far, its tail trimmed."""
@@ -157,7 +161,7 @@ class Decoder:
         if count < 0:
             raise ValueError(f"count {count} is negative")
         symbols = self._coder.decode(table, count)
-        self._echo.encode(table, symbols)
+        self._echo.encode_known(table, symbols)
         return symbols
 
     def finish(self) -> None:
