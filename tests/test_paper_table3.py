@@ -122,9 +122,9 @@ def test_the_skip_is_over_the_channels_that_both_ends_have() -> None:
     assert Block(torch.nn.Conv2d(3, 1, 1))(x).shape == (1, 1, 1, 1)
 
 
-def test_the_learning_rate_falls_over_the_last_quarter() -> None:
-    assert learning_rate_factor(0) == learning_rate_factor(0.75) == 1
-    assert learning_rate_factor(0.875) == pytest.approx(0.51)
+def test_the_learning_rate_falls_over_the_second_half() -> None:
+    assert learning_rate_factor(0) == learning_rate_factor(0.5) == 1
+    assert learning_rate_factor(0.75) == pytest.approx(0.51)
     assert learning_rate_factor(1) == learning_rate_factor(1.1) == pytest.approx(0.02)
 
 

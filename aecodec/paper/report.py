@@ -29,7 +29,7 @@ The same for all four: Adam at a learning rate of 1e-3 (the paper's); kernels of
 layers (the tables'); a latent of 32x32x16 floats for 256x256; leaky ReLU of slope 1/8 after every layer but the
 last of the encoder, the last of a block of two and the last of all; no normalisation; He's initialisation, biases
 zero, and where a block has two layers the second starts at zero, so that the block starts as its skip; pixels 0..1
-in and out. The learning rate is constant for three quarters of the training, then falls along a cosine to 2 %."""
+in and out. The learning rate is constant for half of the training, then falls along a cosine to 2 %."""
 
 INTRODUCTION = """\
 # Table 3 of the paper, reproduced
@@ -53,7 +53,7 @@ DIFFERENCES = """\
   {pictures}. `aecodec paper dataset` builds the paper's set where its sources are at hand.
 - *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of
   {crop}x{crop}, flipped, turned, and some of them reduced.
-- *Learning rate*: the paper states 1e-3 and no decay; here it falls over the last quarter, for all four alike.
+- *Learning rate*: the paper states 1e-3 and no decay; here it falls over the second half, for all four alike.
 - *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. The table is followed.
 - *Start*: its Figure 1 has colour from about epoch 8 on. From what weights it starts it does not say.
 - *Its 0.0477*: whether that was measured before the final training on all 37,500 pictures, dev set included, it

@@ -1,7 +1,7 @@
 """Trains one system of Table 3: equal terms for all four, and exact resuming at any moment.
 
 An epoch is as many random crops as there are training pictures. The learning rate of Adam is 1e-3, constant at first,
-then falling along a cosine to 2 % over the last quarter. After every epoch the dev loss is measured, and after epochs
+then falling along a cosine to 2 % over the second half. After every epoch the dev loss is measured, and after epochs
 1, 2, 4, 8, ... what comes back of the pictures shown is kept. A checkpoint is written after every epoch, every few
 minutes, and on SIGINT or SIGTERM: a run that goes on from it ends in the very weights of one that was never cut.
 """
@@ -44,7 +44,7 @@ from aecodec.train.progress import Timer
 from aecodec.train.schedule import falling
 
 LEARNING_RATE = 1e-3
-DECAY_SHARE = 0.25
+DECAY_SHARE = 0.5
 CHECKPOINT_SECONDS = 120.0
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss}
