@@ -99,7 +99,7 @@ def run(options: Table3Options) -> str:
         message = f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})"
         raise InputError(message)
     terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
-    machine = f"torch {torch.__version__} on {device.type}, {torch.get_num_threads()} threads"
+    machine = f"torch {torch.__version__} on {device.type}, threads: {torch.get_num_threads()}"
     results = replace(previous, setup=setup, authors=data.authors, machine=machine)
     results = _with_references(results, data, terminal)
     write_results(options.out, results)
