@@ -319,9 +319,9 @@ def depthwise(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
     rows, columns, channels = x.shape[1:]
     padded = pad(x.astype(weight.dtype, copy=False), 1)
     total = np.empty(x.shape, weight.dtype)
-    # Whole rows at a time, and no more of them than a processor's cache holds: two thirds of the time.
+    # Whole rows at a time, and no more of them than a processor's cache holds: a fifth to a third less time.
     taps = np.repeat(weight[:, None], columns, axis=1)
-    band = max(1, BAND // (columns * channels))
+    band = max(1, BAND // max(1, columns * channels))
     for picture, first in product(range(len(x)), range(0, rows, band)):
         sums = total[picture, first : first + band]
         seen = padded[picture, first : first + len(sums) + 2]

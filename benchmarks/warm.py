@@ -7,8 +7,8 @@ networks' own shape, measured in the same run. Each figure is a median; codecs t
 busy with something else slows all of them. `--compressai` names the Python of an environment that has CompressAI: its
 factorized model runs right after (see compressai_peer.py).
 
-An OPENBLAS_CORETYPE in the environment, or its like, chooses the matrix product of another processor: floor and figures
-are then of that one, and the first line says so.
+An OPENBLAS_CORETYPE in the environment chooses the matrix product of another processor: floor and figures are then of
+that one, and the first line says so.
 """
 
 from __future__ import annotations

@@ -225,6 +225,23 @@ def test_shards_leave_their_results_and_are_done_once(
     assert " done in " in capsys.readouterr().err
 
 
+def test_a_shard_that_has_grown_is_gone_on_with(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, out = tmp_path / "empty", tmp_path / "out"
+    empty.mkdir()
+    assert encode(empty, "--out-dir", out, "--shard", "1/1") == 0
+    assert encode(photos, "--out-dir", out, "--shard", "1/1") == 0
+    shutil.copy(photos / "a.jpg", photos / "new.jpg")
+    capsys.readouterr()
+    assert encode(photos, "--out-dir", out, "--shard", "1/1") == 0
+    assert "1 done, 5 skipped" in capsys.readouterr().err
+    assert (out / "new.aec").is_file()
+    (out / "shard-00001-of-00001.jsonl").write_text("{ damaged")
+    assert encode(photos, "--out-dir", out, "--shard", "1/1") == 0
+    assert "6 skipped" in capsys.readouterr().err
+
+
 def test_a_shard_with_failures_is_tried_again(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,7 @@ from typing import Any
 from aecodec.batch import storage
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import plan_shards
-from aecodec.batch.results import completed
+from aecodec.batch.results import recorded
 from aecodec.batch.results import results_file
 from aecodec.batch.results import write_results
 from aecodec.batch.work import Existing
@@ -82,28 +82,15 @@ def do_part(part: Part) -> list[Result]:
 
     Raises OutputError where the results cannot be written.
     """
-    recorded = None if part.mark is None or part.existing == "force" else _recorded(part, part.mark)
-    if recorded is not None:
-        return recorded
+    done = None if part.mark is None or part.existing == "force" else recorded(part.entries, part.mark)
+    if done is not None:
+        return done
     do = partial(_do, _OneAtATime(part.task), part.existing)
     with ThreadPoolExecutor(_transfers(part)) as pool:
         results = list(pool.map(do, part.entries))
     if part.mark is not None:
         write_results(part.mark, results)
     return results
-
-
-def _recorded(part: Part, mark: str) -> list[Result] | None:
-    """The results of a part that was done before, as skipped; None where a mark is missing, or is of other items."""
-    try:
-        there = completed(mark)
-    except InputError:  # damaged: it will be written anew
-        return None
-    if there is None or any(isinstance(entry, Result) or entry.target not in there for entry in part.entries):
-        return None
-    return [
-        Result(entry.source, entry.target, bytes_out=there[entry.target], skipped=True) for entry in part.entries
-    ]
 
 
 def _transfers(part: Part) -> int:

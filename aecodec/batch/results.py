@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aecodec.batch import storage
 from aecodec.batch.plan import Shard
+from aecodec.batch.work import Item
 from aecodec.batch.work import Result
 from aecodec.errors import InputError
 
@@ -86,3 +87,22 @@ def completed(name: str) -> dict[str, int] | None:
     except (ValueError, KeyError, TypeError) as error:
         message = f"{name}: no results of a shard ({error})"
         raise InputError(message) from error
+
+
+def recorded(entries: Iterable[Item | Result], name: str) -> list[Result] | None:
+    """What a shard is to do, as results that are skipped, where its file names every output; None where it does not.
+
+    A damaged file counts as none: it will be written anew.
+    """
+    try:
+        there = completed(name)
+    except InputError:
+        return None
+    if there is None:
+        return None
+    results = []
+    for entry in entries:
+        if isinstance(entry, Result) or entry.target not in there:
+            return None
+        results.append(Result(entry.source, entry.target, bytes_out=there[entry.target], skipped=True))
+    return results

@@ -130,14 +130,15 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
 
 def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: BatchOptions) -> int:
     """Every input of a batch; the exit code. Raises InputError for nothing to do, and what `check` raises."""
+    from aecodec.batch.plan import plan
     from aecodec.batch.results import Summary
-    from aecodec.batch.results import completed
+    from aecodec.batch.results import recorded
     from aecodec.batch.results import results_file
     from aecodec.batch.results import write_results
     from aecodec.batch.workers import one_thread
 
     mark = None if batch.shard is None else results_file(batch.out_dir, batch.shard)
-    if mark is not None and not options.force and completed(mark) is not None:
+    if mark is not None and not options.force and recorded(plan(batch), mark) is not None:
         if not options.quiet:
             say(f"{mark}: this shard is complete; --force does it again")
         return 0

@@ -54,8 +54,6 @@ DIFFERENCES = """\
 - *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of
   {crop}x{crop}, flipped, turned, and some of them reduced.
 - *Learning rate*: the paper states 1e-3 and no decay; here it falls over the second half, for all four alike.
-- *Order*: after so few epochs it tells how fast the systems learn, not what they can hold: by the curves above, the
-  deep ones start slowly and still fall when the learning rate does, and the squared error learns fastest, in L1 too.
 - *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. The table is followed.
 - *Start*: its Figure 1 has colour from about epoch 8 on. From what weights it starts it does not say.
 - *Its 0.0477*: whether that was measured before the final training on all 37,500 pictures, dev set included, it
