@@ -71,13 +71,13 @@ def main() -> None:
         with Image.open(PHOTO) as image:
             image.convert("RGB").resize((256, 256)).save(picture)
         run = ["-c", "from aecodec.__main__ import main; main()"]  # what the installed command does
-        compare("encode", [*run, "encode", picture, coded], PICTURES, rounds, 2.2)
-        compare("decode", [*run, "decode", coded, decoded], PICTURES, rounds, 2.2)
+        encode, decode = [*run, "encode", picture, coded], [*run, "decode", coded, decoded]
+        compare("encode", encode, PICTURES, rounds, 2.2)
+        compare("decode", decode, PICTURES, rounds, 2.2)
         compare("info", [*run, "info", coded], COMMANDS, rounds, 1.5)
         compare("--help", [*run, "--help"], COMMANDS, rounds, 1.5)
         if options.compressai:
             theirs, back = str(Path(folder, "out.bin")), str(Path(folder, "back.png"))
-            encode, decode = [*run, "encode", picture, coded], [*run, "decode", coded, decoded]
             compare_compressai("encode", encode, options.compressai, ["encode", picture, theirs], rounds)
             compare_compressai("decode", decode, options.compressai, ["decode", theirs, back], rounds)
 

@@ -4,8 +4,8 @@
     PYTHON compressai_peer.py decode OUT.bin OUT.png
     PYTHON compressai_peer.py warm IN.png               # milliseconds of the factorized model, encode and decode
 
-Weights are drawn at random, as the trained ones come from the network; layers and sizes are those of quality 1 to 5
-(N=128, M=192), and so is the work but for a few more or fewer symbols that are not zero.
+Weights are drawn at random, as the trained ones come from the network. Layers and sizes are those of quality 1 to 5
+(N=128, M=192), and as many symbols are coded, but they are nearly all zero, which trained weights' are not.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def encode(
     at twice the bytes of the default), which is not visually lossless.
 
     With --effort 1, 2 or 3 the encoder looks for better latents in 40, 150 or 800 steps: less error at about as many
-    bytes, and fewer bytes at equal PSNR, for some 2, 6 or 30 seconds at 256x256. Decoding takes no longer.
+    bytes, and fewer bytes at equal PSNR, for some 3, 6 or 40 seconds at 256x256. Decoding takes no longer.
     """
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("Give one of --quality, --target-size, --target-bpp and --target-psnr.")
