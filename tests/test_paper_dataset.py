@@ -445,6 +445,22 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("cut_at", ["dataset.write_atomic", "journal.Journal.add"])
+def test_a_run_that_was_cut_before_its_first_decision_is_gone_on_with(
+    cut_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    options = {"--folder": f"x={broken_set(tmp_path / 'in')}:12"}
+    with monkeypatch.context() as patch:
+        patch.setattr(f"aecodec.paper.{cut_at}", interrupt)
+        assert build(options, tmp_path / "out") == 130
+    assert build(options, tmp_path / "out") == 0
+    assert build(options, tmp_path / "whole") == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
 def fails(capsys: pytest.CaptureFixture[str], code: int) -> str:
     """The one line on stderr."""
     assert code == 1

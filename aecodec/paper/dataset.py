@@ -90,12 +90,7 @@ def build(options: DatasetOptions) -> Report:
     folder = DataFolder(options.out, parameters)
     journal = Journal(options.out, parameters)
     folder.check()
-    with (
-        journal,
-        folder.scratch() as scratch,
-        Workers(options.jobs or cores()) as workers,
-        Bar() as bar,
-    ):
+    with folder.scratch() as scratch, Workers(options.jobs or cores()) as workers, Bar() as bar:
         builder = _Builder(folder, journal, workers, bar)
         builder.check()
         orders = {}
@@ -103,12 +98,13 @@ def build(options: DatasetOptions) -> Report:
             if builder.needs(source):
                 bar.note(f"listing the pictures of {source.name}")
                 orders[source.name] = draw_order(candidates(source, scratch), source.name, options.seed)
-        folder.make()
-        bar.start("making", sum(map(builder.needs, options.sources)))
-        for source in options.sources:
-            if source.name in orders:
-                builder.repair(source, orders[source.name])
-                builder.extend(source, orders.pop(source.name))
+        with journal:
+            folder.make()
+            bar.start("making", sum(map(builder.needs, options.sources)))
+            for source in options.sources:
+                if source.name in orders:
+                    builder.repair(source, orders[source.name])
+                    builder.extend(source, orders.pop(source.name))
         rows = folder.rows(journal.decisions)
         folder.finish(rows)
         outcomes = {name: Counter(of.outcome for of in journal.decisions if of.source == name) for name in counts}

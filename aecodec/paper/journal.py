@@ -46,42 +46,37 @@ class Decision:
 
 
 class Journal:
-    """A context manager; `decisions` are those of earlier runs and this one."""
+    """A context manager, to be entered before a picture is made; `decisions` are those of earlier runs and this one."""
 
     def __init__(self, folder: Path, parameters: Parameters) -> None:
-        """The journal in `folder`; where there is none, one is begun with the first decision.
-
-        Raises InputError where it has other parameters or is damaged.
-        """
+        """The journal in `folder`, if any. Raises InputError where it has other parameters or is damaged."""
         self._path = folder / JOURNAL
         self._parameters = parameters
-        self._file: BinaryIO | None = None
         self.decisions = self._read() if self._path.exists() else []
 
     def __enter__(self) -> Journal:
+        """Begins one where there is none: it tells whose the pictures are. Raises OutputError."""
+        if not self._path.exists():
+            write_atomic(self._path, _line(asdict(self._parameters)))
+        try:
+            self._file: BinaryIO = self._path.open("ab")
+        except OSError as error:
+            raise OutputError(f"{self._path}: {error.strerror}") from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     def add(self, decision: Decision) -> None:
         """Raises OutputError."""
         try:
-            if self._file is None:
-                self._file = self._open()
             self._file.write(_line({key: value for key, value in asdict(decision).items() if value}))
             self._file.flush()
         except OSError as error:
             raise OutputError(f"{self._path}: {error.strerror}") from error
         self.decisions.append(decision)
-
-    def _open(self) -> BinaryIO:
-        if not self._path.exists():
-            write_atomic(self._path, _line(asdict(self._parameters)))
-        return self._path.open("ab")
 
     def _read(self) -> list[Decision]:
         data = read_bytes(self._path)
