@@ -28,6 +28,7 @@ from aecodec.paper.folder import Row
 from aecodec.paper.folder import verify
 from aecodec.paper.lvis import images_of
 from aecodec.paper.sampling import draw_dev
+from aecodec.paper.sampling import sample
 from aecodec.paper.sources import PUBLIC_SETS
 from aecodec.paper.sources import Source
 from aecodec.paper.sources import candidates
@@ -382,6 +383,47 @@ def test_undecodable_files_and_duplicates_are_replaced_and_counted(
     assert problems["line.png"] == "3000x1 pixels are no photograph"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links and pipes")
+def test_what_is_no_file_is_replaced_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coco = lvis_folder(tmp_path / "coco")
+    (coco / "train2017" / "000000000030.jpg").unlink()
+    plain = unpack(tmp_path / "plain", {f"{i}.png": picture(i) for i in range(9)})
+    (plain / "dead.png").symlink_to("nowhere.png")
+    os.mkfifo(plain / "pipe.png")
+    options, out = {"--lvis": f"{coco}:9", "--folder": f"x={plain}:10"}, tmp_path / "out"
+    line = fails(capsys, build(options, out))
+    assert line.endswith("only 9 usable pictures for x, 10 are asked for; 2 undecodable or duplicate")
+    journal = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()[1:]]
+    problems = {of["name"]: of["problem"] for of in journal if of["outcome"] == "undecodable"}
+    assert problems.keys() - {"train2017/000000000030.jpg"} == {"dead.png", "pipe.png"}
+    assert set(problems.values()) == {"missing or no regular file"}
+    line = fails(capsys, build({"--lvis": f"{coco}:10"}, tmp_path / "lvis"))
+    assert line.endswith("only 9 usable pictures for lvis, 10 are asked for; 1 undecodable or duplicate")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+@pytest.mark.parametrize(
+    ("name", "file"), [("lfw", "lfw.tgz"), ("imagenet", "n01440764.tar"), ("lvis", "lvis_train.json")]
+)
+def test_a_pipe_in_place_of_an_archive(
+    name: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / file)
+    line = fails(capsys, build({f"--{name}": f"{tmp_path / 'in'}:9"}, tmp_path / "out"))
+    assert line.endswith(f"{file}: missing or no regular file")
+
+
+def test_a_folder_or_tar_that_is_gone_is_not_one_picture_that_is_missing(tmp_path: Path) -> None:
+    sources = Source("places", places_folder(tmp_path / "in"), 1), Source("places", places_tar(tmp_path / "tars"), 1)
+    found = [candidates(source, tmp_path)[0] for source in sources]
+    for root in ("in", "tars"):
+        (tmp_path / root).rename(tmp_path / f"{root}-away")
+    for candidate in found:
+        with pytest.raises(InputError, match="No such file"):
+            sample(candidate)
+
+
 def test_a_picture_of_two_sources_is_taken_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     same = {f"{i}.png": picture(i, form="PNG") for i in range(4)}
     unpack(tmp_path / "a", same)
@@ -566,8 +608,6 @@ def test_lvis_tables_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFix
     (root / "train2017").rename(root / "train2017-away")
     assert line().endswith("which is not beside it: unpack http://images.cocodataset.org/zips/train2017.zip")
     (root / "train2017-away").rename(root / "train2017")
-    (root / "train2017" / "000000000030.jpg").unlink()
-    assert "000000000030.jpg: No such file" in fails(capsys, build({"--lvis": f"{root}:10"}, tmp_path / "out"))
 
 
 def test_a_long_list_of_images_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

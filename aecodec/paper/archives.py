@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,12 @@ from aecodec.files import read_bytes
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+class NoFile(InputError):
+    """What a folder lists is no file: gone, a link that leads nowhere, or a pipe, whose reading might never end."""
+
+    reason = "missing or no regular file"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One picture file of a source. There may be millions, hence nothing in it that others do not need."""
@@ -33,9 +40,14 @@ class Candidate:
 
 
 def read(candidate: Candidate) -> bytes:
-    """The bytes of the picture file. Raises InputError with the system's reason, or where the tar has got shorter."""
+    """The bytes of the picture file.
+
+    Raises NoFile, which is about this one alone; InputError with the system's reason, or where the tar has got shorter.
+    """
     if candidate.offset is None:
-        return read_bytes(os.path.join(candidate.container, candidate.name))
+        path = os.path.join(candidate.container, candidate.name)
+        check_file(path)
+        return read_bytes(path)
     try:
         with open(candidate.container, "rb") as file:
             file.seek(candidate.offset)
@@ -45,6 +57,18 @@ def read(candidate: Candidate) -> bytes:
     if len(data) != candidate.size_bytes:
         raise InputError(f"{candidate.container}: cut short")
     return data
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Raises NoFile. Any other trouble, its folder being gone for one, is told by whoever reads it then."""
+    try:
+        no_file = not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        no_file = os.path.isdir(os.path.dirname(path))
+    except OSError:
+        no_file = False
+    if no_file:
+        raise NoFile(f"{os.fspath(path)}: {NoFile.reason}")
 
 
 def walk(root: Path) -> Iterator[str]:
@@ -78,6 +102,7 @@ def tar_files(path: Path, scratch: Path, prefix: str = "") -> Iterator[Candidate
     `scratch` is a folder where a gzipped tar may be unpacked to a plain one. Raises InputError where the tar is
     none, is damaged or cut short.
     """
+    check_file(path)
     try:
         with open(path, "rb") as file:
             gzipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC

@@ -1,8 +1,8 @@
 """Building the data set of the paper: pictures of 256x256 drawn from several sources, for training and for dev.
 
-Files of each source are taken in their drawn order until there are enough. One that cannot be decoded, or whose
-picture is there already, from whatever source, is left out and the next one takes its place. Nearly equal pictures
-are not looked for. The dev set is drawn from all pictures alike.
+Files of each source are taken in their drawn order until there are enough. One that is missing or cannot be
+decoded, or whose picture is there already, from whatever source, is left out and the next one takes its place. Nearly
+equal pictures are not looked for. The dev set is drawn from all pictures alike.
 
 A run that ended early is gone on with by the same command; on a finished data set it checks every file and makes
 again what is missing or damaged. The outcome does not depend on where it was cut, nor on the number of processes.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aecodec.errors import InputError
 from aecodec.paper.archives import Candidate
+from aecodec.paper.archives import check_file
 
 # lvis_v1_train.json, lvis_v0.5_val.json, lvis_v1_minival.json; not the list of test pictures.
 _JSON_PATTERNS = ("lvis*train*.json", "lvis*val*.json")
@@ -75,6 +76,7 @@ def _names(table: Path) -> Iterator[str]:
 
 def images_of(table: Path) -> Iterator[object]:
     """The entries of the list `images`, in order. Raises InputError where there is none, or it is cut short."""
+    check_file(table)
     decoder = json.JSONDecoder()
     try:
         with table.open(encoding="utf-8") as file:

@@ -20,6 +20,7 @@ from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.limits import MAX_PIXELS
 from aecodec.paper.archives import Candidate
+from aecodec.paper.archives import NoFile
 from aecodec.paper.archives import read
 from aecodec.picture import open_picture
 from aecodec.picture import png_of
@@ -57,9 +58,12 @@ def _rank(seed: int, *parts: str) -> bytes:
 def sample(candidate: Candidate) -> Sample:
     """The picture upright in RGB, its short side brought to 256 pixels (Lanczos), then the centre square.
 
-    What cannot be decoded is told in the result; raises InputError only where the file cannot be read.
+    What is no file or cannot be decoded is told in the result; raises InputError only where one cannot be read.
     """
-    data = read(candidate)
+    try:
+        data = read(candidate)
+    except NoFile:
+        return Sample(problem=NoFile.reason)
     try:
         pixels = open_picture(BytesIO(data), max_pixels=MAX_PIXELS).pixels
     except AecError as error:
