@@ -598,6 +598,9 @@ def test_lvis_tables_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFix
     assert line().endswith("lvis_v1_train.json: its list of images is empty")
     table.write_bytes(whole[: whole.index(b'"images"') + 300])
     assert line().endswith("lvis_v1_train.json: damaged or cut short within its list of images")
+    for value in (b"9" * 5000, b"[" * 1_000_000 + b"]" * 1_000_000):
+        table.write_bytes(whole.replace(b'"license": 4', b'"license": ' + value))
+        assert line().endswith("lvis_v1_train.json: damaged or cut short within its list of images")
     lvis_json(table, [], images=[{"id": 1, "file_name": "1.jpg"}])
     assert line().endswith("lvis_v1_train.json: no LVIS JSON: an image without coco_url")
     lvis_json(table, [], images=[{"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}])

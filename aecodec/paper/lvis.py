@@ -94,7 +94,7 @@ def images_of(table: Path) -> Iterator[object]:
                 try:
                     image, position = decoder.raw_decode(text, position)
                     yield image
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):  # also thousands of digits, and thousands of brackets
                     more = file.read(_CHUNK)
                     if not more or len(text) - position > _CHUNK:
                         raise InputError(f"{table}: damaged or cut short within its list of images") from None
