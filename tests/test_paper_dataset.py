@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -721,6 +722,32 @@ def test_workers_keep_the_order_and_tell_errors(jobs: int) -> None:
         assert list(workers.in_order(double, range(12))) == [2 * i for i in range(12)]
         with pytest.raises(InputError, match="thirteen"):
             list(workers.in_order(double, range(20)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_an_interrupt_while_processes_start_is_of_the_parent_alone(delay: float) -> None:
+    """As Ctrl-C does it: they get the signal, too, long before they can handle it."""
+    program = """
+import time
+from aecodec.paper.workers import Workers
+
+try:
+    with Workers(3) as workers:
+        print(flush=True)
+        list(workers.in_order(time.sleep, [0.02] * 1000))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    command = [sys.executable, "-c", program]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == (b"interrupted\n", b"")
 
 
 class Terminal(io.StringIO):

@@ -72,7 +72,7 @@ class _Worker(Generic[Item, Result]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._function), daemon=True)
-        with one_thread(), _interrupts_held():
+        with one_thread(), interrupts_held():
             self._process.start()
         theirs.close()  # the worker has it alone: the pipe ends with the worker
 
@@ -186,7 +186,7 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """An interrupt waits until the block is left; a process started in it holds them back from its first moment."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import TypeVar
 
+from aecodec.batch.workers import interrupts_held
 from aecodec.errors import AecError
 
 Item = TypeVar("Item")
@@ -55,7 +56,8 @@ class Workers:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
-                waiting.append(self._pool.submit(function, item))
+                with interrupts_held():  # for the process that this may start
+                    waiting.append(self._pool.submit(function, item))
                 if len(waiting) == _AHEAD * self._jobs:
                     yield waiting.popleft().result()
             while waiting:
