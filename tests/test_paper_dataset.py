@@ -693,6 +693,9 @@ def test_verification_finds_a_picture_in_both(tmp_path: Path, capsys: pytest.Cap
         ("--imagenet", "in:five", "--dev", "1"),
         ("--imagenet", "in:9", "--dev", "-1"),
         ("--imagenet", "in:9", "--dev", "1", "--jobs", "0"),
+        ("--imagenet", "in:9", "--dev", "1", "--seed", "-1"),
+        ("--imagenet", "in:9", "--dev", "1", "--seed", str(2**63)),
+        ("--imagenet", "in:9", "--dev", "1", "--seed", "1" + "0" * 5000),
     ],
 )
 def test_usage(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import say
 from aecodec.cli.model import require_torch
 
@@ -59,7 +60,14 @@ def paper(ctx: click.Context) -> None:
 @click.option("--lfw", metavar="DIR:N", callback=_drawn, help="lfw/Aaron_Eckhart/*.jpg, or lfw.tgz.")
 @click.option("--folder", multiple=True, metavar="NAME=DIR:N", callback=_named, help="Any other, also repeatedly.")
 @click.option("--dev", type=click.IntRange(min=0), default=2500, show_default=True, help="So many of all for dev.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of which pictures are drawn, and the split.")
+@click.option(
+    "--seed",
+    metavar="N",
+    type=WholeNumber(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of which pictures are drawn, and the split.",
+)
 @click.option("--out", type=PATH, required=True, metavar="DATA", help="An empty or new folder.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core.")
 def dataset(
