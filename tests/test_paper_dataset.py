@@ -753,6 +753,17 @@ except KeyboardInterrupt:
     assert process.communicate(timeout=60) == (b"interrupted\n", b"")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_the_command_is_one_thread(tmp_path: Path) -> None:
+    """Another would get the interrupts that this one holds back. A BLAS starts its threads when NumPy is loaded."""
+    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(2)})
+    arguments = ["paper", "dataset", "--folder", f"x={tmp_path / 'in'}:2", "--dev", "1", "--out", str(tmp_path / "out")]
+    code = "import os, sys; from aecodec.cli import run; run(sys.argv[1:]); print(len(os.listdir('/proc/self/task')))"
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", code, *arguments, "--jobs", "1"]
+    assert subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True).stdout == "1\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

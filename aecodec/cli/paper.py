@@ -94,9 +94,12 @@ def dataset(
 
     The same command goes on where a run was cut, and makes again what is missing of a finished data set.
     """
-    from aecodec.paper.dataset import DatasetOptions
-    from aecodec.paper.dataset import build
-    from aecodec.paper.sources import Source
+    from aecodec.batch.workers import one_thread
+
+    with one_thread():  # NumPy's other threads would get the interrupts that are held back while a process starts
+        from aecodec.paper.dataset import DatasetOptions
+        from aecodec.paper.dataset import build
+        from aecodec.paper.sources import Source
 
     public = dict(zip(RESERVED, (imagenet, places, lvis, lfw), strict=True))
     drawn = {name: value for name, value in public.items() if value is not None} | folder
