@@ -730,9 +730,9 @@ def test_workers_keep_the_order_and_tell_errors(jobs: int) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
 def test_an_interrupt_while_processes_start_is_of_the_parent_alone(delay: float) -> None:
-    """As Ctrl-C does it: they get the signal, too, long before they can handle it."""
+    """As Ctrl-C does it, twice: they get the signal, too, long before they can handle it."""
     program = """
-import time
+import signal, time
 from aecodec.paper.workers import Workers
 
 try:
@@ -740,6 +740,7 @@ try:
         print(flush=True)
         list(workers.in_order(time.sleep, [0.02] * 1000))
 except KeyboardInterrupt:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("interrupted")
 """
     command = [sys.executable, "-c", program]
@@ -748,8 +749,9 @@ except KeyboardInterrupt:
     )
     assert process.stdout is not None
     process.stdout.readline()
-    time.sleep(delay)
-    os.killpg(process.pid, signal.SIGINT)
+    for seconds in (delay, delay / 2):  # the second one while it waits for them to end
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60) == (b"interrupted\n", b"")
 
 

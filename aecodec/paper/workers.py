@@ -43,7 +43,8 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            with interrupts_held():  # within, Python 3.11 takes a thread for ended that is not, and hangs at exit
+                self._pool.shutdown(cancel_futures=True)
 
     def in_order(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
         """`map`, working a little ahead; what was begun is dropped when the iterator is closed.
