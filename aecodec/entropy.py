@@ -35,6 +35,8 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from typing import NamedTuple
 from typing import Protocol
@@ -152,9 +154,8 @@ def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
 
     Returns positions in that order, and every scale index that occurs with its part of them.
     """
-    counts = np.bincount(index, minlength=1)
-    ends = np.cumsum(counts)
-    groups = [(int(i), slice(int(ends[i] - counts[i]), int(ends[i]))) for i in np.flatnonzero(counts)]
+    ends = np.cumsum(np.bincount(index)).tolist()
+    groups = [(i, slice(start, end)) for i, (start, end) in enumerate(pairwise([0, *ends])) if start < end]
     return np.argsort(index.astype(np.uint8), kind="stable"), groups  # of bytes: NumPy sorts them by counting
 
 
@@ -203,17 +204,23 @@ class SymbolReader:
 
     def read(self, index: np.ndarray) -> np.ndarray:
         order, groups = _groups(index)
-        symbols = np.empty(len(index), np.int32)
+        supports = self._tables.supports
+        ordered = -supports[index[order]]
         for table, part in groups:
-            support = int(self._tables.supports[table])
-            values = self._decoder.decode(table, part.stop - part.start) - support
-            if values.max() > support:
-                escaped = values > support
-                values[escaped] = self._decoder.decode(SCALE_COUNT, int(escaped.sum())) - MAX_SYMBOL
-                if (np.abs(values[escaped]) <= support).any():
-                    raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
-            symbols[order[part]] = values
+            positions = self._decoder.decode(table, part.stop - part.start)
+            ordered[part] += positions
+            escape = 2 * supports[table] + 1
+            if positions.max() == escape:
+                self._read_escaped(ordered[part], positions == escape, supports[table])
+        symbols = np.empty(len(index), np.int32)
+        symbols[order] = ordered
         return symbols
+
+    def _read_escaped(self, symbols: np.ndarray, escaped: np.ndarray, support: int) -> None:
+        values = self._decoder.decode(SCALE_COUNT, int(escaped.sum())) - MAX_SYMBOL
+        if (np.abs(values) <= support).any():
+            raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
+        symbols[escaped] = values
 
     def finish(self) -> None:
         self._decoder.finish()
@@ -244,8 +251,10 @@ def encode_latent(
     _write(sinks, index, hyper_symbols)
     features = _features(model, runtime, hyper_symbols, quality)
 
-    def choose(channels: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
-        symbols = to_symbols(np.take_along_axis(latent, channels, -1), mean)
+    flat = latent.reshape(len(latent), -1)
+
+    def choose(places: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
+        symbols = to_symbols(flat[:, places], mean)
         _write(sinks, index, symbols)
         return symbols
 
@@ -264,7 +273,7 @@ def decode_latent(
     hyper_symbols = _read(readers, index)
     features = _features(model, runtime, hyper_symbols, quality)
 
-    def choose(channels: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def choose(places: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
         return _read(readers, index)
 
     decoded = _steps(model, runtime, features, choose)
@@ -302,18 +311,25 @@ def _steps(
     features: np.ndarray,
     choose: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Walks the four steps; `choose` gives the symbols for (channels, mean, scale index), each [B, h, w, 4]."""
+    """Walks the four steps; `choose` gives symbols [B, n] for their places [n] in a latent, means and scale indexes."""
     batch, rows, columns = features.shape[:3]
     decoded = np.zeros((batch, rows, columns, LATENT_CHANNELS), np.int32)
+    flat = decoded.reshape(batch, -1)
     seen = np.zeros((batch, rows, columns, FEATURES + LATENT_CHANNELS), np.int32)
     seen[..., :FEATURES] = features
     for step in range(STEPS):
         if step:
             seen[..., FEATURES:] = narrow(decoded, model.latent_shift, CONTEXT_BITS)
-        parameters = runtime.run(model.context[step], seen if step else features).astype(np.int32)
-        channels = np.tile(STEP_CHANNELS[step], (rows // 2, columns // 2, 1))[None]
-        mean = np.take_along_axis(parameters, channels, -1)
-        index = np.take_along_axis(parameters, channels + LATENT_CHANNELS, -1)
-        symbols = choose(channels, mean, index)
-        np.put_along_axis(decoded, channels, from_symbols(symbols, mean), -1)
+        parameters = runtime.run(model.context[step], seen if step else features).astype(np.int32).reshape(batch, -1)
+        places, own = _places(step, rows, columns)
+        mean, index = parameters[:, own], parameters[:, own + LATENT_CHANNELS]
+        flat[:, places] = from_symbols(choose(places, mean, index), mean)
     return decoded
+
+
+@lru_cache(maxsize=STEPS)
+def _places(step: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where a step's latents lie, in coding order: in a field [rows, columns, 16], and their means in one of 32."""
+    channels = np.tile(STEP_CHANNELS[step], (rows // 2, columns // 2, 1))
+    position = np.arange(rows * columns).reshape(rows, columns, 1)
+    return (position * LATENT_CHANNELS + channels).ravel(), (position * 2 * LATENT_CHANNELS + channels).ravel()

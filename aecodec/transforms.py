@@ -78,7 +78,10 @@ def synthesise(
     for core, whole in pieces(height, width, piece, reach(decoder.synthesis.layers)):
         seen = take_back_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
-        pixels[core.times(STRIDE).index] = np.clip(np.floor(real * down) + 128, 0, 255)
+        real *= down
+        np.floor(real, out=real)
+        real += 128
+        pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)
     return pixels
 
 

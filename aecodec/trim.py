@@ -28,6 +28,8 @@ def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | No
     """
     scale = math.prod(layer.stride for layer in layers if isinstance(layer, Conv))  # samples of x to a position
     whole = Box(0, 0, x.shape[1] // scale, x.shape[2] // scale)
+    if wanted == whole:
+        wanted = None
     for position, layer in enumerate(layers):
         if wanted is not None:
             seen = wanted.grown(reach(layers[position:]), whole)
