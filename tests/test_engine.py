@@ -201,6 +201,32 @@ def test_leaky_relu_rounds_an_eighth():
     assert out[0, 0, [0, 7, 8, 15, 16], 0].tolist() == [-2, -2, -1, -1, 0]  # of -20, -13, -12, -5, -4: halves go up
 
 
+@pytest.mark.parametrize("shift", [0, 1, 3, 9, 16, 20, 23, 30])
+def test_leaky_relu_is_exact_around_every_step_at_every_shift(shift: int):
+    """Sums of up to 24 bits one unit about each value whose eighth ends in a half, at both ends and about 0."""
+    steps = np.array([-20, -12, -4, -2, 0, 1, 4, 12, -(1 << 20), 1 << 20]) << shift
+    sums = np.unique(np.concatenate([steps + unit for unit in range(-3, 4)] + [np.arange(-9, 10)]))
+    limit = (1 << 24) - 1
+    sums = np.concatenate([sums[np.abs(sums) < limit], [-limit, limit]]) if shift else sums[np.abs(sums) < 1 << 22]
+    bounds = [np.array([v]) for v in (0, shift, -(1 << 22), 1 << 22)]
+    own = Integers(np.array([[1]], np.int8), *bounds)
+    network = Network((Conv(1, 1, active=True),), {"0": own}, np.ones(1), np.zeros(1), 0)
+    assert_all_agree(network, sums[None, None, :, None])
+
+
+def test_bounds_of_an_activated_layer_are_those_before_its_activation():
+    for low, high in ((-100, -20), (-4, 9), (3, 7), (-130, -1)):
+        out = assert_all_agree(single(Conv(1, 1, active=True), [[1]], low=low, high=high), row_of(range(-150, 30)))
+        assert out.min() == max(low, (low + 4) // 8)
+        assert out.max() == max(high, (high + 4) // 8)
+    columns = {"bias": [0, 0], "shift": [0, 0], "low": [-9, -40], "high": [5, -3]}
+    own = Integers(np.array([[1, 1]], np.int8), **{name: np.array(values) for name, values in columns.items()})
+    network = Network((Conv(1, 2, active=True),), {"0": own}, np.array([float(INPUT)]), np.zeros(1), 0)
+    out = assert_all_agree(network, row_of(range(-50, 50)))
+    assert out.min((0, 1, 2)).tolist() == [-1, -5]
+    assert out.max((0, 1, 2)).tolist() == [5, 0]
+
+
 def test_a_residual_sum_is_clipped_to_the_bounds_of_its_body():
     layers = (Residual((Conv(1, 1),)),)
     numbers = {"0.0": Integers(np.array([[1]], np.int8), *(np.array([v]) for v in (0, 0, -100, 99)))}
