@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from functools import lru_cache
@@ -166,10 +167,16 @@ def _loader(weights: str | Path | None) -> Callable[[bytes], DecoderHalf]:
     def load(weights_id: bytes) -> DecoderHalf:
         own = None if weights is None else manifest.find_by_file(Path(weights))
         if own is None or own.weights_id != weights_id:
-            own = manifest.find_by_id(weights_id)
+            return _found_decoder(weights_id, os.environ.get(manifest.SEARCH_PATH))
         return load_decoder(own)
 
     return load
+
+
+@lru_cache(maxsize=8)
+def _found_decoder(weights_id: bytes, search_path: str | None) -> DecoderHalf:
+    """Looked for once for each search path: an id names the content of a file, whatever becomes of the file."""
+    return load_decoder(manifest.find_by_id(weights_id))
 
 
 def quality_step(quality: float) -> int:

@@ -204,23 +204,23 @@ class SymbolReader:
 
     def read(self, index: np.ndarray) -> np.ndarray:
         order, groups = _groups(index)
-        supports = self._tables.supports
-        ordered = -supports[index[order]]
+        positions, escapes = [], []
         for table, part in groups:
-            positions = self._decoder.decode(table, part.stop - part.start)
-            ordered[part] += positions
-            escape = 2 * supports[table] + 1
-            if positions.max() == escape:
-                self._read_escaped(ordered[part], positions == escape, supports[table])
+            own = self._decoder.decode(table, part.stop - part.start)
+            positions.append(own)
+            last = len(self._tables.frequencies[table]) - 1
+            if own.max() == last:
+                escapes.append(self._decoder.decode(SCALE_COUNT, int((own == last).sum())) - MAX_SYMBOL)
+        support = self._tables.supports[index[order]]
+        values = np.concatenate(positions) - support
+        if escapes:
+            escaped = values > support
+            values[escaped] = np.concatenate(escapes)
+            if (np.abs(values) <= support)[escaped].any():
+                raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
         symbols = np.empty(len(index), np.int32)
-        symbols[order] = ordered
+        symbols[order] = values
         return symbols
-
-    def _read_escaped(self, symbols: np.ndarray, escaped: np.ndarray, support: int) -> None:
-        values = self._decoder.decode(SCALE_COUNT, int(escaped.sum())) - MAX_SYMBOL
-        if (np.abs(values) <= support).any():
-            raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
-        symbols[escaped] = values
 
     def finish(self) -> None:
         self._decoder.finish()

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -56,17 +55,10 @@ def entries_of(folder: Path) -> list[Entry]:
     if not path.is_file():
         return []
     try:
-        state = path.stat()
-        return list(_read(path, (state.st_ino, state.st_mtime_ns, state.st_size)))
+        return [_entry(folder, fields) for fields in json.loads(path.read_text("utf-8"))["models"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{path}: not a weights manifest ({error})"
         raise UnknownWeights(message) from error
-
-
-@lru_cache(maxsize=16)
-def _read(path: Path, state: tuple[int, int, int]) -> tuple[Entry, ...]:
-    """The entries of a file in this state: a warm process looks at it for every picture, and reads it once."""
-    return tuple(_entry(path.parent, fields) for fields in json.loads(path.read_text("utf-8"))["models"])
 
 
 def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
