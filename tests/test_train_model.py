@@ -31,6 +31,8 @@ from aecodec.train.export import Halves  # noqa: E402
 from aecodec.train.export import export  # noqa: E402
 from aecodec.train.export import wide_layers  # noqa: E402
 from aecodec.train.export import with_default_quality  # noqa: E402
+from aecodec.train.headroom import give_headroom  # noqa: E402
+from aecodec.train.headroom import tensors_between  # noqa: E402
 from aecodec.train.last_layer import blocks  # noqa: E402
 from aecodec.train.last_layer import solve_last_layer  # noqa: E402
 from aecodec.train.layers import Scale  # noqa: E402
@@ -417,6 +419,26 @@ def test_layers_that_are_not_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
     named = wide_layers(*tiny)
     assert [line.split()[0] for line in named] == ["context1.0", "context2.0", "context3.0"]
     assert all("(2^24." in line for line in named)
+
+
+@pytest.mark.parametrize("name", ["standard", "paper"])
+@torch.no_grad()
+def test_colours_that_photographs_lack_do_not_clip_in_the_analysis(name: str):
+    """A channel's range is moved from what reads it to what writes it; in float that changes nothing."""
+    model = small_model(name)
+    tensors = tensors_between(model.analysis)
+    for tensor_between in tensors:
+        tensor_between.scale.value.mul_(4)  # as if photographs had a quarter of the range
+    colours = torch.eye(3)[:, :, None, None].expand(3, 3, 64, 64)
+    exact = model.latent(colours)
+    model.set_rounding(True)
+    before = (model.latent(colours) - exact).abs().max()
+    assert give_headroom(model) > 0
+    assert model.mode.rounding
+    assert (model.latent(colours) - exact).abs().max() < 0.2 * before
+    assert give_headroom(model) == 0
+    model.set_rounding(False)
+    assert torch.allclose(model.latent(colours), exact, rtol=0, atol=1e-5)
 
 
 def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():

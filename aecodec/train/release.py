@@ -31,6 +31,7 @@ from aecodec.train.export import Halves
 from aecodec.train.export import export
 from aecodec.train.export import wide_layers
 from aecodec.train.export import with_default_quality
+from aecodec.train.headroom import give_headroom
 from aecodec.train.last_layer import solve_last_layer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
@@ -55,6 +56,8 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     if not content["counters"]["calibrated"]:
         say("never trained with rounding: activation scales are chosen now")
         _calibrate(model, training[:CALIBRATION_PICTURES])
+    if channels := give_headroom(model):
+        say(f"channels of the analysis that pure colours made clip, rescaled: {channels}")
     if len(dataset.training) >= LAST_LAYER_MINIMUM:
         say("solving the last layer of the synthesis")
         solve_last_layer(model, central_crops(dataset.training, LAST_LAYER_PICTURES))
