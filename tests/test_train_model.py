@@ -442,7 +442,7 @@ def test_colours_that_photographs_lack_do_not_clip_in_the_analysis(name: str):
 
 
 def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
-    """Its error on photographs falls, and so does what a flat picture comes back with inside a block."""
+    """Its error on photographs falls, what a flat picture comes back with inside a block, and what white loses."""
     photos = [open_picture(path).pixels for path in sorted(PHOTOS.glob("*.jpg"))]
     pieces = [photo[y : y + 64, x : x + 64] for photo in photos for y in range(0, 192, 64) for x in range(0, 192, 64)]
     model = small_model("standard")
@@ -451,18 +451,20 @@ def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
     assert isinstance(shuffle, Shuffle)
 
     @torch.no_grad()
-    def errors() -> tuple[float, float]:
+    def errors() -> tuple[float, float, float]:
         qualities = torch.linspace(0, 1, len(pieces))
-        x, flat = tensor(np.stack(pieces)), torch.full((1, 3, 96, 96), 230 / 255)
+        x, flat, white = tensor(np.stack(pieces)), torch.full((1, 3, 96, 96), 230 / 255), torch.ones(1, 3, 96, 96)
         photographs = (model(x, qualities, noise=False).reconstruction - x).square().mean()
         inside = blocks(model(flat, qualities[:1], noise=False).reconstruction, shuffle)[45:55].unflatten(1, (-1, 3))
-        return float(photographs), float(inside.var(1).mean())
+        darker = 1 - model(white, qualities[:1], noise=False).reconstruction.clamp(0, 1)
+        return float(photographs), float(inside.var(1).mean()), float(darker.mean())
 
     before = errors()
     solve_last_layer(model, pieces)
     after = errors()
     assert after[0] < 0.9 * before[0]
     assert after[1] < 0.5 * before[1]
+    assert after[2] < 0.5 * before[2]
     product = model.synthesis.get_submodule(str(model.synthesis.size - 2))
     assert torch.equal(product.weight, product.rounded_weight()), "rounded already, in turn"
 

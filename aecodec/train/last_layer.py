@@ -4,11 +4,17 @@ Training leaves a pattern of the stride in flat areas, of a few levels from peak
 error, so its gradient is lost among the others', and yet plainly seen in a bright sky. The layer is linear in what
 comes into it, so that a linear system has its best weights. A photograph counts by the inverse of its error, as in a
 mean of PSNR. Of flat pictures, which are made, only the pattern counts: how bright they come back is up to the latent.
+Training also draws colours in from the ends of the scale, white by three levels. There photographs have little to say,
+so that pictures of pure colours, white and black count with all of their error.
+
+The samples of a block share their inputs. So what a block has on average and how its samples differ from that are
+found apart, and flat pictures, in the second system only, do not hold the brightness where training left it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,6 +32,8 @@ from aecodec.train.model import AutoEncoder
 FLAT_SHARE = 0.25  # flat pictures for each photograph
 FLAT_SIDE = 96
 FLAT_WEIGHT = 0.1  # of a pattern of one level squared, where a photograph's error weighs 1
+PURE_SHARE = 0.125  # pictures of pure colours for each photograph
+PURE_WEIGHT = 0.03  # of their error
 DAMPING = 1e-5  # of the mean square of an input
 
 
@@ -40,41 +48,64 @@ def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: i
     if not isinstance(product, ConvLayer) or not isinstance(shuffle, ShuffleLayer) or product.layer.active:
         return
     model.set_rounding(True)
-    square, mixed = _equations(model, product, shuffle.layer, pictures, np.random.default_rng(seed))
-    change = torch.linalg.solve(square, mixed) * (510 / 256)  # the synthesis gives (2v - 255) / 256
+    random = np.random.default_rng(seed)
+    flats = [flat_picture(random) for _ in range(round(FLAT_SHARE * len(pictures)))]
+    pures = [pure_picture(random) for _ in range(round(PURE_SHARE * len(pictures)))]
+    equations = partial(_equations, model, product, shuffle.layer, random)
+    whole = equations(pictures) + equations(pures, PURE_WEIGHT)
+    everything = whole + equations(flats, FLAT_WEIGHT)
+    patterns, levels = _solved(everything), _solved(whole)
+    change = (patterns - _level(patterns) + _level(levels)) * (510 / 256)  # the synthesis gives (2v - 255) / 256
     weight, bias = product.rounded_weight(), product.rounded_bias()  # the errors are theirs
     product.weight.copy_(weight + change[:-1].T.float().reshape(weight.shape))
     product.bias.copy_(bias + change[-1].float())
-    product.weight.copy_(rounded_in_turn(product, square[:-1, :-1]))
+    product.weight.copy_(rounded_in_turn(product, _square(everything)[:-1, :-1]))
 
 
 def _equations(
-    model: AutoEncoder, product: ConvLayer, shuffle: Shuffle, photographs: Sequence[np.ndarray], random: Generator
-) -> tuple[Tensor, Tensor]:
-    """The normal equations of a change of the product: [inputs + 1, inputs + 1] and [inputs + 1, outputs], float64."""
+    model: AutoEncoder,
+    product: ConvLayer,
+    shuffle: Shuffle,
+    random: Generator,
+    pictures: Sequence[np.ndarray],
+    weight: float | None = None,
+) -> Tensor:
+    """The normal equations of a change of the product, both sides: [inputs + 1, inputs + 1 + outputs], float64.
+
+    `weight`: of a picture's squared error; None for the inverse of that. What clipping takes off is no error.
+    """
     device, inputs = product.weight.device, product.weight[0].numel() + 1
-    square = torch.zeros(inputs, inputs, dtype=torch.float64, device=device)
-    mixed = torch.zeros(inputs, len(product.weight), dtype=torch.float64, device=device)
-    flats = [flat_picture(random) for _ in range(round(FLAT_SHARE * len(photographs)))]
+    total = torch.zeros(inputs, inputs + len(product.weight), dtype=torch.float64, device=device)
     seen: list[Tensor] = []
     handle = product.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    for place, picture in enumerate([*photographs, *flats]):
+    for picture in pictures:
         x = as_input(picture[None], device)
         quality = torch.tensor([random.random()], dtype=torch.float32, device=device)
         y = model(x, quality, noise=False).reconstruction
         clipped = (x >= 1) & (y > 1) | (x <= 0) & (y < 0)
-        error = 255 * blocks((x - y).masked_fill(clipped, 0), shuffle)
-        if place < len(photographs):
-            weight = 1 / (float(error.square().mean()) + 1)
-        else:
-            samples = error.unflatten(1, (-1, 3))
-            error, weight = (samples - samples.mean(1, keepdim=True)).flatten(1), FLAT_WEIGHT
+        error = blocks((x - y).masked_fill(clipped, 0), shuffle)
         rows = functional.pad(functional.unfold(seen.pop(), product.layer.kernel)[0].T, (0, 1), value=1.0).double()
-        square += weight / len(rows) * (rows.T @ rows)
-        mixed += weight / len(rows) * (rows.T @ error.double()) / 255
+        own = 1 / (float((255 * error).square().mean()) + 1) if weight is None else weight
+        total += own / len(rows) * (rows.T @ torch.cat([rows, error], 1))
     handle.remove()
-    damping = DAMPING * float(square.trace()) / inputs
-    return square + damping * torch.eye(inputs, dtype=torch.float64, device=device), mixed
+    return total
+
+
+def _square(equations: Tensor) -> Tensor:
+    """Their left side, damped."""
+    square = equations[:, : len(equations)]
+    damping = DAMPING * float(square.trace()) / len(square)
+    return square + damping * torch.eye(len(square), dtype=square.dtype, device=square.device)
+
+
+def _solved(equations: Tensor) -> Tensor:
+    return torch.linalg.solve(_square(equations), equations[:, len(equations) :])
+
+
+def _level(change: Tensor) -> Tensor:
+    """What a change [inputs + 1, outputs] does to all samples of a block alike, by colour."""
+    samples = change.unflatten(1, (-1, 3))
+    return samples.mean(1, keepdim=True).expand_as(samples).flatten(1)
 
 
 def flat_picture(random: Generator) -> np.ndarray:
@@ -84,6 +115,12 @@ def flat_picture(random: Generator) -> np.ndarray:
     rows, columns = np.mgrid[:FLAT_SIDE, :FLAT_SIDE][..., None] / FLAT_SIDE - 0.5
     noise = random.choice([0, 0.7, 1.5]) * random.normal(size=(FLAT_SIDE, FLAT_SIDE, 1))
     return np.round(np.clip(colour + slope[0] * rows + slope[1] * columns + noise, 0, 255)).astype(np.uint8)
+
+
+def pure_picture(random: Generator) -> np.ndarray:
+    """White, black or a colour whose every part is at an end of the scale. uint8 [FLAT_SIDE, FLAT_SIDE, 3]."""
+    colour = random.choice(np.array([0, 255], np.uint8), 3 if random.random() < 0.5 else 1)
+    return np.full((FLAT_SIDE, FLAT_SIDE, 3), colour)
 
 
 def blocks(x: Tensor, layer: Shuffle) -> Tensor:
