@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,13 @@ def test_a_bundled_model_encodes_its_source_to_its_bytes(name: str):
 def test_golden_files_are_of_the_weights_that_are_bundled(model: str):
     ids = {read_info((BUNDLED / name).read_bytes()).weights_id for name in LANDED if LANDED[name]["model"] == model}
     assert ids == {find_by_name(model).weights_id.hex()}
+
+
+@pytest.mark.skipif(not LANDED, reason="no weights are landed")
+@pytest.mark.parametrize("quality", [0, 50, 100])
+def test_pure_colours_come_back_although_photographs_lack_them(quality: int):
+    """Channels of the analysis that clip on them would take green and magenta 40 levels off."""
+    for colour in product((0, 255), repeat=3):
+        pixels = np.full((96, 96, 3), colour, np.uint8)
+        error = api.decode_pixels(api.encode(pixels, quality)).astype(int) - pixels
+        assert np.abs(error).mean() < 6, colour
