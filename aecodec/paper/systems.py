@@ -24,7 +24,10 @@ from aecodec.paper.table import System
 from aecodec.train.checkpoint import first_line
 
 CHANNELS = LATENT_CHANNELS  # between all layers
-SLOPE = 0.125
+SLOPE = 0.75
+
+# Within the networks a pixel p of 0..1 is (p - MEAN) * SCALE, so that photographs have about unit variance.
+MEAN, SCALE = 0.5, 4.0
 
 
 class AutoEncoder(nn.Module):
@@ -40,7 +43,7 @@ class AutoEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decoder(self.encoder(x))
+        return self.decoder(self.encoder((x - MEAN) * SCALE)) / SCALE + MEAN
 
 
 class Block(nn.Sequential):
@@ -139,10 +142,20 @@ def _named(**layers: nn.Module) -> nn.Module:
 
 
 def _initialise(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """He et al., "Delving deep into rectifiers" (2015), for what reaches one output; biases are zero."""
-    inputs = layer.in_channels * math.prod(layer.kernel_size)
-    if isinstance(layer, nn.ConvTranspose2d):
-        inputs //= math.prod(layer.stride)  # of the kernel's taps only so many meet a sample
-    nn.init.normal_(layer.weight, std=math.sqrt(2 / (1 + SLOPE**2) / inputs))
+    """An orthogonal map of the samples that a stride stands for (1x1 or 2x2), all other taps and the biases zero.
+
+    Delta-orthogonal as in Xiao et al., "Dynamical isometry and a mean field theory of CNNs" (2018), algorithm 2: with
+    sixteen channels, random taps would lose most directions on the way through so many layers. The gain is that of
+    He et al., "Delving deep into rectifiers" (2015), which keeps the mean square through the activation.
+    """
+    stride = layer.stride[0]
+    rows, columns = layer.weight.shape[:2]
+    start = torch.empty(rows, columns * stride**2)
+    spread = stride if isinstance(layer, nn.ConvTranspose2d) else 1  # one sample becomes stride x stride of its size
+    nn.init.orthogonal_(start, spread * math.sqrt(2 / (1 + SLOPE**2)))
+    nn.init.zeros_(layer.weight)
+    taps = slice(1, 1 + stride)
+    with torch.no_grad():
+        layer.weight[:, :, taps, taps] = start.view(rows, columns, stride, stride)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
