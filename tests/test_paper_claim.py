@@ -33,8 +33,14 @@ def test_the_distribution_is_that_of_real_files(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "claims.json"
+    (folder / "broken.png").write_bytes(b"no picture")
     assert run(["paper", "claim", str(folder), "--model", "paper", "--json", str(out)]) == 0
-    (found,) = json.loads(out.read_text("utf-8"))["claims"]
+    told = capsys.readouterr()
+    assert "broken.png" in told.err
+    content = json.loads(out.read_text("utf-8"))
+    assert [notice in told.err for notice in content["notices"]] == [True]
+    (found,) = content["claims"]
+    (folder / "broken.png").unlink()
     pictures = [open_picture(path).pixels for path in sorted(folder.glob("*.png"))]
     files = [api.encode(picture, found["quality"], model="paper") for picture in pictures]
     sizes = [len(data) for data in files]
@@ -50,7 +56,7 @@ def test_the_distribution_is_that_of_real_files(
     step = round(found["quality"] * 255 / 100)
     larger = [len(api.encode(picture, (step + 1) * 100 / 255, model="paper")) for picture in pictures]
     assert np.mean(larger) > 1966, "the largest quality that fits"
-    row = capsys.readouterr().out.splitlines()[-1]
+    row = told.out.splitlines()[-1]
     assert f"{found['l1']['mean']:.4f}" in row
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from PIL import Image
 
 from aecodec import networks
 from aecodec.cli import run
+from aecodec.errors import InputError
 from aecodec.paper import references
 from aecodec.paper.report import report
 from aecodec.paper.report import table
 from aecodec.paper.table import SYSTEMS
 from aecodec.paper.table import Moment
 from aecodec.paper.table import Outcome
+from aecodec.paper.table import Reference
 from aecodec.paper.table import Results
 from aecodec.paper.table import read_results
 from aecodec.paper.table import write_results
@@ -43,7 +46,7 @@ from aecodec.paper.table3 import Table3Options  # noqa: E402
 from aecodec.paper.training import Data  # noqa: E402
 from aecodec.paper.training import Training  # noqa: E402
 from aecodec.paper.training import is_kept  # noqa: E402
-from aecodec.paper.training import learning_rate_factor  # noqa: E402
+from aecodec.paper.training import learning_rate  # noqa: E402
 from aecodec.train.data import PictureList  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -122,10 +125,10 @@ def test_the_skip_is_over_the_channels_that_both_ends_have() -> None:
     assert Block(torch.nn.Conv2d(3, 1, 1))(x).shape == (1, 1, 1, 1)
 
 
-def test_the_learning_rate_falls_over_the_second_half() -> None:
-    assert learning_rate_factor(0) == learning_rate_factor(0.5) == 1
-    assert learning_rate_factor(0.75) == pytest.approx(0.51)
-    assert learning_rate_factor(1) == learning_rate_factor(1.1) == pytest.approx(0.02)
+def test_the_learning_rate_falls_over_the_second_half(data: Path, tmp_path: Path) -> None:
+    setup = training("conv4", data, tmp_path / "work").setup
+    rates = [learning_rate(setup, share) for share in (0, 0.5, 0.75, 1, 1.1)]
+    assert rates == pytest.approx([1e-3, 1e-3, 5.1e-4, 2e-5, 2e-5])
 
 
 def test_pictures_are_kept_after_epochs_that_double() -> None:
@@ -166,7 +169,7 @@ def command(data: Path, out: Path, *others: str, epochs: str = "2") -> list[str]
 
 def training(name: str, data: Path, work: Path, **changes: object) -> Training:
     """Of two epochs of three steps."""
-    found = load_data(data, None, 32, ())
+    found = load_data(data, None, 32, (), work)
     options = Table3Options(data, work, epochs=2, crop=32, batch_size=4)
     pictures = Data(PictureList(found.training), found.dev, tuple(found.shown.values()), torch.device("cpu"))
     work.mkdir(exist_ok=True)
@@ -331,6 +334,41 @@ def test_results_survive_their_file(finished: Path, tmp_path: Path) -> None:
     assert read_results(tmp_path / "nowhere") == Results()
 
 
+@pytest.mark.parametrize("damaged", [None, "text", [], {}, True, -1.5])
+def test_results_of_other_types_are_an_error(damaged: object, finished: Path, tmp_path: Path) -> None:
+    """Each value of a run in turn is made something that it cannot be."""
+    whole = (finished / "results.json").read_text("utf-8")
+
+    def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        if path:
+            yield path
+        if isinstance(value, (dict, list)):
+            for key in value if isinstance(value, dict) else range(len(value)):
+                yield from places(value[key], (*path, key))
+
+    for path in places(json.loads(whole)):
+        content = json.loads(whole)
+        owner = content
+        for key in path[:-1]:
+            owner = owner[key]
+        owner[path[-1]] = damaged
+        (tmp_path / "results.json").write_text(json.dumps(content), "utf-8")
+        try:
+            report(read_results(tmp_path))
+        except InputError as error:
+            assert "not the results of a run" in str(error)
+
+
+def test_the_work_of_other_settings_is_not_gone_on_with(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Cut):
+        training("conv4", data, tmp_path / "work").run(never, cut_after(5))
+    with pytest.raises(InputError, match="begun with other settings or pictures"):
+        training("conv4", data, tmp_path / "work", epochs=3)
+    (tmp_path / "work" / "conv4.pt").rename(tmp_path / "work" / "conv4-l2.pt")
+    with pytest.raises(InputError, match="of another system"):
+        training("conv4-l2", data, tmp_path / "work")
+
+
 def test_the_page_in_the_examples_is_that_of_its_results() -> None:
     folder = ROOT / "examples" / "paper"
     assert (folder / "README.md").read_text("utf-8") == report(read_results(folder))
@@ -345,8 +383,8 @@ def test_principal_components_are_exact_where_sixteen_suffice() -> None:
         return (blocks.reshape(64, 64, 3) + 128).round().clip(0, 255).astype(np.uint8)
 
     training, dev = [of_the_span() for _ in range(20)], [of_the_span()]
-    assert references.principal_components_l1(training, dev) < 0.004
-    assert references.principal_components_l1(training, [picture(1, 64)]) > 0.03
+    assert references.principal_components(training, dev).l1 < 0.004
+    assert references.principal_components(training, [picture(1, 64)]).l1 > 0.03
 
 
 def test_jpeg_keeps_within_one_percent() -> None:
@@ -356,18 +394,35 @@ def test_jpeg_keeps_within_one_percent() -> None:
     largest = max(quality for quality, size in sizes.items() if size <= 1966)
     expected = l1(pixels, jpeg.decode(jpeg.encode(pixels, largest)))
     assert largest < 100
-    assert references.jpeg_l1([pixels]) == pytest.approx(expected)
+    found = references.jpeg([pixels])
+    assert found == Reference(pytest.approx(expected), beyond=0)
+
+
+def test_pictures_that_jpeg_cannot_bring_within_one_percent_are_counted() -> None:
+    assert references.jpeg([picture(3, 256), picture(3, 48)]).beyond == 1, "its headers alone take more than that"
 
 
 def test_without_a_dev_set_the_validation_part_stands_in(tmp_path: Path) -> None:
     photos = save_pictures(tmp_path / "photos", range(120))
-    found = load_data(photos, None, 32, ())
+    found = load_data(photos, None, 32, (), tmp_path / "out")
     assert found.dev
     assert len(found.training) + len(found.dev) == 120
-    other = load_data(photos, save_pictures(tmp_path / "dev", range(200, 203)), 32, ["202.png"])
+    other = load_data(photos, save_pictures(tmp_path / "dev", range(200, 203)), 32, ["202.png"], tmp_path / "out")
     assert len(other.training) == 120
     assert other.shown == {"202.png": 2}
     assert other.authors == {}
+    assert other.notices == []
+
+
+def test_a_dev_picture_is_not_trained_on_and_one_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+    photos, dev = save_pictures(tmp_path / "photos", range(5)), save_pictures(tmp_path / "dev", range(3, 8))
+    (dev / "broken.png").write_bytes(b"no picture")
+    found = load_data(photos, dev, 32, (), tmp_path / "out")
+    assert len(found.training) == 3
+    assert len(found.dev) == 5
+    broken, twice = found.notices
+    assert "broken.png" in broken
+    assert twice == "left out: 2 training pictures that are dev pictures too"
 
 
 @pytest.mark.parametrize(
@@ -380,9 +435,14 @@ def test_without_a_dev_set_the_validation_part_stands_in(tmp_path: Path) -> None
         (["--data", "data", "--dev", "data/dev", "--epochs", "1"], 1, "data/dev: lies in data, so it would be"),
         (["--data", "data/train", "--epochs", "1", "--crop", "32"], 1, "data/train: too few photographs to keep some"),
         (["--data", "data", "--epochs", "1", "--crop", "32", "--shown", "x.png"], 1, "x.png: no picture of the dev"),
+        (["--data", "data/train", "--out", "data/train/x", "--epochs", "1"], 1, "data/train/x: lies in data/train"),
+        (["--data", "data", "--epochs", "nan"], 2, "nan is not in the range"),
+        (["--data", "data", "--budget", "inf"], 2, "inf is not in the range"),
+        (["--data", "data", "--epochs", "1", "--seed", "9" * 5000], 2, "--seed"),
+        (["--data", "data", "--epochs", "1", "--threads", "99999999"], 2, "--threads"),
         (["--data", "data"], 2, "give either epochs or a budget in minutes"),
         (["--data", "data", "--epochs", "1", "--budget", "1"], 2, "give either epochs or a budget in minutes"),
-        (["--data", "data", "--epochs", "0"], 2, "epochs and budget are larger than zero"),
+        (["--data", "data", "--epochs", "0"], 2, "0.0 is not in the range x>0"),
         (["--data", "data", "--epochs", "1", "--crop", "33"], 2, "the crop is a multiple of 8, not 33"),
     ],
 )
@@ -411,6 +471,7 @@ def test_damaged_files_of_a_run_are_one_line(
     assert run(command(data, tmp_path)) == 1
     assert "results.json: not the results of a run" in capsys.readouterr().err
     (tmp_path / "results.json").unlink()
+    (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work" / "conv4.pt").write_bytes(b"no checkpoint")
     assert run(command(data, tmp_path)) == 1
     assert "conv4.pt: not a readable checkpoint" in capsys.readouterr().err
@@ -421,7 +482,7 @@ def test_damaged_files_of_a_run_are_one_line(
 
 def test_a_damaged_attribution_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_pictures(tmp_path / "train", range(3))
-    save_pictures(tmp_path / "dev", range(3))
+    save_pictures(tmp_path / "dev", range(3, 6))
     (tmp_path / "ATTRIBUTION.csv").write_text("name,licence\nx,CC0\n")
     assert run(command(tmp_path, tmp_path / "out")) == 1
     assert "ATTRIBUTION.csv: not a readable table" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import Number
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import say
 from aecodec.cli.model import require_torch
@@ -116,14 +117,20 @@ def dataset(
 @click.option("--data", type=PATH, required=True, metavar="DATA", help="Of `paper dataset`, or a folder of pictures.")
 @click.option("--dev", type=PATH, metavar="FOLDER", help="256x256 pictures. Default: DATA/dev, or a part of DATA.")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Report, figures, weights, and work to resume.")
-@click.option("--epochs", type=float, metavar="E", help="Equal epochs: so many for each system. The paper: 200.")
-@click.option("--budget", type=float, metavar="MINUTES", help="Equal minutes instead: in all, a quarter each.")
+@click.option(
+    "--epochs", type=Number(0, min_open=True), metavar="E", help="Equal epochs: so many for each system. The paper: 200."
+)
+@click.option(
+    "--budget", type=Number(0, min_open=True), metavar="MINUTES", help="Equal minutes instead: in all, a quarter each."
+)
 @click.option("--crop", type=click.IntRange(min=8), default=128, show_default=True, help="Side of a crop, pixels.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops a step.")
 @click.option("--shown", multiple=True, metavar="NAME", help="Dev picture of Figure 1. Default: three by licence.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
+@click.option("--threads", type=WholeNumber(1, 1024), metavar="N", help="CPU threads.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and crops, the same for all four.")
+@click.option(
+    "--seed", type=WholeNumber(0, 2**63 - 1), default=0, show_default=True, help="Of weights and crops, the same for all."
+)
 def table3(data: Path, out: Path, **fields: object) -> None:
     """Train the four auto-encoders of the paper's Table 3 on equal terms, and write the report.
 
@@ -165,6 +172,8 @@ def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None
     from aecodec.paper.claim import measure_claims
 
     claims = measure_claims(folder, models or MODELS)
+    for notice in claims.notices:
+        say(notice)
     click.echo(format_claims(claims))
     if json_file is not None:
         write_atomic(json_file, format_json(claims).encode())

@@ -63,6 +63,7 @@ class Claims:
     pictures: int
     raw_bytes: float  # mean a picture, 3 bytes a pixel
     claims: tuple[Claim, ...]
+    notices: tuple[str, ...]  # of pictures left out, and of what reading others lost
 
 
 def measure_claims(folder: Path, models: Sequence[str] = MODELS) -> Claims:
@@ -70,11 +71,12 @@ def measure_claims(folder: Path, models: Sequence[str] = MODELS) -> Claims:
 
     Raises InputError where there is no picture, UnknownWeights, and AecError where the lowest quality takes more.
     """
-    pictures = list(Pictures(folder))
+    found = Pictures(folder)
+    pictures = list(found)
     raw_bytes = float(np.mean([as_rgb(picture).size for picture in pictures]))
     with Bar() as bar:
         claims = tuple(_claim(model, pictures, SHARE_OF_RAW * raw_bytes, bar) for model in models)
-    return Claims(folder.resolve().name, len(pictures), raw_bytes, claims)
+    return Claims(folder.resolve().name, len(pictures), raw_bytes, claims, tuple(found.notices))
 
 
 def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) -> Claim:

@@ -42,7 +42,7 @@ def write_curves(path: Path, results: Results) -> None:
             axes.plot(epochs, losses, color=colour, marker=".", markersize=3, linewidth=1.2, label=system.title)
             axes.axhline(system.paper_l1, color=colour, linewidth=0.8, alpha=0.6)
     for (name, level), style in zip(results.references.items(), LINE_STYLES, strict=False):
-        axes.axhline(level, color="black", linestyle=style, linewidth=0.8, label=TITLES[name])
+        axes.axhline(level.l1, color="black", linestyle=style, linewidth=0.8, label=TITLES[name])
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")

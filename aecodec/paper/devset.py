@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -33,53 +34,77 @@ class DataSet:
     shown: dict[str, int]  # file name -> place in `dev`
     authors: dict[str, str]  # file name -> author, licence and source, of those shown
     left_out: int  # files among the training pictures that could not be decoded, or were smaller than a crop
+    notices: list[str]  # of what else was left out, one line each
 
 
-def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str]) -> DataSet:
+def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str], out: Path) -> DataSet:
     """Read everything once.
 
     `data` is what `aecodec paper dataset` made, with its own dev set, or any folder of pictures. Without a dev set
-    the photographs that training keeps for validation take its place; with one, all others are trained on. `shown`
-    names dev pictures; without names, the first three that may be shown to anybody. Raises InputError in one line.
+    the photographs that training keeps for validation take its place; with one, all others are trained on, but for
+    those that are dev pictures pixel by pixel. `shown` names dev pictures; without names, the first three that may be
+    shown to anybody. `out` is where reconstructions will lie. Raises InputError in one line.
     """
     if dev is None and (data / "train").is_dir() and (data / "dev").is_dir():
         data, dev = data / "train", data / "dev"
-    if dev is not None and dev.resolve().is_relative_to(data.resolve()):
-        raise InputError(f"{dev}: lies in {data}, so it would be trained on")
-    names, pictures = _dev_pictures(dev) if dev is not None else ([], [])
+    for folder in filter(None, (dev, out)):
+        if folder.resolve().is_relative_to(data.resolve()):
+            raise InputError(f"{folder}: lies in {data}, so it would be trained on")
+    names, whole, notices = _dev_pictures(dev) if dev is not None else ([], [], [])
     found = load_folders([data], crop)
     training = found.training
     if dev is None:
-        pictures = central_crops(found.validation, len(found.validation))
-        names = [f"validation-{place}" for place in range(len(pictures))]
-        if not pictures:
+        whole = found.validation
+        names = [f"validation-{place}" for place in range(len(whole))]
+        if not whole:
             raise InputError(f"{data}: too few photographs to keep some for validation; give a dev set")
     else:
         training = training + found.validation
+    kept = _without(training, whole)
+    if len(kept) < len(training):
+        notices.append(f"left out: {len(training) - len(kept)} training pictures that are dev pictures too")
+    if not kept:
+        raise InputError(f"{data}: no picture to train on that is not a dev picture")
     authors = read_authors(dev) if dev is not None else {}
     chosen = list(shown) or [name for name in names if name in authors][:SHOWN] or names[:SHOWN]
     unknown = [name for name in chosen if name not in names]
     if unknown:
         raise InputError(f"{unknown[0]}: no picture of the dev set")
     return DataSet(
-        training,
-        pictures,
+        kept,
+        central_crops(whole, len(whole)),
         dev.resolve().name if dev is not None else VALIDATION,
         {name: names.index(name) for name in chosen},
         {name: authors[name] for name in chosen if name in authors},
         found.unreadable + found.too_small,
+        notices,
     )
 
 
-def _dev_pictures(folder: Path) -> tuple[list[str], list[np.ndarray]]:
-    """Names and central crops of the pictures of a folder."""
+def fingerprint(pictures: Sequence[np.ndarray]) -> str:
+    """SHA-256 of all their pixels, in order."""
+    return hashlib.sha256(b"".join(map(_digest, pictures))).hexdigest()
+
+
+def _digest(picture: np.ndarray) -> bytes:
+    return hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).data).digest()
+
+
+def _without(training: list[np.ndarray], dev: list[np.ndarray]) -> list[np.ndarray]:
+    """The training pictures that are not among the dev pictures."""
+    shapes, digests = {picture.shape for picture in dev}, set(map(_digest, dev))
+    return [picture for picture in training if picture.shape not in shapes or _digest(picture) not in digests]
+
+
+def _dev_pictures(folder: Path) -> tuple[list[str], list[np.ndarray], list[str]]:
+    """Names and pixels of the pictures of a folder, and notices of those that cannot be read."""
     pictures = Pictures(folder)
     loaded = []
     for path, pixels in zip(pictures.paths, pictures, strict=True):
         if min(pixels.shape[:2]) < MIN_SIDE:
             raise InputError(f"{path}: smaller than {MIN_SIDE} pixels")
         loaded.append(as_rgb(pixels))
-    return [path.name for path in pictures.paths], central_crops(loaded, len(loaded))
+    return [path.name for path in pictures.paths], loaded, pictures.notices
 
 
 def read_authors(folder: Path) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from textwrap import fill
 
 from aecodec.paper.references import TITLES
 from aecodec.paper.table import SYSTEMS
@@ -26,10 +28,11 @@ CHOICES = """\
 | after the last layer of the encoder | nothing | nothing | nothing: it ends a block of two |
 
 The same for all four: Adam at a learning rate of 1e-3 (the paper's); kernels of 3x3 and 16 channels between all
-layers (the tables'); a latent of 32x32x16 floats for 256x256; leaky ReLU of slope 1/8 after every layer but the
-last of the encoder, the last of a block of two and the last of all; no normalisation; He's initialisation, biases
-zero, and where a block has two layers the second starts at zero, so that the block starts as its skip; pixels 0..1
-in and out. The learning rate is constant for half of the training, then falls along a cosine to 2 %."""
+layers (the tables'); a latent of 32x32x16 floats for 256x256; leaky ReLU of slope 3/4 after every layer but the
+last of the encoder, the last of a block of two and the last of all; no normalisation, but pixels 0..1 are shifted and
+scaled to about unit variance within the network; delta-orthogonal initialisation, biases zero, and where a block has
+two layers the second starts at zero, so that the block starts as its skip. The learning rate is constant for half of
+the training, then falls along a cosine to 2 %."""
 
 INTRODUCTION = """\
 # Table 3 of the paper, reproduced
@@ -40,24 +43,25 @@ quantiser or file; the codec that this project makes of the last one is `--model
 command that trains them:
 
 ```
-aecodec paper table3 --data DATA {options} --out examples/paper
+aecodec paper table3 {options} --out DIR
 ```"""
 
 MEASURE = """\
 "Here" is the mean over whole dev pictures of what comes back, clipped and rounded to 8 bits; L1 also for the system
 that is trained with L2. "Seconds" are of training, without measuring. The two rows below are no networks: a linear
-transform with the same latent, fitted on the training pictures, and JPEG."""
+transform with the same latent, fitted on the training pictures, and JPEG, each picture at the largest quality that
+keeps it within 1 % of raw{beyond}."""
 
 DIFFERENCES = """\
 - *Pictures*: the paper trains on 35,000 of ImageNet, Places2, LVIS and LFW and measures on 2,500 more; here
   {pictures}. `aecodec paper dataset` builds the paper's set where its sources are at hand.
 - *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of
   {crop}x{crop}, flipped, turned, and some of them reduced.
-- *Learning rate*: the paper states 1e-3 and no decay; here it falls over the second half, for all four alike.
+- *Learning rate*: the paper states 1e-3 and no decay; here it falls, for all four alike.
 - *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. The table is followed.
 - *Start*: its Figure 1 has colour from about epoch 8 on. From what weights it starts it does not say.
 - *Its 0.0477*: whether that was measured before the final training on all 37,500 pictures, dev set included, it
-  does not say. Here no dev picture is trained on."""
+  does not say. Here what is a dev picture, pixel by pixel, is not trained on."""
 
 WEIGHTS = """\
 `NAME.safetensors` holds the float32 weights of each system, under 300 kB; `aecodec.paper.systems.load_system` reads
@@ -75,7 +79,7 @@ def table(results: Results) -> str:
             cells = f"{outcome.l1:.4f}", epochs, f"{outcome.seconds:,.0f}", f"{outcome.parameters:,}"
         rows.append((f"{system.title} (`{system.name}`)", f"{system.paper_l1:.4f}", *cells))
     for name, title in TITLES.items():
-        level = f"{results.references[name]:.4f}" if name in results.references else NOTHING
+        level = f"{results.references[name].l1:.4f}" if name in results.references else NOTHING
         rows.append((title, NOTHING, level, *(NOTHING,) * 3))
     return markdown_table(rows)
 
@@ -93,11 +97,11 @@ def order(results: Results) -> str:
 def report(results: Results) -> str:
     """The whole page; ends in a newline."""
     setup = results.setup
-    parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE]
+    parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE.format(beyond=_beyond(results))]
     if setup is None:
         parts.append("It has not been run yet.")
     else:
-        parts += filter(None, (order(results), _setup(setup, results.machine)))
+        parts += map(_filled, filter(None, (order(results), _setup(setup, results.machine))))
     if any(outcome.curve for outcome in results.table3.values()):
         parts += ["## Training curves", f"![dev L1 of the four by epoch]({CURVES})"]
     if "paper" in results.table3 and results.table3["paper"].curve:
@@ -110,11 +114,23 @@ def report(results: Results) -> str:
 
 
 def _options(setup: Setup | None) -> str:
+    """What the run was called with, but for where things lie."""
     if setup is None:
-        return "--dev DEV --epochs 60"
-    if setup.minutes is not None:
-        return f"--dev DEV --budget {len(SYSTEMS) * setup.minutes:g} --crop {setup.crop}"
-    return f"--dev DEV --epochs {setup.epochs:g} --crop {setup.crop}"
+        return "--data DATA --dev DEV --epochs 60"
+    length = f"--epochs {setup.epochs:g}" if setup.minutes is None else f"--budget {len(SYSTEMS) * setup.minutes:g}"
+    options = [length, f"--crop {setup.crop}", f"--batch-size {setup.batch_size}", f"--seed {setup.seed}"]
+    options += [f"--shown {shlex.quote(name)}" for name in setup.shown]
+    return " \\\n    ".join(["--data DATA --dev DEV", " ".join(options)])
+
+
+def _beyond(results: Results) -> str:
+    """What is to be said of dev pictures that JPEG cannot bring within 1 % of raw."""
+    beyond = sum(reference.beyond for reference in results.references.values())
+    return f" ({beyond} take more than that at its lowest quality, and count with it)" if beyond else ""
+
+
+def _filled(paragraph: str) -> str:
+    return fill(paragraph, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _setup(setup: Setup, machine: str) -> str:
@@ -137,11 +153,11 @@ def _credits(results: Results) -> str:
     assert results.setup is not None
     unknown = "{} (licence unknown: not for publication)"
     named = [results.authors.get(name, unknown.format(name)) for name in results.setup.shown]
-    return "Input, and what `paper` makes of it; never trained on. From above: " + "; ".join(named) + "."
+    return _filled("Input, and what `paper` makes of it; never trained on. From above: " + "; ".join(named) + ".")
 
 
 def _differences(setup: Setup | None) -> str:
     if setup is None:
         return DIFFERENCES.format(pictures="fewer", length="fewer", crop=128)
-    pictures = f"on {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
+    pictures = f"on\n  {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
     return DIFFERENCES.format(pictures=pictures, length=_length(setup), crop=setup.crop)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
+from typing import TypeVar
+from typing import get_args
+from typing import get_type_hints
 
 from aecodec.errors import InputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
+
+Kind = TypeVar("Kind")
 
 RESULTS = "results.json"
 
@@ -60,17 +66,36 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Setup:
-    """What all systems of a run have in common: a run is gone on with under the same setup only."""
+    """What all systems of a run have in common: a run is gone on with under the same setup only.
+
+    Raises ValueError where not one of `epochs` and `minutes` limits it.
+    """
 
     epochs: float | None  # of each system; None where minutes limit it
     minutes: float | None  # of training of each system
+    learning_rate: float
+    falling_share: float  # of the training, at its end, during which the learning rate falls
     crop: int
     batch_size: int
     seed: int
     training_pictures: int
+    training_sha256: str  # of all their pixels
     dev: str  # name of the dev folder, or that it is the validation part
     dev_pictures: int
+    dev_sha256: str
     shown: tuple[str, ...]  # file names of the dev pictures in Figure 1
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.minutes is None):
+            raise ValueError("either epochs or minutes limit a run")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What stands beside the networks. `beyond` counts dev pictures that took more than they are meant to."""
+
+    l1: float
+    beyond: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +104,7 @@ class Results:
 
     setup: Setup | None = None
     table3: dict[str, Outcome] = field(default_factory=dict)  # by the name of the system
-    references: dict[str, float] = field(default_factory=dict)  # L1 by the name of the reference
+    references: dict[str, Reference] = field(default_factory=dict)  # by name
     authors: dict[str, str] = field(default_factory=dict)  # of the pictures shown, with their licence
     machine: str = ""
 
@@ -96,23 +121,43 @@ def read_results(folder: Path) -> Results:
         return Results()
     try:
         return _parse(json.loads(read_bytes(path)))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not the results of a run ({error})") from error
 
 
 def _parse(content: dict[str, Any]) -> Results:
     setup = content["setup"]
     outcomes = {
-        name: Outcome(**{**values, "curve": tuple(Moment(**moment) for moment in values["curve"])})
+        name: _read(Outcome, values, curve=tuple(_read(Moment, moment) for moment in values["curve"]))
         for name, values in content["table3"].items()
     }
-    return Results(
-        setup=setup and Setup(**{**setup, "shown": tuple(setup["shown"])}),
+    references = {name: _read(Reference, values) for name, values in content["references"].items()}
+    return _read(
+        Results,
+        content,
+        setup=_read(Setup, setup, shown=_texts(setup["shown"])),
         table3=outcomes,
-        references=content["references"],
-        authors=content["authors"],
-        machine=content["machine"],
+        references=references,
+        authors=dict(zip(content["authors"], _texts(content["authors"].values()), strict=True)),
     )
+
+
+def _read(kind: type[Kind], values: dict[str, Any], **parts: object) -> Kind:
+    """A dataclass of plain values, each of the type of its field, and of `parts`. Raises TypeError and KeyError."""
+    for name, hint in get_type_hints(kind).items():
+        types = get_args(hint) or (hint,)
+        value = None if name in parts else values[name]
+        if name not in parts and type(value) not in (*types, *([int] if float in types else [])):
+            raise TypeError(f"{name}: {value!r}")
+    return kind(**{**values, **parts})
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    """Raises TypeError."""
+    texts = tuple(value for value in values if isinstance(value, str))
+    if texts != tuple(values):
+        raise TypeError("a text is expected")
+    return texts
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

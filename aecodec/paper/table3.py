@@ -23,12 +23,13 @@ from aecodec.files import write_atomic
 from aecodec.paper.curves import require_matplotlib
 from aecodec.paper.curves import write_curves
 from aecodec.paper.devset import DataSet
+from aecodec.paper.devset import fingerprint
 from aecodec.paper.devset import load_data
 from aecodec.paper.figure1 import write_figure1
 from aecodec.paper.references import JPEG
 from aecodec.paper.references import PRINCIPAL_COMPONENTS
-from aecodec.paper.references import jpeg_l1
-from aecodec.paper.references import principal_components_l1
+from aecodec.paper.references import jpeg
+from aecodec.paper.references import principal_components
 from aecodec.paper.report import CURVES
 from aecodec.paper.report import FIGURE1
 from aecodec.paper.report import report
@@ -47,6 +48,9 @@ from aecodec.train.loop import Interruption
 from aecodec.train.loop import choose_device
 from aecodec.train.progress import Terminal
 from aecodec.train.progress import duration
+
+LEARNING_RATE = 1e-3  # the paper's
+FALLING_SHARE = 0.5
 
 FIGURE_SYSTEM = "paper"
 WORK = "work"
@@ -74,8 +78,6 @@ class Table3Options:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.budget is None):
             raise ValueError("give either epochs or a budget in minutes")
-        if min(value for value in (self.epochs, self.budget) if value is not None) <= 0:
-            raise ValueError("epochs and budget are larger than zero")
         if self.crop < 8 or self.crop % 8:
             raise ValueError(f"the crop is a multiple of 8, not {self.crop}")
 
@@ -93,7 +95,9 @@ def run(options: Table3Options) -> str:
         torch.set_num_threads(options.threads)
     work = _make_folder(options.out)
     previous = read_results(options.out)
-    data = load_data(options.data, options.dev, options.crop, options.shown)
+    data = load_data(options.data, options.dev, options.crop, options.shown, options.out)
+    for notice in data.notices:
+        terminal.say(notice)
     setup = _setup(options, data)
     if previous.setup is not None and previous.setup != setup:
         message = f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})"
@@ -132,12 +136,16 @@ def _setup(options: Table3Options, data: DataSet) -> Setup:
     return Setup(
         epochs=options.epochs,
         minutes=options.budget and options.budget / len(SYSTEMS),
+        learning_rate=LEARNING_RATE,
+        falling_share=FALLING_SHARE,
         crop=options.crop,
         batch_size=options.batch_size,
         seed=options.seed,
         training_pictures=len(data.training),
+        training_sha256=fingerprint(data.training),
         dev=data.dev_name,
         dev_pictures=len(data.dev),
+        dev_sha256=fingerprint(data.dev),
         shown=tuple(data.shown),
     )
 
@@ -152,7 +160,7 @@ def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Res
     if results.references:
         return results
     terminal.say("measuring principal components and JPEG")
-    references = {PRINCIPAL_COMPONENTS: principal_components_l1(data.training, data.dev), JPEG: jpeg_l1(data.dev)}
+    references = {PRINCIPAL_COMPONENTS: principal_components(data.training, data.dev), JPEG: jpeg(data.dev)}
     return replace(results, references=references)
 
 

@@ -1,9 +1,9 @@
 """Trains one system of Table 3: equal terms for all four, and exact resuming at any moment.
 
-An epoch is as many random crops as there are training pictures. The learning rate of Adam is 1e-3, constant at first,
-then falling along a cosine to 2 % over the second half. After every epoch the dev loss is measured, and after epochs
-1, 2, 4, 8, ... what comes back of the pictures shown is kept. A checkpoint is written after every epoch, every few
-minutes, and on SIGINT or SIGTERM: a run that goes on from it ends in the very weights of one that was never cut.
+An epoch is as many random crops as there are training pictures. The learning rate of Adam is constant at first, then
+falls along a cosine to 2 %. After every epoch the dev loss is measured, and after epochs 1, 2, 4, 8, ... what comes
+back of the pictures shown is kept. A checkpoint is written after every epoch, every few minutes, and on SIGINT or
+SIGTERM: a run that goes on from it ends in the very weights of one that was never cut.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ from aecodec.train.loop import TrainingDiverged
 from aecodec.train.progress import Timer
 from aecodec.train.schedule import falling
 
-LEARNING_RATE = 1e-3
-DECAY_SHARE = 0.5
 CHECKPOINT_SECONDS = 120.0
 
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss}
@@ -158,7 +156,7 @@ class Training:
     def _step(self) -> None:
         started = time.monotonic()
         for group in self._optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(self.share)
+            group["lr"] = learning_rate(self.setup, self.share)
         x, _ = self._batches.draw()
         loss = self._loss(self.model(x), x)
         self._optimizer.zero_grad()
@@ -204,6 +202,7 @@ class Training:
     def _save(self) -> None:
         content = {
             "config": self.system.name,
+            "setup": asdict(self.setup),
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "counters": asdict(self._counters),
@@ -215,6 +214,8 @@ class Training:
 
     def _restore(self) -> None:
         content: dict[str, Any] = read_checkpoint(self._checkpoint)
+        if (content.get("config"), content.get("setup")) != (self.system.name, asdict(self.setup)):
+            raise InputError(f"{self._checkpoint}: of another system, or begun with other settings or pictures")
         try:
             self.model.load_state_dict(content["model"])
             self._optimizer.load_state_dict(content["optimizer"])
@@ -225,10 +226,10 @@ class Training:
             raise InputError(message) from error
 
 
-def learning_rate_factor(share: float) -> float:
-    """At a share of the training: 1, then along a cosine to 2 %."""
-    through = max(0.0, share - (1 - DECAY_SHARE)) / DECAY_SHARE
-    return falling(through)
+def learning_rate(setup: Setup, share: float) -> float:
+    """At a share of the training: constant, then along a cosine to 2 %."""
+    through = max(0.0, share - (1 - setup.falling_share)) / setup.falling_share
+    return setup.learning_rate * falling(through)
 
 
 def is_kept(epoch: float) -> bool:
