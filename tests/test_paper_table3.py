@@ -371,7 +371,16 @@ def test_the_work_of_other_settings_is_not_gone_on_with(data: Path, tmp_path: Pa
 
 def test_the_page_in_the_examples_is_that_of_its_results() -> None:
     folder = ROOT / "examples" / "paper"
-    assert (folder / "README.md").read_text("utf-8") == report(read_results(folder))
+    assert (folder / "README.md").read_text("utf-8") == report(read_results(folder), table3.read_remarks(folder))
+
+
+def test_remarks_go_into_the_page_below_the_table(finished: Path, data: Path) -> None:
+    (finished / "remarks.md").write_text("\nWhat somebody saw.\n", "utf-8")
+    assert run(command(data, finished)) == 0
+    (finished / "remarks.md").unlink()
+    page = (finished / "README.md").read_text("utf-8")
+    assert "\n\nWhat somebody saw.\n\n## Training curves" in page
+    assert page.replace("What somebody saw.\n\n", "") == report(read_results(finished))
 
 
 def test_principal_components_are_exact_where_sixteen_suffice() -> None:

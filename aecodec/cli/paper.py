@@ -118,7 +118,7 @@ def dataset(
 @click.option("--dev", type=PATH, metavar="FOLDER", help="256x256 pictures. Default: DATA/dev, or a part of DATA.")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Report, figures, weights, and work to resume.")
 @click.option(
-    "--epochs", type=Number(0, min_open=True), metavar="E", help="Equal epochs: so many for each system. The paper: 200."
+    "--epochs", type=Number(0, min_open=True), metavar="E", help="Equal epochs: so many for each. The paper: 200."
 )
 @click.option(
     "--budget", type=Number(0, min_open=True), metavar="MINUTES", help="Equal minutes instead: in all, a quarter each."
@@ -129,7 +129,7 @@ def dataset(
 @click.option("--threads", type=WholeNumber(1, 1024), metavar="N", help="CPU threads.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
-    "--seed", type=WholeNumber(0, 2**63 - 1), default=0, show_default=True, help="Of weights and crops, the same for all."
+    "--seed", type=WholeNumber(0, 2**63 - 1), default=0, show_default=True, help="Of weights and crops, one for all."
 )
 def table3(data: Path, out: Path, **fields: object) -> None:
     """Train the four auto-encoders of the paper's Table 3 on equal terms, and write the report.
@@ -139,7 +139,8 @@ def table3(data: Path, out: Path, **fields: object) -> None:
     aecodec paper table3 --data photos --dev dev256 --budget 60 --out table3
 
     DIR gets README.md (table, training curves, Figure 1), results.json and the weights of each system. The same command
-    goes on, exactly, where a run was cut, at any moment; systems that are finished are not trained again.
+    goes on, exactly, where a run was cut, at any moment; systems that are finished are not trained again. A remarks.md
+    of yours in DIR goes into README.md below the table.
     """
     require_torch()
     from aecodec.paper.table3 import Table3Options

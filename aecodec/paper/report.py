@@ -1,4 +1,4 @@
-"""The report of a run as Markdown, made of results.json alone: what is not there yet is a dash."""
+"""The report of a run as Markdown, made of results.json and of remarks.md: what is not there yet is a dash."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aecodec.paper.table import Results
 from aecodec.paper.table import Setup
 from aecodec.paper.table import markdown_table
 
+REMARKS = "remarks.md"
 CURVES = "curves.png"
 FIGURE1 = "figure1.jpg"
 NOTHING = "-"
@@ -94,14 +95,15 @@ def order(results: Results) -> str:
     return f"Best first: {here}. " + ("The paper's order is the same." if here == paper else f"In the paper: {paper}.")
 
 
-def report(results: Results) -> str:
-    """The whole page; ends in a newline."""
+def report(results: Results, remarks: str = "") -> str:
+    """The whole page, with what somebody has to say of these figures; ends in a newline."""
     setup = results.setup
     parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE.format(beyond=_beyond(results))]
     if setup is None:
         parts.append("It has not been run yet.")
     else:
         parts += map(_filled, filter(None, (order(results), _setup(setup, results.machine))))
+    parts += filter(None, [remarks.strip()])
     if any(outcome.curve for outcome in results.table3.values()):
         parts += ["## Training curves", f"![dev L1 of the four by epoch]({CURVES})"]
     if "paper" in results.table3 and results.table3["paper"].curve:

@@ -1,8 +1,8 @@
 """`aecodec paper table3`: trains the four systems of Table 3 one after another, and writes the report.
 
 What stands in the output folder: `results.json`, from which everything else is told; README.md (the report), curves.png
-and figure1.jpg; `NAME.safetensors`, the weights of each system that is finished; `work/`, from which a run goes on, and
-which may be removed after it.
+and figure1.jpg; `remarks.md`, which goes into the report where somebody has written one; `NAME.safetensors`, the
+weights of each system that is finished; `work/`, from which a run goes on, and which may be removed after it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from aecodec.files import read_bytes
 from aecodec.files import write_atomic
 from aecodec.paper.curves import require_matplotlib
 from aecodec.paper.curves import write_curves
@@ -32,6 +33,7 @@ from aecodec.paper.references import jpeg
 from aecodec.paper.references import principal_components
 from aecodec.paper.report import CURVES
 from aecodec.paper.report import FIGURE1
+from aecodec.paper.report import REMARKS
 from aecodec.paper.report import report
 from aecodec.paper.report import table
 from aecodec.paper.table import SYSTEMS
@@ -215,7 +217,16 @@ def _write_report(out: Path, results: Results, data: DataSet) -> None:
     if columns:
         shown = [data.dev[place] for place in data.shown.values()]
         write_figure1(out / FIGURE1, [("input", shown), *columns])
-    write_atomic(out / "README.md", report(results).encode())
+    write_atomic(out / "README.md", report(results, read_remarks(out)).encode())
+
+
+def read_remarks(out: Path) -> str:
+    """What was written by hand on a run; empty where there is nothing. Raises InputError where it cannot be read."""
+    path = out / REMARKS
+    try:
+        return read_bytes(path).decode("utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8") from error
 
 
 def _figure_columns(work: Path, results: Results, data: DataSet) -> Iterator[tuple[str, list[np.ndarray]]]:
