@@ -173,7 +173,7 @@ def training(name: str, data: Path, work: Path, **changes: object) -> Training:
     options = Table3Options(data, work, epochs=2, crop=32, batch_size=4)
     pictures = Data(PictureList(found.training), found.dev, tuple(found.shown.values()), torch.device("cpu"))
     work.mkdir(exist_ok=True)
-    setup = replace(table3._setup(options, found), **changes)  # type: ignore[arg-type]
+    setup = replace(table3.setup_of(options, found), **changes)  # type: ignore[arg-type]
     return Training(BY_NAME[name], setup, pictures, work)
 
 

@@ -75,13 +75,24 @@ def paper_decoder() -> nn.Module:
     return _named(
         expand_0=_layer(_conv()),
         block_0=_block(),
-        expand_1=_layer([nn.Upsample(scale_factor=2), *_conv()]),
+        expand_1=nearest_neighbour(),
         block_1=_block(),
-        expand_2=_layer([nn.Upsample(scale_factor=2), *_conv()]),
+        expand_2=nearest_neighbour(),
         block_2=_block(),
-        expand_3=_layer([nn.Upsample(scale_factor=2), *_conv()]),
+        expand_3=nearest_neighbour(),
         block_3=Block(*_conv(outputs=3, active=False)),
     )
+
+
+def nearest_neighbour() -> nn.Module:
+    """An expansion as Table 2 is read here: every sample twice either way, then the table's convolution."""
+    return _layer([nn.Upsample(scale_factor=2), *_conv()])
+
+
+def deconvolution(outputs: int = CHANNELS, stride: int = 2, *, active: bool = True) -> nn.Module:
+    """A transposed convolution: each of the stride x stride samples it makes of one has weights of its own."""
+    layer = nn.ConvTranspose2d(CHANNELS, outputs, 3, stride, padding=1, output_padding=stride - 1)
+    return _layer(_activated(layer, active))
 
 
 def plain_encoder(strides: tuple[int, ...]) -> nn.Module:
@@ -100,8 +111,7 @@ def plain_decoder(strides: tuple[int, ...]) -> nn.Module:
     layers = {}
     for place, stride in enumerate(strides):
         outputs = CHANNELS if place < last else 3
-        deconv = nn.ConvTranspose2d(CHANNELS, outputs, 3, stride, padding=1, output_padding=stride - 1)
-        layers[f"deconv_{place}"] = _layer(_activated(deconv, place < last))
+        layers[f"deconv_{place}"] = deconvolution(outputs, stride, active=place < last)
     return _named(**layers)
 
 

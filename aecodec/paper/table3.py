@@ -100,7 +100,7 @@ def run(options: Table3Options) -> str:
     data = load_data(options.data, options.dev, options.crop, options.shown, options.out)
     for notice in data.notices:
         terminal.say(notice)
-    setup = _setup(options, data)
+    setup = setup_of(options, data)
     if previous.setup is not None and previous.setup != setup:
         message = f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})"
         raise InputError(message)
@@ -134,7 +134,8 @@ def _make_folder(out: Path) -> Path:
     return work
 
 
-def _setup(options: Table3Options, data: DataSet) -> Setup:
+def setup_of(options: Table3Options, data: DataSet) -> Setup:
+    """What a run with these options has in common for all systems."""
     return Setup(
         epochs=options.epochs,
         minutes=options.budget and options.budget / len(SYSTEMS),
