@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from aecodec.paper import references
 from aecodec.paper.report import report
 from aecodec.paper.report import table
 from aecodec.paper.table import SYSTEMS
+from aecodec.paper.table import VALIDATION
 from aecodec.paper.table import Moment
 from aecodec.paper.table import Outcome
 from aecodec.paper.table import Reference
@@ -374,6 +376,55 @@ def test_the_page_in_the_examples_is_that_of_its_results() -> None:
     assert (folder / "README.md").read_text("utf-8") == report(read_results(folder), table3.read_remarks(folder))
 
 
+def test_a_refused_command_leaves_a_run_as_it_was(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(data, tmp_path, epochs="1")) == 0
+    (tmp_path / "results.json").unlink()
+    assert run(command(data, tmp_path, "--seed", "1", epochs="1")) == 1
+    assert "begun with other settings or pictures" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+    assert run(command(data, tmp_path, epochs="1")) == 0
+
+
+def test_what_a_finished_run_has_lost_is_made_again_or_not_told_of(finished: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    weights, page = (out / "conv4.safetensors").read_bytes(), (out / "README.md").read_text("utf-8")
+    assert "](figure1.jpg)" in page
+    (out / "conv4.safetensors").unlink()
+    (out / "figure1.jpg").unlink()
+    (out / "work" / "paper-epoch-1-1.png").write_bytes(b"no picture")
+    assert run(command(data, out)) == 0
+    assert (out / "conv4.safetensors").read_bytes() == weights
+    assert (out / "README.md").read_text("utf-8") == page
+    shutil.rmtree(out / "work")
+    (out / "figure1.jpg").unlink()
+    assert run([*command(data, out), "--threads", "2"]) == 0
+    told = (out / "README.md").read_text("utf-8")
+    assert "figure1.jpg" not in told
+    assert "threads: 1." in told, "as it was trained"
+
+
+def test_file_names_that_are_no_text_do_not_end_a_run(tmp_path: Path) -> None:
+    photos, dev = save_pictures(tmp_path / "photos", range(5)), save_pictures(tmp_path / "dev", range(5, 7))
+    (dev / "005.png").rename(dev / os.fsdecode(b"caf\xe9.png"))
+    assert run(["paper", "table3", "--dev", str(dev), *command(photos, tmp_path / "out", epochs="1")[2:]]) == 0
+    assert "caf" in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+
+def test_the_command_of_a_page_is_that_of_its_run(finished: Path) -> None:
+    results = read_results(finished)
+    assert results.setup is not None
+    setup = replace(results.setup, epochs=0.1234567, shown=("a b.png",))
+    page = report(replace(results, setup=setup))
+    assert "--epochs 0.1234567 --crop 32 --batch-size 4 --seed 0 \\\n    --shown 'a b.png'" in page
+    page = report(replace(results, setup=replace(setup, epochs=None, minutes=5.0, dev=VALIDATION)))
+    assert "--out DIR --data DATA --budget 20 --crop 32" in page
+    assert "--dev" not in page
+    assert "--shown" not in page
+
+
 def test_remarks_go_into_the_page_below_the_table(finished: Path, data: Path) -> None:
     (finished / "remarks.md").write_text("\nWhat somebody saw.\n", "utf-8")
     assert run(command(data, finished)) == 0
@@ -445,6 +496,8 @@ def test_a_dev_picture_is_not_trained_on_and_one_that_cannot_be_read_is_told_of(
         (["--data", "data/train", "--epochs", "1", "--crop", "32"], 1, "data/train: too few photographs to keep some"),
         (["--data", "data", "--epochs", "1", "--crop", "32", "--shown", "x.png"], 1, "x.png: no picture of the dev"),
         (["--data", "data/train", "--out", "data/train/x", "--epochs", "1"], 1, "data/train/x: lies in data/train"),
+        (["--data", "data/train", "--dev", "data/dev", "--out", "data/dev/x", "--epochs", "1"], 1, "be dev pictures"),
+        (["--data", "data", "--budget", "5e-324"], 2, "--budget"),
         (["--data", "data", "--epochs", "nan"], 2, "nan is not in the range"),
         (["--data", "data", "--budget", "inf"], 2, "inf is not in the range"),
         (["--data", "data", "--epochs", "1", "--seed", "9" * 5000], 2, "--seed"),
@@ -484,6 +537,10 @@ def test_damaged_files_of_a_run_are_one_line(
     (tmp_path / "work" / "conv4.pt").write_bytes(b"no checkpoint")
     assert run(command(data, tmp_path)) == 1
     assert "conv4.pt: not a readable checkpoint" in capsys.readouterr().err
+    (tmp_path / "remarks.md").write_bytes(b"\xff")
+    assert run(command(data, tmp_path)) == 1
+    assert "remarks.md: not UTF-8" in capsys.readouterr().err
+    (tmp_path / "remarks.md").unlink()
     (tmp_path / "file").touch()
     assert run(command(data, tmp_path / "file")) == 1
     assert capsys.readouterr().err.endswith("file: Not a directory\n")

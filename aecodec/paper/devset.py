@@ -15,12 +15,12 @@ from aecodec.bench.metrics import as_rgb
 from aecodec.bench.pictures import Pictures
 from aecodec.errors import InputError
 from aecodec.files import read_bytes
+from aecodec.paper.table import VALIDATION
 from aecodec.train.data import load_folders
 from aecodec.train.evaluate import central_crops
 
 ATTRIBUTION = "ATTRIBUTION.csv"
 SHOWN = 3
-VALIDATION = "validation part of the training pictures"
 MIN_SIDE = 32
 
 
@@ -50,11 +50,13 @@ def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str], out
     for folder in filter(None, (dev, out)):
         if folder.resolve().is_relative_to(data.resolve()):
             raise InputError(f"{folder}: lies in {data}, so it would be trained on")
+    if dev is not None and out.resolve().is_relative_to(dev.resolve()):
+        raise InputError(f"{out}: lies in {dev}, so its figures would be dev pictures")
     names, whole, notices = _dev_pictures(dev) if dev is not None else ([], [], [])
     found = load_folders([data], crop)
     training = found.training
     if dev is None:
-        whole = found.validation
+        whole = [picture for picture in found.validation if min(picture.shape[:2]) >= MIN_SIDE]
         names = [f"validation-{place}" for place in range(len(whole))]
         if not whole:
             raise InputError(f"{data}: too few photographs to keep some for validation; give a dev set")

@@ -8,6 +8,7 @@ from textwrap import fill
 
 from aecodec.paper.references import TITLES
 from aecodec.paper.table import SYSTEMS
+from aecodec.paper.table import VALIDATION
 from aecodec.paper.table import Results
 from aecodec.paper.table import Setup
 from aecodec.paper.table import markdown_table
@@ -44,7 +45,7 @@ quantiser or file; the codec that this project makes of the last one is `--model
 command that trains them:
 
 ```
-aecodec paper table3 {options} --out DIR
+aecodec paper table3 --out DIR {options}
 ```"""
 
 MEASURE = """\
@@ -53,11 +54,15 @@ that is trained with L2. "Seconds" are of training, without measuring. The two r
 transform with the same latent, fitted on the training pictures, and JPEG, each picture at the largest quality that
 keeps it within 1 % of raw{beyond}."""
 
+PICTURES = """\
+- *Pictures*: the paper trains on 35,000 of ImageNet, Places2, LVIS and LFW and measures on 2,500 more; here {pictures}.
+`aecodec paper dataset` builds the paper's set where its sources are at hand."""
+
+LENGTH = """\
+- *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of {crop}x{crop},
+flipped, turned, and some of them reduced."""
+
 DIFFERENCES = """\
-- *Pictures*: the paper trains on 35,000 of ImageNet, Places2, LVIS and LFW and measures on 2,500 more; here
-  {pictures}. `aecodec paper dataset` builds the paper's set where its sources are at hand.
-- *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of
-  {crop}x{crop}, flipped, turned, and some of them reduced.
 - *Learning rate*: the paper states 1e-3 and no decay; here it falls, for all four alike.
 - *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. The table is followed.
 - *Start*: its Figure 1 has colour from about epoch 8 on. From what weights it starts it does not say.
@@ -95,8 +100,11 @@ def order(results: Results) -> str:
     return f"Best first: {here}. " + ("The paper's order is the same." if here == paper else f"In the paper: {paper}.")
 
 
-def report(results: Results, remarks: str = "") -> str:
-    """The whole page, with what somebody has to say of these figures; ends in a newline."""
+def report(results: Results, remarks: str = "", *, figure: bool = True) -> str:
+    """The whole page, with what somebody has to say of these figures; ends in a newline.
+
+    `figure`: whether there is a Figure 1.
+    """
     setup = results.setup
     parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE.format(beyond=_beyond(results))]
     if setup is None:
@@ -106,7 +114,7 @@ def report(results: Results, remarks: str = "") -> str:
     parts += filter(None, [remarks.strip()])
     if any(outcome.curve for outcome in results.table3.values()):
         parts += ["## Training curves", f"![dev L1 of the four by epoch]({CURVES})"]
-    if "paper" in results.table3 and results.table3["paper"].curve:
+    if figure and "paper" in results.table3 and results.table3["paper"].curve:
         picture = f"![inputs and reconstructions after more and more epochs]({FIGURE1})"
         parts += ["## Figure 1", picture, _credits(results)]
     parts += ["## What the paper states, and what is chosen here", CHOICES]
@@ -119,10 +127,13 @@ def _options(setup: Setup | None) -> str:
     """What the run was called with, but for where things lie."""
     if setup is None:
         return "--data DATA --dev DEV --epochs 60"
-    length = f"--epochs {setup.epochs:g}" if setup.minutes is None else f"--budget {len(SYSTEMS) * setup.minutes:g}"
-    options = [length, f"--crop {setup.crop}", f"--batch-size {setup.batch_size}", f"--seed {setup.seed}"]
-    options += [f"--shown {shlex.quote(name)}" for name in setup.shown]
-    return " \\\n    ".join(["--data DATA --dev DEV", " ".join(options)])
+    given = setup.epochs if setup.minutes is None else len(SYSTEMS) * setup.minutes
+    length = f"{'--epochs' if setup.minutes is None else '--budget'} {str(given).removesuffix('.0')}"
+    training = f"{length} --crop {setup.crop} --batch-size {setup.batch_size} --seed {setup.seed}"
+    if setup.dev == VALIDATION:
+        return f"--data DATA {training}"
+    shown = " ".join(f"--shown {shlex.quote(name)}" for name in setup.shown)
+    return " \\\n    ".join(["--data DATA --dev DEV", training, shown])
 
 
 def _beyond(results: Results) -> str:
@@ -131,8 +142,8 @@ def _beyond(results: Results) -> str:
     return f" ({beyond} take more than that at its lowest quality, and count with it)" if beyond else ""
 
 
-def _filled(paragraph: str) -> str:
-    return fill(paragraph, 120, break_long_words=False, break_on_hyphens=False)
+def _filled(paragraph: str, indent: str = "") -> str:
+    return fill(paragraph, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _setup(setup: Setup, machine: str) -> str:
@@ -159,7 +170,9 @@ def _credits(results: Results) -> str:
 
 
 def _differences(setup: Setup | None) -> str:
-    if setup is None:
-        return DIFFERENCES.format(pictures="fewer", length="fewer", crop=128)
-    pictures = f"on\n  {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
-    return DIFFERENCES.format(pictures=pictures, length=_length(setup), crop=setup.crop)
+    pictures, length, crop = "on fewer", "fewer", 128
+    if setup is not None:
+        pictures = f"on {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
+        length, crop = _length(setup), setup.crop
+    computed = [PICTURES.format(pictures=pictures), LENGTH.format(length=length, crop=crop)]
+    return "\n".join([*(_filled(item, "  ") for item in computed), DIFFERENCES])

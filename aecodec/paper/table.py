@@ -21,6 +21,7 @@ from aecodec.files import write_atomic
 Kind = TypeVar("Kind")
 
 RESULTS = "results.json"
+VALIDATION = "validation part of the training pictures"  # the dev set, where none was given
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,9 @@ def _parse(content: dict[str, Any]) -> Results:
         name: _read(Outcome, values, curve=tuple(_read(Moment, moment) for moment in values["curve"]))
         for name, values in content["table3"].items()
     }
+    unknown = set(outcomes) - {system.name for system in SYSTEMS}
+    if unknown:
+        raise ValueError(f"no system of Table 3: {min(unknown)}")
     references = {name: _read(Reference, values) for name, values in content["references"].items()}
     return _read(
         Results,

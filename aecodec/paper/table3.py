@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace
@@ -29,6 +30,7 @@ from aecodec.paper.devset import load_data
 from aecodec.paper.figure1 import write_figure1
 from aecodec.paper.references import JPEG
 from aecodec.paper.references import PRINCIPAL_COMPONENTS
+from aecodec.paper.references import TITLES
 from aecodec.paper.references import jpeg
 from aecodec.paper.references import principal_components
 from aecodec.paper.report import CURVES
@@ -39,6 +41,7 @@ from aecodec.paper.report import table
 from aecodec.paper.table import SYSTEMS
 from aecodec.paper.table import Results
 from aecodec.paper.table import Setup
+from aecodec.paper.table import System
 from aecodec.paper.table import read_results
 from aecodec.paper.table import write_results
 from aecodec.paper.training import Data
@@ -95,8 +98,8 @@ def run(options: Table3Options) -> str:
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    work = _make_folder(options.out)
     previous = read_results(options.out)
+    read_remarks(options.out)  # what is wrong with them is told now, not after hours
     data = load_data(options.data, options.dev, options.crop, options.shown, options.out)
     for notice in data.notices:
         terminal.say(notice)
@@ -105,16 +108,18 @@ def run(options: Table3Options) -> str:
         message = f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})"
         raise InputError(message)
     terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
-    machine = f"torch {torch.__version__} on {device.type}, threads: {torch.get_num_threads()}"
-    results = replace(previous, setup=setup, authors=data.authors, machine=machine)
+    work = _make_folder(options.out)
+    pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)
+    missing = [system for system in SYSTEMS if not _is_finished(system, previous, options.out)]
+    trainings = [Training(system, setup, pictures, work) for system in missing]  # refused before anything is written
+    results = replace(previous, setup=setup, authors=data.authors)
+    if trainings:
+        results = replace(results, machine=_with_machine(previous.machine, device))
     results = _with_references(results, data, terminal)
     write_results(options.out, results)
-    pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)
     with Interruption() as interruption:
-        for system in SYSTEMS:
-            before = results.table3.get(system.name)
-            if not (interruption.requested or before is not None and before.finished):
-                training = Training(system, setup, pictures, work)
+        for training in trainings:
+            if not interruption.requested:
                 results = _train(training, options.out, results, terminal, interruption)
     _write_report(options.out, results, data)
     if interruption.requested:
@@ -122,6 +127,22 @@ def run(options: Table3Options) -> str:
         terminal.say("interrupted; the same command goes on")
         raise KeyboardInterrupt
     return table(results)
+
+
+def _is_finished(system: System, results: Results, out: Path) -> bool:
+    """Whether its training has ended and its weights are there."""
+    outcome = results.table3.get(system.name)
+    return outcome is not None and outcome.finished and _weights_file(out, system).is_file()
+
+
+def _weights_file(out: Path, system: System) -> Path:
+    return out / f"{system.name}.safetensors"
+
+
+def _with_machine(machines: str, device: torch.device) -> str:
+    """What trained so far, and this process."""
+    own = f"torch {torch.__version__} on {device.type}, threads: {torch.get_num_threads()}"
+    return "; ".join(dict.fromkeys([*filter(None, machines.split("; ")), own]))
 
 
 def _make_folder(out: Path) -> Path:
@@ -160,7 +181,7 @@ def _difference(previous: Setup, setup: Setup) -> str:
 
 
 def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Results:
-    if results.references:
+    if results.references.keys() == TITLES.keys():
         return results
     terminal.say("measuring principal components and JPEG")
     references = {PRINCIPAL_COMPONENTS: principal_components(data.training, data.dev), JPEG: jpeg(data.dev)}
@@ -176,7 +197,7 @@ def _train(training: Training, out: Path, results: Results, terminal: Terminal, 
         if not outcome.curve:
             return results
         if outcome.finished:  # the weights first: a system is not trained again once results.json says that it is done
-            write_atomic(out / f"{training.system.name}.safetensors", training.weights())
+            write_atomic(_weights_file(out, training.system), training.weights())
         found = replace(results, table3=results.table3 | {training.system.name: outcome})
         write_results(out, found)
         return found
@@ -218,7 +239,8 @@ def _write_report(out: Path, results: Results, data: DataSet) -> None:
     if columns:
         shown = [data.dev[place] for place in data.shown.values()]
         write_figure1(out / FIGURE1, [("input", shown), *columns])
-    write_atomic(out / "README.md", report(results, read_remarks(out)).encode())
+    page = report(results, read_remarks(out), figure=(out / FIGURE1).is_file())
+    write_atomic(out / "README.md", page.encode(errors="backslashreplace"))  # file names may be anything
 
 
 def read_remarks(out: Path) -> str:
@@ -234,5 +256,5 @@ def _figure_columns(work: Path, results: Results, data: DataSet) -> Iterator[tup
     """Of the moments at which reconstructions were kept: the label and the pictures."""
     for moment in results.table3[FIGURE_SYSTEM].curve if FIGURE_SYSTEM in results.table3 else ():
         paths = [kept_picture(work, FIGURE_SYSTEM, moment.epoch, place) for place in data.shown.values()]
-        if all(path.is_file() for path in paths):
+        with suppress(InputError):  # `work` may be removed, as a whole or in part
             yield f"epoch {moment.epoch:g}", [open_picture(path).pixels for path in paths]

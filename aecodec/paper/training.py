@@ -122,7 +122,7 @@ class Training:
 
     @property
     def epoch(self) -> float:
-        return round(self._counters.step / self._steps_per_epoch, 3)
+        return round(self._counters.step / self._steps_per_epoch, 6)
 
     @property
     def share(self) -> float:
@@ -221,7 +221,8 @@ class Training:
             self._optimizer.load_state_dict(content["optimizer"])
             self._counters = Counters(**content["counters"])
             self._batches.set_random_state(content["random"])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            self.outcome()
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             message = f"{self._checkpoint}: not a checkpoint of {self.system.name} ({first_line(error)})"
             raise InputError(message) from error
 
