@@ -1,9 +1,9 @@
 """Looks for a better latent of one picture by gradient descent on rate and distortion; the decoder knows nothing of it.
 
 The symbols are relaxed to a random choice between the two nearest integers that hardens as it goes on: stochastic
-Gumbel annealing (Yang, Bamler, Mandt, "Improving inference for neural image compression", NeurIPS 2020, section 3.2);
-that the latent of a single picture can be bettered so is from Campos et al. (2019). The rate is what the integer
-tables say, linear between symbols and between scale indexes.
+Gumbel annealing (Yang, Bamler, Mandt, "Improving inference for neural image compression", NeurIPS 2020, section 3.2),
+with less noise; that the latent of a single picture can be bettered so is from Campos et al. (2019). The rate is what
+the integer tables say, linear between symbols and between scale indexes.
 
 Floats steer the search only: its result is rounded, and encoder.py keeps it only where the exact decoder finds it
 better. Arrays are [1, rows, columns, channels].
@@ -32,9 +32,10 @@ from aecodec.transforms import PIXEL_EXPONENT
 from aecodec.weights import DecoderHalf
 from aecodec.weights import Tradeoff
 
-LEARNING_RATE = 0.02  # in symbols, falling along a cosine
+LEARNING_RATE = 0.03  # in symbols, falling along a cosine
 FLOOR = 0.05  # the share of it at the end
-TEMPERATURES = (0.5, 0.1)  # of the relaxation, falling geometrically
+TEMPERATURES = (0.5, 0.2)  # of the relaxation, falling geometrically
+NOISE = 0.35  # the share of the Gumbel noise: the whole of it, in so few steps, drowns the gradient
 MOMENTS = (0.9, 0.999)  # of Adam
 
 _EDGE = 1e-4  # keeps the logits of the relaxation finite
@@ -59,7 +60,8 @@ def relax(x: np.ndarray, temperature: float, random: np.random.Generator) -> Rel
     lower = np.floor(x)
     part = np.clip(x - lower, _EDGE, 1 - _EDGE)
     uniform = np.clip(random.random(x.shape, np.float32), _EDGE, 1 - _EDGE)
-    logit = (np.arctanh(part) - np.arctanh(1 - part)) / temperature + np.log(uniform / (1 - uniform))
+    logit = (np.arctanh(part) - np.arctanh(1 - part)) / temperature
+    logit += NOISE * np.log(uniform / (1 - uniform))
     share = 1 / (1 + np.exp(np.clip(-logit / temperature, -60, 60)))
     slope = share * (1 - share) / temperature**2 * (1 / (1 - part**2) + 1 / (1 - (1 - part) ** 2))
     return Relaxed(lower.astype(np.intp), share.astype(np.float32), slope.astype(np.float32))
