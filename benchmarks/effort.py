@@ -1,4 +1,4 @@
-"""What an encoder effort gains: bytes saved at equal PSNR, PSNR at equal bytes, and the seconds it takes.
+"""What an encoder effort gains: bytes saved at equal PSNR, PSNR at equal bytes, and seconds a picture.
 
     python benchmarks/effort.py FOLDER -q 44 49 54 [--effort 2] [--size 256] [--at-bytes 1966] [--resume FILE]
 
@@ -79,7 +79,7 @@ def main() -> None:
     curve = Curve.of((row.size_bytes, row.psnr) for row in before)
     for row in after:
         print(
-            f"  -q {row.quality:<4g} {row.size_bytes:7.0f} bytes  {row.psnr:.2f} dB  {row.encode_seconds:5.1f} s a picture"
+            f"  -q {row.quality:<4g} {row.size_bytes:7.0f} bytes  {row.psnr:.2f} dB  {row.encode_seconds:5.1f} s"
             f"  {saved(row, curve):5.1f} % fewer bytes than effort 0 at equal PSNR"
         )
     print(f"  mean saving {statistics.fmean(saved(row, curve) for row in after):.1f} %")
