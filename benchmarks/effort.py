@@ -64,10 +64,12 @@ def main() -> None:
     parser.add_argument("--effort", type=int, choices=(1, 2, 3), default=2)
     parser.add_argument("--size", type=int, help="reduce each picture to a centre square of this side")
     parser.add_argument("--at-bytes", type=int, help="a mean size, too, to give PSNR and L1 at")
+    parser.add_argument("--weights", type=Path, help="a weights file with its manifest beside it, not the bundled ones")
     parser.add_argument("--resume", type=Path, help="a file that keeps every measurement")
     options = parser.parse_args()
 
-    plain, refined = Aecodec(), Refined(effort=options.effort)
+    plain = Aecodec(weights=options.weights)
+    refined = Refined(weights=options.weights, effort=options.effort)
     plan = Plan([(plain, plain.qualities), (refined, sorted(set(options.qualities)))], None, False)
     environment = describe()
     with StatusLine() as status, Journal(options.resume) as journal:
