@@ -360,7 +360,7 @@ def _requantise(total: np.ndarray, prepared: _Prepared, active: bool = False) ->
 
 
 def _along(x: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values [C] repeated along a row of `x` [B, H, W, C]: NumPy adds whole rows in half the time that short ones take."""
+    """Values [C] repeated along a row of `x` [B, H, W, C]: whole rows take NumPy half the time that short ones do."""
     return values[None].repeat(x.shape[2], axis=0)
 
 
