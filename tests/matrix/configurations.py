@@ -23,6 +23,14 @@ X86_KERNELS = ("Prescott", "Nehalem", "Haswell", "SkylakeX", "Zen")
 ARM_KERNELS = ("ARMV8", "NEOVERSEN1")
 
 
+def runnable(kernels: tuple[str, ...]) -> tuple[str, ...]:
+    """The kernels whose instructions this processor has: OpenBLAS runs any that it is told to, into SIGILL."""
+    from numpy._core import _multiarray_umath as built
+
+    wide = any(has for name, has in built.__cpu_features__.items() if name in ("AVX512F", "X86_V4"))
+    return tuple(kernel for kernel in kernels if wide or kernel != "SkylakeX")
+
+
 def without_simd() -> dict[str, str]:
     """NumPy's own loops at the least that it was built for."""
     from numpy._core import _multiarray_umath as built
@@ -38,7 +46,7 @@ def threads(count: int) -> dict[str, str]:
 def numpy_configurations() -> list[Configuration]:
     """The first is what a user gets."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    kernels = X86_KERNELS if x86 else ARM_KERNELS
+    kernels = runnable(X86_KERNELS if x86 else ARM_KERNELS)
     generic = {**without_simd(), "OPENBLAS_CORETYPE": kernels[0], **threads(1)}
     everything = ("--coder", "python", "--piece", "8", "--batch")
     return [
