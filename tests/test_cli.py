@@ -80,6 +80,7 @@ HELP = (
     ("model", "--help"),
     ("model",),
     ("model", "train", "--help"),
+    ("model", "average", "--help"),
     ("model", "export", "--help"),
 )
 
@@ -401,7 +402,7 @@ def test_plain_work_never_imports_torch(tmp_path: Path, picture: Path, encoded: 
         (("decode",), ("--device", "--max-pixels", "[default: 178956970", ".png", "AECODEC_WEIGHTS")),
         (("info",), ("--json",)),
         (("bench",), ("--codecs", "jpeg,webp,avif,avif-psnr,jxl", "--quality", "--at-bytes", "--json", "--csv")),
-        (("model",), ("train", "export", "list")),
+        (("model",), ("train", "average", "export", "list")),
         (("model", "train"), ("--config", "--data", "--out", "--minutes", "--steps", "--resume", "--init", "--crop")),
     ],
 )
@@ -470,7 +471,7 @@ def test_shell_completion() -> None:
     assert "complete -o nosort -F _aecodec_completion aecodec" in completed(_AECODEC_COMPLETE="bash_source")
     assert completed(COMP_WORDS="aecodec enc", COMP_CWORD="1") == "plain,encode\n"
     assert completed(COMP_WORDS="aecodec model ", COMP_CWORD="2").split() == [
-        f"plain,{name}" for name in ("export", "land", "list", "train")
+        f"plain,{name}" for name in ("average", "export", "land", "list", "train")
     ]
     assert "plain,--target-psnr\n" in completed(COMP_WORDS="aecodec encode --t", COMP_CWORD="2")
     assert completed(COMP_WORDS="aecodec encode pho", COMP_CWORD="2") == "file,pho\n"

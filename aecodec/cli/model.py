@@ -1,4 +1,4 @@
-"""`aecodec model`: for those who make weights. `train` and `export` need torch."""
+"""`aecodec model`: for those who make weights. `train`, `average` and `export` need torch."""
 
 from __future__ import annotations
 
@@ -65,6 +65,21 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     run(options)
+
+
+@model.command(short_help="Write the mean of several checkpoints.")
+@click.argument("checkpoints", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, metavar="CHECKPOINT", help="To train on from, branch off or export.")
+def average(checkpoints: tuple[Path, ...], out: Path) -> None:
+    """Write the mean of the weights of CHECKPOINTS, all of one start: better than each of them.
+
+    \b
+    aecodec model average run-a/decayed.pt run-b/decayed.pt --out mean/decayed.pt
+    """
+    require_torch()
+    from aecodec.train.average import average as run
+
+    run(checkpoints, out)
 
 
 @model.command(short_help="Make weights of a checkpoint.")

@@ -1,0 +1,50 @@
+"""The mean of several checkpoints' weights, which is better than each of them where they come of one start.
+
+Runs from the same weights, or states of one run, lie around one minimum; at a constant learning rate most of what
+tells them apart is noise, which the mean takes out (Izmailov et al., "Averaging weights leads to wider optima and
+better generalization", 2018; Wortsman et al., "Model soups", 2022).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aecodec.errors import InputError
+from aecodec.files import write_atomic
+from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.model import build
+
+
+def average(checkpoints: Sequence[Path], out: Path) -> None:
+    """Write the mean of the checkpoints' weights to `out`, a checkpoint to train on from, to branch off or to export.
+
+    Everything that is no weight (activation scales, the optimizer, counters, generators) is the first one's; pixels
+    count as the most that one of them has seen. Raises InputError where they are not of one network, and OutputError.
+    """
+    contents = [read_checkpoint(path) for path in checkpoints]
+    first = contents[0]
+    for path, content in zip(checkpoints, contents, strict=True):
+        if _shapes(content) != _shapes(first):
+            message = f"{path}: not of the same network as {checkpoints[0]}"
+            raise InputError(message)
+    for name in weight_names(first["config"]):
+        mean = torch.stack([content["model"][name].double() for content in contents]).mean(0)
+        first["model"][name].copy_(mean)
+    first["counters"]["pixels"] = max(content["counters"]["pixels"] for content in contents)
+    stream = io.BytesIO()
+    torch.save(first, stream)
+    write_atomic(out, stream.getvalue())
+
+
+def weight_names(config: str) -> list[str]:
+    """The names of what a configuration learns: its parameters, without the scales, which are powers of two."""
+    return [name for name, _ in build(config).named_parameters()]
+
+
+def _shapes(content: dict[str, Any]) -> tuple[str, dict[str, torch.Size]]:
+    return content["config"], {name: tensor.shape for name, tensor in content["model"].items()}
