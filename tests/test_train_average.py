@@ -39,9 +39,10 @@ def test_weights_are_the_mean_and_all_else_the_firsts(tmp_path: Path) -> None:
     average(paths, tmp_path / "mean.pt")
     mean, *parts = (read_checkpoint(path) for path in (tmp_path / "mean.pt", *paths))
     learned = {name for name, _ in build("paper").named_parameters()}
-    for name, tensor in mean["model"].items():
-        values = torch.stack([part["model"][name].float() for part in parts])
-        assert torch.allclose(tensor, values.mean(0) if name in learned else values[0], atol=1e-6), name
+    for key in ("model", "mean"):
+        for name, tensor in mean[key].items():
+            values = torch.stack([part[key][name].float() for part in parts])
+            assert torch.allclose(tensor, values.mean(0) if name in learned else values[0], atol=1e-6), name
     assert mean["counters"] == parts[0]["counters"] | {"pixels": 999}
     build("paper").load_state_dict(mean["model"])
 

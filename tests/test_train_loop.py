@@ -249,6 +249,33 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     assert decay.sheet(16).exists() and decay.sheet(16) != options.sheet(16)
 
 
+def test_a_decay_branch_starts_from_the_moving_mean(built: Built, options: TrainOptions) -> None:
+    weights: list[Any] = []
+    built.prepare = lambda model: setattr(
+        model, "on_step", lambda step: weights.append(model.up.weight.detach().double().clone())
+    )
+    loop.train(options)
+    mean = weights[0]
+    content = read_checkpoint(options.checkpoint)
+    for step, after in enumerate([*weights[1:], content["model"]["up.weight"].double()], start=1):
+        mean = mean + (after - mean) * 10 / (10 + step)
+    assert torch.allclose(content["mean"]["up.weight"].double(), mean, atol=1e-6)
+    assert not torch.allclose(content["model"]["up.weight"].double(), mean, atol=1e-4)
+    weights.clear()
+    loop.train(replace(options, decay=True))
+    assert torch.equal(weights[0].float(), content["mean"]["up.weight"])
+
+
+def test_a_checkpoint_without_a_mean_starts_a_branch_from_its_weights(built: Built, options: TrainOptions) -> None:
+    loop.train(options)
+    content = read_checkpoint(options.checkpoint)
+    del content["mean"]
+    torch.save(content, options.checkpoint)
+    loop.train(replace(options, decay=True, steps=1, learning_rate=1e-12))
+    branch = read_checkpoint(options.out / "decayed.pt")
+    assert torch.allclose(branch["model"]["up.weight"], content["model"]["up.weight"], atol=1e-6)
+
+
 def test_a_decay_branch_resumes_with_what_is_left_of_it(built: Built, options: TrainOptions) -> None:
     loop.train(options)
     decay = replace(options, decay=True, steps=8)

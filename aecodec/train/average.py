@@ -23,8 +23,9 @@ from aecodec.train.model import build
 def average(checkpoints: Sequence[Path], out: Path) -> None:
     """Write the mean of the checkpoints' weights to `out`, a checkpoint to train on from, to branch off or to export.
 
-    Everything that is no weight (activation scales, the optimizer, counters, generators) is the first one's; pixels
-    count as the most that one of them has seen. Raises InputError where they are not of one network, and OutputError.
+    Their moving means likewise. Everything else (activation scales, the optimizer, counters, generators) is the first
+    one's; pixels count as the most that one of them has seen. Raises InputError where they are not of one network, and
+    OutputError.
     """
     contents = [read_checkpoint(path) for path in checkpoints]
     first = contents[0]
@@ -32,18 +33,13 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
         if _shapes(content) != _shapes(first):
             message = f"{path}: not of the same network as {checkpoints[0]}"
             raise InputError(message)
-    for name in weight_names(first["config"]):
-        mean = torch.stack([content["model"][name].double() for content in contents]).mean(0)
-        first["model"][name].copy_(mean)
+    names = [name for name, _ in build(first["config"]).named_parameters()]
+    for key in ("model", "mean"):
+        first[key] |= {name: torch.stack([content[key][name] for content in contents]).mean(0) for name in names}
     first["counters"]["pixels"] = max(content["counters"]["pixels"] for content in contents)
     stream = io.BytesIO()
     torch.save(first, stream)
     write_atomic(out, stream.getvalue())
-
-
-def weight_names(config: str) -> list[str]:
-    """The names of what a configuration learns: its parameters, without the scales, which are powers of two."""
-    return [name for name, _ in build(config).named_parameters()]
 
 
 def _shapes(content: dict[str, Any]) -> tuple[str, dict[str, torch.Size]]:

@@ -6,6 +6,7 @@ A checkpoint is a torch file of tensors and plain values only, which `torch.load
 |---|---|
 | `config` | name of the model's configuration |
 | `model` | the model's state_dict, float weights and activation scales |
+| `mean` | the moving mean of the float weights, by name |
 | `optimizer` | the optimizer's state_dict |
 | `counters` | the fields of `Counters` by name |
 | `random` | states of the generators: `batches`, `torch` and, from a GPU, `cuda` |
@@ -16,6 +17,7 @@ from __future__ import annotations
 import io
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -28,6 +30,8 @@ from aecodec.train.data import Batches
 
 if TYPE_CHECKING:
     from aecodec.train.model import AutoEncoder
+
+MEAN_STEPS = 2000
 
 
 @dataclass
@@ -52,13 +56,32 @@ class Counters:
 
 @dataclass
 class State:
-    """A run: what learns, what it learns from, and where it stands."""
+    """A run: what learns, what it learns from, and where it stands.
+
+    `mean` is the moving mean of the weights. At a constant learning rate they never settle; their mean does (Polyak and
+    Juditsky, "Acceleration of stochastic approximation by averaging", 1992).
+    """
 
     model: AutoEncoder
     optimizer: torch.optim.Optimizer
     batches: Batches
     counters: Counters
     device: torch.device
+    mean: dict[str, torch.Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mean = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+
+    def update_mean(self) -> None:
+        """Of the last MEAN_STEPS steps, roughly; early in a run, of the last tenth of it."""
+        steps = self.counters.step - self.counters.first_step
+        share = max(1 / MEAN_STEPS, 10 / (10 + steps))
+        weights = [weight.detach() for weight in self.model.parameters()]
+        torch._foreach_lerp_(list(self.mean.values()), weights, share)
+
+    def take_mean(self) -> None:
+        """Set the weights to their moving mean."""
+        self.model.load_state_dict(self.mean, strict=False)
 
     @property
     def plain_steps(self) -> int:
@@ -77,6 +100,7 @@ class State:
         content = {
             "config": self.model.config.name,
             "model": self.model.state_dict(),
+            "mean": self.mean,
             "optimizer": self.optimizer.state_dict(),
             "counters": asdict(self.counters),
             "random": random,
@@ -93,6 +117,7 @@ class State:
             raise InputError(message)
         try:
             self.model.load_state_dict(content["model"])
+            self.mean = {name: content["mean"][name].to(self.device) for name in self.mean}
             self.optimizer.load_state_dict(content["optimizer"])
             self.counters = Counters(**content["counters"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -118,6 +143,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"config", "model", "optimizer", "counters", "random"} <= content.keys():
         message = f"{path}: not a checkpoint of aecodec"
         raise InputError(message)
+    content.setdefault("mean", content["model"])  # there was none in earlier versions
     return content
 
 

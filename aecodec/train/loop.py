@@ -1,10 +1,10 @@
 """Trains a model: a constant learning rate that can go on for ever, and decay branches that end in weights.
 
-The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from it, lowers
-the learning rate to 2 % along a cosine, its last part with integer rounding in the loop, and leaves `decayed.pt` to be
-exported; the constant-rate state is not touched. What stands in the output folder, for each of the two: the
-checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`,
-`sheets/decayed-STEP.png`).
+The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from the moving
+mean of its weights, lowers the learning rate to 2 % along a cosine, its last part with integer rounding in the loop,
+and leaves `decayed.pt` to be exported; the constant-rate state is not touched. What stands in the output folder, for
+each of the two: the checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets
+(`sheets/STEP.png`, `sheets/decayed-STEP.png`).
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
         state.counters.pretrained = True
     elif options.decay:
         state.restore(options.constant_checkpoint)
+        state.take_mean()
         state.counters.begin_branch()
     if options.learning_rate is not None:
         state.counters.learning_rate = options.learning_rate
@@ -221,6 +222,7 @@ def _step(state: State, rate: float) -> Step:
         counters.skipped += 1
     counters.step += 1
     counters.pixels += x[:, 0].numel()
+    state.update_mean()
     return Step(x, coded, loss.detach(), rate, updated, time.monotonic() - started)
 
 
