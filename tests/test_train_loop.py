@@ -243,7 +243,7 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     content = read_checkpoint(decay.checkpoint)
     assert content["model"]["scale"] > 0
     assert (content["counters"]["first_step"], content["counters"]["step"]) == (6, 16)
-    expected = 0.01 * 16 / 300 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * 0.9)))
+    expected = 0.3 * 0.01 * 16 / 300 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * 0.9)))
     assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(expected)
     assert [record["step"] for record in records(decay.log)] == [16, 16]
     assert decay.sheet(16).exists() and decay.sheet(16) != options.sheet(16)
@@ -439,7 +439,7 @@ def test_options_that_contradict_each_other_are_refused(options: TrainOptions, c
 def test_learning_rate_warms_up_stays_and_falls_in_a_branch() -> None:
     factor = schedule.learning_rate_factor
     assert [factor(step, 0.5, decay=False) for step in (0, 149, 299, 10**6)] == [1 / 300, 0.5, 1, 1]
-    assert [factor(1000, share, decay=True) for share in (0, 0.5, 1)] == pytest.approx([1, 0.51, 0.02])
+    assert [factor(1000, share, decay=True) for share in (0, 0.5, 1)] == pytest.approx([0.3, 0.153, 0.006])
 
 
 def test_budget_counts_from_where_the_branch_began() -> None:

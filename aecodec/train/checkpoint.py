@@ -31,7 +31,7 @@ from aecodec.train.data import Batches
 if TYPE_CHECKING:
     from aecodec.train.model import AutoEncoder
 
-MEAN_STEPS = 2000
+MEAN_STEPS = 5000
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Trains a model: a constant learning rate that can go on for ever, and decay branches that end in weights.
 
 The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from the moving
-mean of its weights, lowers the learning rate to 2 % along a cosine, its last part with integer rounding in the loop,
+mean of its weights, lowers the learning rate along a cosine, its last part with integer rounding in the loop,
 and leaves `decayed.pt` to be exported; the constant-rate state is not touched. What stands in the output folder, for
 each of the two: the checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets
 (`sheets/STEP.png`, `sheets/decayed-STEP.png`).

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aecodec.train.checkpoint import Counters
 
 WARM_UP_STEPS = 300
+BRANCH_START = 0.3  # of the constant rate: at all of it a branch would lose the mean that it starts from
 DECAY_FLOOR = 0.02
 
 
@@ -38,11 +39,11 @@ class Budget:
 
 
 def learning_rate_factor(step: int, share: float, decay: bool) -> float:
-    """Factor on the learning rate: linear warm-up, then constant, or a cosine to 2 % over the share of a branch."""
+    """Factor on the learning rate: linear warm-up, then constant; in a branch a cosine from 0.3 to 2 % of that."""
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     if not decay:
         return warm_up
-    return warm_up * falling(share)
+    return warm_up * BRANCH_START * falling(share)
 
 
 def falling(share: float) -> float:
