@@ -318,6 +318,7 @@ def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
     assert built.last.plain == [False] and built.last.rate_weights == [1]
     assert built.last.calls == []
     assert torch.allclose(content["model"]["down.weight"], weights["down.weight"], atol=1e-6)
+    assert torch.allclose(content["mean"]["down.weight"], weights["down.weight"], atol=1e-6)
     loop.train(replace(options, steps=1, resume=True))
     assert built.last.plain == [False], "also after resuming"
     assert read_checkpoint(init.checkpoint)["counters"]["learning_rate"] == 1e-9

@@ -130,14 +130,15 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     if options.is_fresh:
         model.start_from(batches.patches(START_PATCHES, PATCH_SIDE))
     model.to(device=device, memory_format=torch.channels_last)
+    counters = Counters(model.config.learning_rate)
+    if options.init is not None:
+        counters.pixels = _load_init(model, options.init)
+        counters.pretrained = True
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    state = State(model, optimizer, batches, Counters(model.config.learning_rate), device)
+    state = State(model, optimizer, batches, counters, device)  # its mean starts from the weights
     if options.resume:
         state.restore(options.checkpoint)
-    elif options.init is not None:
-        state.counters.pixels = _load_init(model, options.init)
-        state.counters.pretrained = True
-    elif options.decay:
+    elif options.decay and options.init is None:
         state.restore(options.constant_checkpoint)
         state.take_mean()
         state.counters.begin_branch()
