@@ -7,7 +7,6 @@ better generalization", 2018; Wortsman et al., "Model soups", 2022).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 import torch
 
 from aecodec.errors import InputError
-from aecodec.files import write_atomic
 from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.checkpoint import write_checkpoint
 from aecodec.train.model import build
 
 
@@ -37,9 +36,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     for key in ("model", "mean"):
         first[key] |= {name: torch.stack([content[key][name] for content in contents]).mean(0) for name in names}
     first["counters"]["pixels"] = max(content["counters"]["pixels"] for content in contents)
-    stream = io.BytesIO()
-    torch.save(first, stream)
-    write_atomic(out, stream.getvalue())
+    write_checkpoint(out, first)
 
 
 def _shapes(content: dict[str, Any]) -> tuple[str, dict[str, torch.Size]]:

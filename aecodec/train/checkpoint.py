@@ -105,9 +105,7 @@ class State:
             "counters": asdict(self.counters),
             "random": random,
         }
-        stream = io.BytesIO()
-        torch.save(content, stream)
-        write_atomic(path, stream.getvalue())
+        write_checkpoint(path, content)
 
     def restore(self, path: Path) -> None:
         """Take over a checkpoint of the same configuration, made on any device; raises InputError."""
@@ -128,6 +126,13 @@ class State:
         torch.set_rng_state(random["torch"])
         if self.device.type == "cuda" and "cuda" in random:
             torch.cuda.set_rng_state(random["cuda"], self.device)
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint's content, whole or not at all; raises OutputError."""
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    write_atomic(path, stream.getvalue())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
