@@ -167,7 +167,8 @@ def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
         while True:
             connection.send(function(connection.recv()))
     except (EOFError, OSError):
-        return
+        # Nothing is half written now, and torch's exit handlers, which take long, would report an exception in them.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
