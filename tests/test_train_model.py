@@ -233,6 +233,17 @@ def test_a_channel_that_has_died_keeps_its_layer_in_float32(bias: float, weight:
     assert np.array_equal(integers(out, model.synthesis.output_scale.value), RUNTIME.run(network, seen, side))
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_model_moves_to_a_device_with_every_scale(name: str):
+    model = AutoEncoder(CONFIGS[name])
+    stored = set(model.state_dict())
+    assert model.to("meta").fixed_scales[0].value.device.type == "meta"
+    for module in model.modules():
+        for scale in getattr(module, "between", ()):
+            assert scale.value.device.type == "meta"
+    assert not any("fixed" in key for key in stored), "constants are not part of a checkpoint"
+
+
 @pytest.mark.parametrize("value", [1.0, 64.0, 2.0**14, 0.25])
 def test_straight_through_is_exactly_the_rounded_value_and_passes_the_gradient(value: float):
     """x + (rounded - x) must not lose a bit: what follows counts on the grid."""

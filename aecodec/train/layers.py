@@ -55,7 +55,8 @@ class Scale(nn.Module):
     def __init__(self, mode: Mode, fixed: float | Tensor | None = None, largest: float = 2.0**14) -> None:
         super().__init__()
         self.mode, self.fixed, self.largest = mode, fixed is not None, largest
-        self.register_buffer("value", torch.as_tensor(1.0 if fixed is None else fixed, dtype=torch.float32))
+        value = torch.as_tensor(1.0 if fixed is None else fixed, dtype=torch.float32)
+        self.register_buffer("value", value, persistent=fixed is None)
         self.errors: dict[int, float] = {}
 
     def forward(self, x: Tensor, low: float, high: float) -> Tensor:

@@ -74,10 +74,9 @@ class Coded:
 
 def at_quality(knots: Tensor, quality: Tensor) -> Tensor:
     """`knots` [K, C] at `quality` [B], linear between knots. Returns [B, C, 1, 1]."""
-    place = quality * (knots.shape[0] - 1)
-    lower = place.long().clamp(0, knots.shape[0] - 2)
-    share = (place - lower)[:, None]
-    return (knots[lower] * (1 - share) + knots[lower + 1] * share)[:, :, None, None]
+    distance = quality[:, None] * (knots.shape[0] - 1) - torch.arange(knots.shape[0], device=knots.device)
+    share = (1 - distance.abs()).clamp_min(0)  # [B, K]
+    return (share[:, :, None] * knots[None]).sum(1)[:, :, None, None]
 
 
 def gaussian_bits(value: Tensor, index: Tensor) -> Tensor:
@@ -109,6 +108,7 @@ class AutoEncoder(nn.Module):
         means_then_indexes = torch.cat([torch.full((16, 1, 1), float(UNIT)), torch.ones(16, 1, 1)])
         parameters = Scale(mode, fixed=means_then_indexes)
         features = self.latent_scale
+        self.fixed_scales = nn.ModuleList((image, unit, parameters))  # so that they move to a device with the rest
         self.analysis = Stack(shape.analysis, mode, image, image)
         self.synthesis = Stack(shape.synthesis, mode, self.synthesis_scale, features)
         self.hyper_analysis = Stack(shape.hyper_analysis, mode, self.hyper_input_scale, unit, last=unit)
