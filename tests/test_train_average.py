@@ -47,6 +47,22 @@ def test_weights_are_the_mean_and_all_else_the_firsts(tmp_path: Path) -> None:
     build("paper").load_state_dict(mean["model"])
 
 
+def test_weights_kept_before_rounding_are_averaged_where_all_have_them(tmp_path: Path) -> None:
+    paths = [checkpoint(tmp_path / f"{seed}.pt", seed) for seed in (1, 2)]
+    contents = [read_checkpoint(path) for path in paths]
+    contents[0]["unrounded"] = dict(contents[1]["mean"])
+    torch.save(contents[0], paths[0])
+    average(paths, tmp_path / "mean.pt")
+    kept = read_checkpoint(tmp_path / "mean.pt")["unrounded"]
+    assert all(torch.equal(kept[name], contents[1]["mean"][name]) for name in kept), "the first one's"
+    contents[1]["unrounded"] = dict(contents[0]["mean"])
+    torch.save(contents[1], paths[1])
+    average(paths, tmp_path / "mean.pt")
+    mean = read_checkpoint(tmp_path / "mean.pt")
+    for name, tensor in mean["unrounded"].items():
+        assert torch.equal(tensor, mean["mean"][name]), name
+
+
 def test_the_command_writes_what_training_goes_on_from(tmp_path: Path) -> None:
     paths = [checkpoint(tmp_path / f"{seed}.pt", seed) for seed in (1, 2)]
     assert run(["model", "average", *map(str, paths), "--out", str(tmp_path / "mean.pt")]) == 0

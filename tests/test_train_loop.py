@@ -266,6 +266,38 @@ def test_a_decay_branch_starts_from_the_moving_mean(built: Built, options: Train
     assert torch.equal(weights[0].float(), content["mean"]["up.weight"])
 
 
+def test_a_decay_branch_ends_in_its_moving_mean_when_it_is_through(built: Built, options: TrainOptions) -> None:
+    loop.train(options)
+    decay = replace(options, decay=True, steps=8)
+    last: list[Any] = []
+    built.prepare = lambda model: setattr(model, "on_step", lambda step: last.append(model.up.weight.detach().clone()))
+    loop.train(decay)
+    content = read_checkpoint(decay.checkpoint)
+    assert torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"])
+    assert not torch.equal(content["model"]["up.weight"], last[-1])
+    built.prepare = lambda model: setattr(
+        model, "on_step", lambda step: step == 4 and os.kill(os.getpid(), signal.SIGTERM)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(decay)
+    content = read_checkpoint(decay.checkpoint)
+    assert not torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"]), "it is to go on"
+
+
+def test_the_mean_is_kept_when_rounding_begins(built: Built, options: TrainOptions) -> None:
+    loop.train(options)
+    assert read_checkpoint(options.checkpoint)["unrounded"] == {}
+    loop.train(replace(options, decay=True, steps=10, learning_rate=0.1))
+    kept = read_checkpoint(options.out / "decayed.pt")["unrounded"]
+    loop.train(replace(options, decay=True, steps=10, learning_rate=0.1, rounding=False))
+    unrounded = read_checkpoint(options.out / "decayed.pt")
+    assert unrounded["unrounded"] == {}
+    assert kept.keys() == unrounded["mean"].keys()
+    assert not torch.equal(kept["up.weight"], unrounded["mean"]["up.weight"]), "of six steps, not of ten"
+    loop.train(replace(options, decay=True, steps=10, learning_rate=0.1, resume=True))
+    assert read_checkpoint(options.out / "decayed.pt")["unrounded"].keys() == kept.keys(), "it began after all"
+
+
 def test_a_checkpoint_without_a_mean_starts_a_branch_from_its_weights(built: Built, options: TrainOptions) -> None:
     loop.train(options)
     content = read_checkpoint(options.checkpoint)

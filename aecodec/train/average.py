@@ -22,9 +22,9 @@ from aecodec.train.model import build
 def average(checkpoints: Sequence[Path], out: Path) -> None:
     """Write the mean of the checkpoints' weights to `out`, a checkpoint to train on from, to branch off or to export.
 
-    Their moving means likewise. Everything else (activation scales, the optimizer, counters, generators) is the first
-    one's; pixels count as the most that one of them has seen. Raises InputError where they are not of one network, and
-    OutputError.
+    Their moving means, and those kept when rounding began, likewise. Everything else (activation scales, the optimizer,
+    counters, generators) is the first one's; pixels count as the most that one of them has seen. Raises InputError
+    where they are not of one network, and OutputError.
     """
     contents = [read_checkpoint(path) for path in checkpoints]
     first = contents[0]
@@ -33,8 +33,9 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
             message = f"{path}: not of the same network as {checkpoints[0]}"
             raise InputError(message)
     names = [name for name, _ in build(first["config"]).named_parameters()]
-    for key in ("model", "mean"):
-        first[key] |= {name: torch.stack([content[key][name] for content in contents]).mean(0) for name in names}
+    for key in ("model", "mean", "unrounded"):
+        if all(content[key] for content in contents):
+            first[key] |= {name: torch.stack([content[key][name] for content in contents]).mean(0) for name in names}
     first["counters"]["pixels"] = max(content["counters"]["pixels"] for content in contents)
     write_checkpoint(out, first)
 

@@ -7,6 +7,7 @@ A checkpoint is a torch file of tensors and plain values only, which `torch.load
 | `config` | name of the model's configuration |
 | `model` | the model's state_dict, float weights and activation scales |
 | `mean` | the moving mean of the float weights, by name |
+| `unrounded` | that mean when rounding began, where it has: the better weights to train on from |
 | `optimizer` | the optimizer's state_dict |
 | `counters` | the fields of `Counters` by name |
 | `random` | states of the generators: `batches`, `torch` and, from a GPU, `cuda` |
@@ -68,6 +69,7 @@ class State:
     counters: Counters
     device: torch.device
     mean: dict[str, torch.Tensor] = field(init=False)
+    unrounded: dict[str, torch.Tensor] = field(init=False, default_factory=dict)  # the mean when rounding began
 
     def __post_init__(self) -> None:
         self.mean = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
@@ -82,6 +84,10 @@ class State:
     def take_mean(self) -> None:
         """Set the weights to their moving mean."""
         self.model.load_state_dict(self.mean, strict=False)
+
+    def keep_unrounded(self) -> None:
+        """Rounding begins: remember the moving mean, since weights that have learned with it compute less without."""
+        self.unrounded = {name: weight.clone() for name, weight in self.mean.items()}
 
     @property
     def plain_steps(self) -> int:
@@ -101,6 +107,7 @@ class State:
             "config": self.model.config.name,
             "model": self.model.state_dict(),
             "mean": self.mean,
+            "unrounded": self.unrounded,
             "optimizer": self.optimizer.state_dict(),
             "counters": asdict(self.counters),
             "random": random,
@@ -116,6 +123,7 @@ class State:
         try:
             self.model.load_state_dict(content["model"])
             self.mean = {name: content["mean"][name].to(self.device) for name in self.mean}
+            self.unrounded = {name: weight.to(self.device) for name, weight in content["unrounded"].items()}
             self.optimizer.load_state_dict(content["optimizer"])
             self.counters = Counters(**content["counters"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -149,6 +157,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         message = f"{path}: not a checkpoint of aecodec"
         raise InputError(message)
     content.setdefault("mean", content["model"])  # there was none in earlier versions
+    content.setdefault("unrounded", {})
     return content
 
 

@@ -1,8 +1,9 @@
 """Trains a model: a constant learning rate that can go on for ever, and decay branches that end in weights.
 
 The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from the moving
-mean of its weights, lowers the learning rate along a cosine, its last part with integer rounding in the loop,
-and leaves `decayed.pt` to be exported; the constant-rate state is not touched. What stands in the output folder, for
+mean of its weights, lowers the learning rate along a cosine, its last part with integer rounding in the loop, ends in
+its own moving mean (weights near the middle of two integers change sides to the very end), and leaves `decayed.pt` to
+be exported; the constant-rate state is not touched. What stands in the output folder, for
 each of the two: the checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets
 (`sheets/STEP.png`, `sheets/decayed-STEP.png`).
 """
@@ -169,6 +170,7 @@ def _switch_rounding(state: State, on: bool) -> None:
     if on == state.model.mode.rounding:
         return
     if on and not state.counters.calibrated:
+        state.keep_unrounded()
         with torch.no_grad():
             state.model.calibrate(*state.batches.draw(CALIBRATION_PICTURES))
         state.counters.calibrated = True
@@ -200,6 +202,8 @@ def _run(state: State, options: TrainOptions, observer: Observer, interruption: 
             state.save(options.checkpoint)
         before, now = now, time.monotonic()
         counters.seconds += now - before
+    if options.decay and share >= 1:
+        state.take_mean()
     state.save(options.checkpoint)
     observer.conclude()
 

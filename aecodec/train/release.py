@@ -46,7 +46,10 @@ Say = Callable[[str], None]
 
 
 def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None, recipe: str | None, say: Say) -> None:
-    """Writes the weights of `checkpoint` to the folder `out`. Raises InputError or OutputError."""
+    """Writes the weights of `checkpoint` to the folder `out`. Raises InputError or OutputError.
+
+    The float weights beside them, to train on from, are those before rounding where the checkpoint has them.
+    """
     content = read_checkpoint(checkpoint)
     model = build(content["config"])
     model.load_state_dict(content["model"])
@@ -74,7 +77,8 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
         "recipe": recipe or "",
         "rounding": rounding,
     }
-    _write(out, name or model.config.name, model, halves, details)
+    floats = model.state_dict() | content["unrounded"]
+    _write(out, name or model.config.name, floats, halves, details)
     say(f"{out}: {name or model.config.name}, weights id {halves.weights_id.hex()}, default quality {default}/255")
 
 
@@ -131,7 +135,8 @@ def _rounding_cost(
     return rows
 
 
-def _write(out: Path, name: str, model: AutoEncoder, halves: Halves, details: dict[str, Any]) -> None:
+def _write(out: Path, name: str, state: dict[str, torch.Tensor], halves: Halves, details: dict[str, Any]) -> None:
+    """`state`: what training goes on from, stored in half precision."""
     if not name.replace("-", "").replace("_", "").isalnum():
         message = f"{name!r} is no name for a model: letters, digits, - and _"
         raise InputError(message)
@@ -140,8 +145,8 @@ def _write(out: Path, name: str, model: AutoEncoder, halves: Halves, details: di
     except OSError as error:
         message = f"{out}: {error.strerror}"
         raise OutputError(message) from error
-    tensors = {key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}
-    floats = save(tensors, {"config": model.config.name, "pixels": str(details["pixels"])})
+    tensors = {key: tensor.half().contiguous() for key, tensor in state.items()}
+    floats = save(tensors, {"config": details["config"], "pixels": str(details["pixels"])})
     files = {"decoder": halves.decoder, "encoder": halves.encoder, "float16": floats}
     entry: dict[str, Any] = {"name": name, "id": halves.weights_id.hex()}
     for part, data in files.items():
