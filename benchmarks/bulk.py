@@ -1,6 +1,6 @@
 """Pictures per second of whole commands on a folder, with one process and with several, and their peak memory.
 
-    python benchmarks/bulk.py FOLDER [--jobs 1,2] [--rounds 3] [--model standard]
+    python benchmarks/bulk.py FOLDER [--jobs 1,2] [--rounds 3] [--model standard] [--device auto]
 
 Encodes the folder, then decodes what came of it, into a temporary folder. The numbers of jobs take turns, and each
 figure is the median of the rounds. Time includes starting Python, reading and writing; that of processors is summed
@@ -101,13 +101,15 @@ def main() -> None:
     parser.add_argument("--jobs", default="1,2", help="numbers of processes, the first to compare with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="standard")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments = parser.parse_args()
     jobs = [int(count) for count in arguments.jobs.split(",")]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
         encoded = Path(folder, "encoded")
-        compare("encode", arguments.folder, encoded, jobs, arguments.rounds, ["--model", arguments.model])
-        compare("decode", encoded, Path(folder, "decoded"), jobs, arguments.rounds, [])
+        device = ["--device", arguments.device]
+        compare("encode", arguments.folder, encoded, jobs, arguments.rounds, ["--model", arguments.model, *device])
+        compare("decode", encoded, Path(folder, "decoded"), jobs, arguments.rounds, device)
 
 
 if __name__ == "__main__":
