@@ -66,7 +66,9 @@ class Pass:
 
     def backward(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Gradients by both inputs from that by the output; None for a second input that no layer reads. Once only."""
-        return self.backward_input(gradient), self.side_gradient
+        back = self.backward_input
+        del self.backward_input  # it knows this pass: a circle, in which every activation would wait to be found
+        return back(gradient), self.side_gradient
 
     def add_side_gradient(self, gradient: np.ndarray) -> None:
         self.side_gradient = gradient if self.side_gradient is None else self.side_gradient + gradient
@@ -87,8 +89,8 @@ def _run(
         way_back.append(back)
 
     def backward(gradient: np.ndarray) -> np.ndarray:
-        for back in reversed(way_back):
-            gradient = back(gradient)
+        while way_back:  # what a layer remembers goes with it
+            gradient = way_back.pop()(gradient)
         return gradient
 
     return x, backward

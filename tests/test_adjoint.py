@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -87,3 +90,20 @@ def test_gradients_are_those_of_differences(name: str):
         found = float((by_x * along_x).sum()) + (0 if by_side is None else float((by_side * along_side).sum()))
         assert found == pytest.approx(expected, rel=2e-2, abs=2e-2 * float(np.abs(by_x).sum() ** 0.5))
     assert (by_side is None) == ("side" not in name)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_pass_that_went_back_leaves_nothing_to_collect(name: str):
+    """A step of a refinement holds some hundred megabytes; Python looks for garbage after many of them."""
+    own = FloatNetwork(network(NETWORKS[name]))
+    gc.collect()
+    gc.disable()
+    try:
+        y, record = own.forward(*inputs())
+        gone = weakref.ref(record), weakref.ref(y)
+        record.backward(np.ones_like(y))
+        del y, record
+        assert [reference() for reference in gone] == [None, None]
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
