@@ -133,7 +133,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     model.to(device=device, memory_format=torch.channels_last)
     counters = Counters(model.config.learning_rate)
     if options.init is not None:
-        counters.pixels = _load_init(model, options.init)
+        counters.pixels = load_init(model, options.init)
         counters.pretrained = True
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     state = State(model, optimizer, batches, counters, device)  # its mean starts from the weights
@@ -149,7 +149,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     return state
 
 
-def _load_init(model: AutoEncoder, path: Path) -> int:
+def load_init(model: AutoEncoder, path: Path) -> int:
     """Load float weights, with or without activation scales. Returns the number of pixels that they have seen."""
     try:
         absent, unknown = model.load_state_dict(load_weights(path), strict=False)

@@ -1,0 +1,255 @@
+"""`standard` on one GPU for some minutes: small batches at the rate of large ones, each step a replay of one graph.
+
+    python benchmarks/train_on_gpu.py DATA --init weights/standard.float16.safetensors --out RUN --minutes 7
+
+Networks this small keep a GPU waiting for Python. Here the step (forward, backward, clipping, Adam) is compiled and
+captured once without rounding and once with it, and pictures wait on the card as uint8. On an H100 a batch of 64 crops
+of 128 takes 5.1 ms, 11.2 ms with rounding (8.3 and 23.1 captured but not compiled); compiling takes minutes, of which
+`--minutes` count none. Start from weights that have seen some gigapixels: the rate counts from the first step.
+
+Three parts, by the share of the time: the constant rate up to HELD; from the moving mean of that a cosine that starts
+at BRANCH of the rate; from ROUNDING on, again from the mean, with integer rounding in the loop. RUN/decayed.pt, for
+`aecodec model export`, holds the mean of the last part; a line of JSON a validation goes to RUN/log.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from aecodec.train import layers
+from aecodec.train.checkpoint import Counters
+from aecodec.train.checkpoint import write_checkpoint
+from aecodec.train.data import Batches
+from aecodec.train.data import Dataset
+from aecodec.train.data import hold
+from aecodec.train.data import load_folders
+from aecodec.train.evaluate import central_crops
+from aecodec.train.evaluate import measure
+from aecodec.train.loop import MAX_GRADIENT_NORM
+from aecodec.train.loop import load_init
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import build
+from aecodec.train.schedule import WARM_UP_STEPS
+from aecodec.train.schedule import falling
+
+CROP, BATCH = 128, 64
+DRAWN = 4  # batches at once: Python draws them while the card is busy
+HELD, ROUNDING, BRANCH = 0.45, 0.78, 0.4
+MEAN_STEPS = {"held": 8000, "falling": 3000, "rounding": 2000}
+MEAN_EVERY = 4
+SYNCHRONISE_EVERY = 48  # steps: how far Python may be ahead of the card
+VALIDATION_PICTURES, VALIDATION_SECONDS = 64, 75.0
+
+
+class ShiftedDepthwise(layers.DepthwiseLayer):
+    """Nine shifted products, which the compiler makes one kernel of, with what stands before and after them."""
+
+    def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
+        weight, bias = self.used()
+        rows, columns = x.shape[2:]
+        padded = functional.pad(x, (1, 1, 1, 1))
+        total = bias[None, :, None, None].expand(x.shape[0], -1, rows, columns)
+        for tap in range(9):
+            row, column = divmod(tap, 3)
+            seen = padded[:, :, row : row + rows, column : column + columns].float()
+            total = total + seen * weight[None, :, 0, row, column, None, None]
+        return self.finish(total.to(x.dtype).contiguous(memory_format=torch.channels_last), False)
+
+
+class Step:
+    """One step of learning on inputs that stay where they are, replayed on a GPU, run as it is elsewhere."""
+
+    def __init__(self, model: AutoEncoder, device: torch.device) -> None:
+        self.model, self.device = model, device
+        self.weights = list(model.parameters())
+        self.rate = torch.tensor(0.0, device=device)
+        self.optimizer = torch.optim.Adam(self.weights, self.rate, fused=True, capturable=device.type == "cuda")
+        self.optimizer.found_inf = torch.zeros((), device=device)  # type: ignore[attr-defined]  # 1: skip the update
+        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        shape = BATCH, 3, CROP, CROP
+        self.x = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+        self.quality = torch.rand(BATCH, device=device)
+        self.skipped = torch.zeros((), device=device)
+
+    def body(self) -> None:
+        for weight in self.weights:
+            weight.grad = None
+        loss = self.objective(self.x, self.quality)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, MAX_GRADIENT_NORM)
+        wrong = (~(torch.isfinite(norm) & torch.isfinite(loss))).float()
+        self.optimizer.found_inf.copy_(wrong)  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.skipped += wrong
+
+    def prepare(self, rounding: bool) -> None:
+        """Compiles and captures the step, with bfloat16 products or with rounding; weights and moments stay."""
+        self.model.set_rounding(rounding)
+        self.model.set_bfloat16(not rounding)
+        self.run = self.body
+        self.objective = self.loss
+        if self.device.type != "cuda":
+            return
+        self.objective = torch.compile(self.loss, fullgraph=True, dynamic=False)
+        self.rate.fill_(0.0)
+        held = [tensor.clone() for tensor in self.moments()]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.body()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.body()
+        for tensor, before in zip(self.moments(), held or map(torch.zeros_like, self.moments()), strict=True):
+            tensor.copy_(before)
+        self.skipped.zero_()
+        self.run = graph.replay
+
+    def loss(self, x: Tensor, quality: Tensor) -> Tensor:
+        return self.model.loss(x, quality, self.model(x, quality, noise=True), 1.0)
+
+    def moments(self) -> list[Tensor]:
+        """What Adam holds, empty before its first step."""
+        return [tensor for state in self.optimizer.state.values() for tensor in state.values()]
+
+
+class Mean:
+    """The moving mean of weights."""
+
+    def __init__(self, weights: list[Tensor], steps: int) -> None:
+        self.weights, self.steps, self.seen = weights, steps, 0
+        self.values = [weight.detach().clone() for weight in weights]
+
+    def update(self) -> None:
+        self.seen += 1
+        if self.seen % MEAN_EVERY == 0:
+            share = max(MEAN_EVERY / self.steps, 10 / (10 + self.seen / MEAN_EVERY))
+            torch._foreach_lerp_(self.values, [weight.detach() for weight in self.weights], share)
+
+    @torch.no_grad()
+    def exchange(self) -> None:
+        """Weights become the mean and the mean the weights."""
+        for weight, value in zip(self.weights, self.values, strict=True):
+            own = weight.clone()
+            weight.copy_(value)
+            value.copy_(own)
+
+
+class Campaign:
+    """Where the run stands."""
+
+    def __init__(self, options: argparse.Namespace, dataset: Dataset, device: torch.device) -> None:
+        self.out, self.device = options.out, device
+        self.model = build("standard").to(device=device, memory_format=torch.channels_last)
+        parts = {"validation": dataset.validation, "training": dataset.training}
+        self.crops = {name: central_crops(pictures, VALIDATION_PICTURES) for name, pictures in parts.items()}
+        self.step = Step(self.model, device)
+        self.pixels, self.steps = load_init(self.model, options.init), 0
+        self.unrounded: dict[str, Tensor] = {}
+        self.begin("held")
+
+    def begin(self, part: str) -> None:
+        self.part, self.mean = part, Mean(self.step.weights, MEAN_STEPS[part])
+
+    def validate(self, seconds: float) -> None:
+        self.mean.exchange()
+        bfloat16 = self.model.mode.bfloat16
+        self.model.set_bfloat16(False)
+        line: dict[str, object] = {"part": self.part, "seconds": round(seconds), "pixels": self.pixels}
+        for name, crops in self.crops.items():
+            found = measure(self.model, crops, self.device)
+            assert found is not None, "nothing interrupts it"
+            line[name] = {"loss": found.loss, "points": [asdict(point) for point in found.points]}
+        self.model.set_bfloat16(bfloat16)
+        self.mean.exchange()
+        print(json.dumps(line), flush=True)
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def keep_unrounded(self) -> None:
+        self.unrounded = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+
+    def save(self, rate: float) -> None:
+        self.mean.exchange()
+        counters = Counters(rate, self.steps, pixels=self.pixels, pretrained=True, calibrated=True)
+        content = {"config": "standard", "model": self.model.state_dict(), "optimizer": {}, "random": {}}
+        content |= {"unrounded": self.unrounded}
+        write_checkpoint(self.out / "decayed.pt", content | {"counters": asdict(counters)})
+
+
+def learn(campaign: Campaign, batches: Batches, rate: float, seconds: float) -> None:
+    """Until the time is up; what preparing and validating take is part of it, but for the first preparation."""
+    step = campaign.step
+    step.prepare(rounding=False)
+    started = time.monotonic()
+    next_validation = VALIDATION_SECONDS
+    while True:
+        views, qualities = batches.draw()
+        for x, quality in zip(views.split(BATCH), qualities.split(BATCH), strict=True):
+            spent = time.monotonic() - started
+            share = spent / seconds
+            if share >= 1:
+                return
+            warm_up = min(1.0, (campaign.steps + 1) / WARM_UP_STEPS)
+            start = 1.0 if campaign.part == "held" else BRANCH
+            step.x.copy_(x)
+            step.quality.copy_(quality)
+            step.rate.fill_(rate * warm_up * start * falling(max(0.0, share - HELD) / (1 - HELD)))
+            step.run()
+            campaign.mean.update()
+            campaign.steps += 1
+            campaign.pixels += BATCH * CROP * CROP
+        if campaign.steps % SYNCHRONISE_EVERY == 0 and step.device.type == "cuda":
+            torch.cuda.synchronize()
+        if spent > next_validation:
+            campaign.validate(spent)
+            next_validation = time.monotonic() - started + VALIDATION_SECONDS
+        if campaign.part == "held" and share >= HELD:
+            campaign.mean.exchange()
+            campaign.begin("falling")
+        if campaign.part == "falling" and share >= ROUNDING:
+            campaign.validate(spent)
+            campaign.mean.exchange()
+            campaign.keep_unrounded()
+            campaign.model.calibrate(views[:BATCH], qualities[:BATCH])
+            step.prepare(rounding=True)
+            campaign.begin("rounding")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--init", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=7)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--seed", type=int, default=31)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.seed)
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")  # TF32 holds the integers of the rounding
+    layers.DepthwiseLayer = ShiftedDepthwise  # type: ignore[misc]
+    device = torch.device(options.device)
+    dataset = load_folders(options.data, CROP)
+    campaign = Campaign(options, dataset, device)
+    pictures = hold(dataset.training, device)
+    batches = Batches(pictures, crop=CROP, batch_size=DRAWN * BATCH, device=device, seed=options.seed)
+    learn(campaign, batches, options.learning_rate, 60 * options.minutes)
+    campaign.validate(60 * options.minutes)
+    campaign.save(options.learning_rate)
+
+
+if __name__ == "__main__":
+    main()
