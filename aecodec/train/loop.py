@@ -3,9 +3,9 @@
 The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from the moving
 mean of its weights, lowers the learning rate along a cosine, its last part with integer rounding in the loop, ends in
 its own moving mean (weights near the middle of two integers change sides to the very end), and leaves `decayed.pt` to
-be exported; the constant-rate state is not touched. What stands in the output folder, for
-each of the two: the checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets
-(`sheets/STEP.png`, `sheets/decayed-STEP.png`).
+be exported; the constant-rate state is not touched. What stands in the output folder, for each of the two: the
+checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`,
+`sheets/decayed-STEP.png`).
 """
 
 from __future__ import annotations
