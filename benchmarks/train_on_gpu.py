@@ -98,6 +98,7 @@ class Step:
         self.objective = self.loss
         if self.device.type != "cuda":
             return
+        torch.compiler.reset()
         self.objective = torch.compile(self.loss, fullgraph=True, dynamic=False)
         self.rate.fill_(0.0)
         held = [tensor.clone() for tensor in self.moments()]
