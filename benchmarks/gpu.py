@@ -21,6 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,7 @@ def report_single(pixels: np.ndarray, device: str, seconds: float) -> None:
         "decode": lambda runtime: decode(data, runtime, lambda weights_id: DECODER),
     }
     for verb, call in verbs.items():
-        here = median_seconds(lambda call=call: call(plain), seconds / 6)  # type: ignore[misc]
-        on_host = median_seconds(lambda call=call: call(host), seconds / 6)  # type: ignore[misc]
+        here, on_host = (median_seconds(partial(call, runtime), seconds / 6) for runtime in (plain, host))
         call(timed)
         timed.inside = timed.transfers = timed.extra = 0.0
         started = time.perf_counter()
@@ -134,11 +134,8 @@ def report_batches(pictures: list[np.ndarray], device: str, seconds: float) -> N
         grid = (size, SIDE // 8, SIDE // 8)
         latent, features = np.zeros((*grid, 16), np.int32), np.zeros((*grid, 32), np.int16)
         quality = np.full(size, ENCODER.default_quality)
-        there = median_seconds(lambda batch=batch: analyse(ENCODER.analysis, runtime, batch), each)  # type: ignore[misc]
-        back = median_seconds(
-            lambda inputs=(latent, features, quality): synthesise(DECODER, runtime, *inputs),  # type: ignore[misc]
-            each,
-        )
+        there = median_seconds(partial(analyse, ENCODER.analysis, runtime, batch), each)
+        back = median_seconds(partial(synthesise, DECODER, runtime, latent, features, quality), each)
         print(f"batch {size}: analysis {size / there:.0f} pictures a second, synthesis {size / back:.0f}", flush=True)
 
 
