@@ -66,9 +66,7 @@ class Pass:
 
     def backward(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Gradients by both inputs from that by the output; None for a second input that no layer reads. Once only."""
-        back = self.backward_input
-        del self.backward_input  # it knows this pass: a circle, in which every activation would wait to be found
-        return back(gradient), self.side_gradient
+        return self.backward_input(gradient), self.side_gradient
 
     def add_side_gradient(self, gradient: np.ndarray) -> None:
         self.side_gradient = gradient if self.side_gradient is None else self.side_gradient + gradient
@@ -89,7 +87,7 @@ def _run(
         way_back.append(back)
 
     def backward(gradient: np.ndarray) -> np.ndarray:
-        while way_back:  # what a layer remembers goes with it
+        while way_back:  # what a layer remembers goes with it, and the circle that a second input makes of the pass
             gradient = way_back.pop()(gradient)
         return gradient
 
