@@ -5,8 +5,8 @@
 Three parts. One picture at a time in a warm process, with the calls that everybody uses, beside the NumPy engine on one
 thread in the same run: milliseconds, and the shares of networks, transfers and the rest (entropy coding, containers).
 The networks alone on batches. Files and pixels compared with those of the NumPy engine: exit code 1 where any differs.
-Pictures are the central 256x256 pixels. `--device cpu` is torch's CPU device. Pictures per second of whole commands
-with worker processes: `benchmarks/bulk.py --device cuda`.
+Pictures are those in colour, reduced to centre squares of 256x256. `--device cpu` is torch's CPU device. Pictures per
+second of whole commands with worker processes: `benchmarks/bulk.py --device cuda`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ import torch
 
 from aecodec.api import load_decoder
 from aecodec.api import load_encoder
+from aecodec.bench.pictures import Pictures
 from aecodec.cuda import TorchRuntime
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
@@ -36,7 +38,6 @@ from aecodec.engine import Network
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.manifest import find_by_name
-from aecodec.picture import open_picture
 from aecodec.tiling import Box
 from aecodec.transforms import analyse
 from aecodec.transforms import synthesise
@@ -73,21 +74,6 @@ class TimedRuntime(TorchRuntime):
 
 def encode(pixels: np.ndarray, runtime: Runtime) -> bytes:
     return Analysed(pixels, ENCODER, DECODER, runtime).encode(ENCODER.default_quality)
-
-
-def pictures_in(folder: Path, count: int) -> list[np.ndarray]:
-    """Central 256x256 pixels of the first pictures of a folder that are as large and in colour."""
-    found: list[np.ndarray] = []
-    for path in sorted(folder.iterdir()):
-        pixels = open_picture(path).pixels
-        top, left = ((side - SIDE) // 2 for side in pixels.shape[:2])
-        if min(top, left) >= 0 and pixels.ndim == 3:
-            found.append(np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE]))
-        if len(found) == count:
-            break
-    if not found:
-        raise SystemExit(f"{folder}: no picture of {SIDE}x{SIDE} pixels")
-    return found
 
 
 def median_seconds(call: Callable[[], object], seconds: float, least: int = 3) -> float:
@@ -165,7 +151,8 @@ def main() -> int:
     torch.set_num_threads(1)
     card = torch.cuda.get_device_name() if options.device == "cuda" else "torch's CPU device"
     print(f"{card}, torch {torch.__version__}, NumPy {np.__version__}, {os.cpu_count()} cores", flush=True)
-    pictures = pictures_in(options.folder, options.pictures)
+    colour = (pixels for pixels in Pictures(options.folder, SIDE) if pixels.ndim == 3)
+    pictures = list(islice(colour, options.pictures))
     report_single(pictures[0], options.device, options.seconds / 3)
     report_batches(pictures, options.device, options.seconds / 3)
     compared, wrong = differences(pictures, options.device, options.seconds / 3)
