@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from aecodec.train import layers
 from aecodec.train.checkpoint import Counters
-from aecodec.train.checkpoint import write_checkpoint
+from aecodec.train.checkpoint import State
 from aecodec.train.data import Batches
 from aecodec.train.data import Dataset
 from aecodec.train.data import hold
@@ -44,7 +44,6 @@ CROP, BATCH = 128, 64
 DRAWN = 4  # batches at once: Python draws them while the card is busy
 HELD, ROUNDING, BRANCH = 0.45, 0.78, 0.4
 MEAN_STEPS = {"held": 8000, "falling": 3000, "rounding": 2000}
-MEAN_EVERY = 4
 SYNCHRONISE_EVERY = 48  # steps: how far Python may be ahead of the card
 VALIDATION_PICTURES, VALIDATION_SECONDS = 64, 75.0
 
@@ -124,109 +123,81 @@ class Step:
         return [tensor for state in self.optimizer.state.values() for tensor in state.values()]
 
 
-class Mean:
-    """The moving mean of weights."""
-
-    def __init__(self, weights: list[Tensor], steps: int) -> None:
-        self.weights, self.steps, self.seen = weights, steps, 0
-        self.values = [weight.detach().clone() for weight in weights]
-
-    def update(self) -> None:
-        self.seen += 1
-        if self.seen % MEAN_EVERY == 0:
-            share = max(MEAN_EVERY / self.steps, 10 / (10 + self.seen / MEAN_EVERY))
-            torch._foreach_lerp_(self.values, [weight.detach() for weight in self.weights], share)
-
-    @torch.no_grad()
-    def exchange(self) -> None:
-        """Weights become the mean and the mean the weights."""
-        for weight, value in zip(self.weights, self.values, strict=True):
-            own = weight.clone()
-            weight.copy_(value)
-            value.copy_(own)
-
-
 class Campaign:
-    """Where the run stands."""
+    """The run and what looks at it."""
 
-    def __init__(self, options: argparse.Namespace, dataset: Dataset, device: torch.device) -> None:
-        self.out, self.device = options.out, device
-        self.model = build("standard").to(device=device, memory_format=torch.channels_last)
+    def __init__(self, state: State, step: Step, dataset: Dataset, out: Path) -> None:
+        self.state, self.step, self.out = state, step, out
         parts = {"validation": dataset.validation, "training": dataset.training}
         self.crops = {name: central_crops(pictures, VALIDATION_PICTURES) for name, pictures in parts.items()}
-        self.step = Step(self.model, device)
-        self.pixels, self.steps = load_init(self.model, options.init), 0
-        self.unrounded: dict[str, Tensor] = {}
         self.begin("held")
 
     def begin(self, part: str) -> None:
-        self.part, self.mean = part, Mean(self.step.weights, MEAN_STEPS[part])
+        """Its mean moves from here."""
+        self.part, self.state.mean_steps = part, MEAN_STEPS[part]
+        self.state.counters.begin_branch()
+        self.state.start_mean()
 
     def validate(self, seconds: float) -> None:
-        self.mean.exchange()
-        bfloat16 = self.model.mode.bfloat16
-        self.model.set_bfloat16(False)
-        line: dict[str, object] = {"part": self.part, "seconds": round(seconds), "pixels": self.pixels}
+        """Measures the mean, in full precision."""
+        model, bfloat16 = self.state.model, self.state.model.mode.bfloat16
+        own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+        self.state.take_mean()
+        model.set_bfloat16(False)
+        line: dict[str, object] = {"part": self.part, "seconds": round(seconds), "pixels": self.state.counters.pixels}
         for name, crops in self.crops.items():
-            found = measure(self.model, crops, self.device)
+            found = measure(model, crops, self.state.device)
             assert found is not None, "nothing interrupts it"
             line[name] = {"loss": found.loss, "points": [asdict(point) for point in found.points]}
-        self.model.set_bfloat16(bfloat16)
-        self.mean.exchange()
+        model.set_bfloat16(bfloat16)
+        model.load_state_dict(own, strict=False)
         print(json.dumps(line), flush=True)
         with (self.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
 
-    def keep_unrounded(self) -> None:
-        self.unrounded = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
 
-    def save(self, rate: float) -> None:
-        self.mean.exchange()
-        counters = Counters(rate, self.steps, pixels=self.pixels, pretrained=True, calibrated=True)
-        content = {"config": "standard", "model": self.model.state_dict(), "optimizer": {}, "random": {}}
-        content |= {"unrounded": self.unrounded}
-        write_checkpoint(self.out / "decayed.pt", content | {"counters": asdict(counters)})
-
-
-def learn(campaign: Campaign, batches: Batches, rate: float, seconds: float) -> None:
+def learn(campaign: Campaign, seconds: float) -> None:
     """Until the time is up; what preparing takes is no part of it."""
-    step = campaign.step
+    step, state = campaign.step, campaign.state
+    counters = state.counters
     step.prepare(rounding=False)
     started = time.monotonic()
     next_validation = VALIDATION_SECONDS
     while True:
-        views, qualities = batches.draw()
+        views, qualities = state.batches.draw()
         for x, quality in zip(views.split(BATCH), qualities.split(BATCH), strict=True):
             spent = time.monotonic() - started
             share = spent / seconds
             if share >= 1:
                 return
-            warm_up = min(1.0, (campaign.steps + 1) / WARM_UP_STEPS)
+            warm_up = min(1.0, (counters.step + 1) / WARM_UP_STEPS)
             start = 1.0 if campaign.part == "held" else BRANCH
+            rate = counters.learning_rate * warm_up * start
             step.x.copy_(x)
             step.quality.copy_(quality)
-            step.rate.fill_(rate * warm_up * start * falling(max(0.0, share - HELD) / (1 - HELD)))
+            step.rate.fill_(rate * falling(max(0.0, share - HELD) / (1 - HELD)))
             step.run()
-            campaign.mean.update()
-            campaign.steps += 1
-            campaign.pixels += BATCH * CROP * CROP
-        if campaign.steps % SYNCHRONISE_EVERY == 0 and step.device.type == "cuda":
+            counters.step += 1
+            counters.pixels += BATCH * CROP * CROP
+            state.update_mean()
+        if counters.step % SYNCHRONISE_EVERY == 0 and step.device.type == "cuda":
             torch.cuda.synchronize()
         if spent > next_validation:
             campaign.validate(spent)
             next_validation = time.monotonic() - started + VALIDATION_SECONDS
         if campaign.part == "held" and share >= HELD:
-            campaign.mean.exchange()
+            state.take_mean()
             campaign.begin("falling")
         if campaign.part == "falling" and share >= ROUNDING:
             campaign.validate(spent)
-            campaign.mean.exchange()
-            campaign.keep_unrounded()
-            campaign.model.calibrate(views[:BATCH], qualities[:BATCH])
+            state.keep_unrounded()
+            state.take_mean()
+            state.model.calibrate(views[:BATCH], qualities[:BATCH])
             paused = time.monotonic()
             step.prepare(rounding=True)
             started += time.monotonic() - paused
             campaign.begin("rounding")
+            counters.calibrated = True
 
 
 def main() -> None:
@@ -246,12 +217,17 @@ def main() -> None:
     layers.DepthwiseLayer = ShiftedDepthwise  # type: ignore[misc]
     device = torch.device(options.device)
     dataset = load_folders(options.data, CROP)
-    campaign = Campaign(options, dataset, device)
     pictures = hold(dataset.training, device)
     batches = Batches(pictures, crop=CROP, batch_size=DRAWN * BATCH, device=device, seed=options.seed)
-    learn(campaign, batches, options.learning_rate, 60 * options.minutes)
+    model = build("standard")
+    counters = Counters(options.learning_rate, pixels=load_init(model, options.init), pretrained=True)
+    step = Step(model.to(device=device, memory_format=torch.channels_last), device)
+    state = State(model, step.optimizer, batches, counters, device)
+    campaign = Campaign(state, step, dataset, options.out)
+    learn(campaign, 60 * options.minutes)
     campaign.validate(60 * options.minutes)
-    campaign.save(options.learning_rate)
+    state.take_mean()
+    state.save(options.out / "decayed.pt")
 
 
 if __name__ == "__main__":

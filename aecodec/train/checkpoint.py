@@ -68,16 +68,21 @@ class State:
     batches: Batches
     counters: Counters
     device: torch.device
+    mean_steps: int = MEAN_STEPS
     mean: dict[str, torch.Tensor] = field(init=False)
     unrounded: dict[str, torch.Tensor] = field(init=False, default_factory=dict)  # the mean when rounding began
 
     def __post_init__(self) -> None:
+        self.start_mean()
+
+    def start_mean(self) -> None:
+        """From the weights as they are; `counters.first_step` says since when it moves."""
         self.mean = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
 
     def update_mean(self) -> None:
-        """Of the last MEAN_STEPS steps, roughly; early in a run, of the last tenth of it."""
+        """Of the last `mean_steps` steps, roughly; early in a run, of the last tenth of it."""
         steps = self.counters.step - self.counters.first_step
-        share = max(1 / MEAN_STEPS, 10 / (10 + steps))
+        share = max(1 / self.mean_steps, 10 / (10 + steps))
         weights = [weight.detach() for weight in self.model.parameters()]
         torch._foreach_lerp_(list(self.mean.values()), weights, share)
 
