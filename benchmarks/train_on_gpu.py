@@ -37,6 +37,7 @@ from aecodec.train.loop import MAX_GRADIENT_NORM
 from aecodec.train.loop import load_init
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
+from aecodec.train.rounding import settle_on_grid
 from aecodec.train.schedule import WARM_UP_STEPS
 from aecodec.train.schedule import falling
 
@@ -192,8 +193,8 @@ def learn(campaign: Campaign, seconds: float) -> None:
             campaign.validate(spent)
             state.keep_unrounded()
             state.take_mean()
-            state.model.calibrate(views[:BATCH], qualities[:BATCH])
             paused = time.monotonic()
+            settle_on_grid(state.model, views, qualities)
             step.prepare(rounding=True)
             started += time.monotonic() - paused
             campaign.begin("rounding")

@@ -44,13 +44,14 @@ class Counters:
     first_step: int = 0  # where the present branch began; 0 unless it is a decay branch
     skipped: int = 0  # steps without an update, because the loss was not finite
     pixels: int = 0  # seen by these weights, in whatever run
+    mean_step: int = 0  # where the moving mean of the weights began
     seconds: float = 0.0  # of training in the present branch, over all sittings
     pretrained: bool = False  # started from a weights file, so the rate counts from the first step
     calibrated: bool = False  # activation scales have been measured in the present branch
 
     def begin_branch(self) -> None:
         """Count the present branch from here."""
-        self.first_step = self.step
+        self.first_step = self.mean_step = self.step
         self.seconds = 0.0
         self.calibrated = False
 
@@ -76,12 +77,13 @@ class State:
         self.start_mean()
 
     def start_mean(self) -> None:
-        """From the weights as they are; `counters.first_step` says since when it moves."""
+        """From the weights as they are."""
+        self.counters.mean_step = self.counters.step
         self.mean = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
 
     def update_mean(self) -> None:
-        """Of the last `mean_steps` steps, roughly; early in a run, of the last tenth of it."""
-        steps = self.counters.step - self.counters.first_step
+        """Of the last `mean_steps` steps, roughly; early on, of the last tenth of them."""
+        steps = self.counters.step - self.counters.mean_step
         share = max(1 / self.mean_steps, 10 / (10 + steps))
         weights = [weight.detach() for weight in self.model.parameters()]
         torch._foreach_lerp_(list(self.mean.values()), weights, share)

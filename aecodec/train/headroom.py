@@ -9,41 +9,23 @@ The analysis is the encoder's alone: no file decodes otherwise.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from itertools import product
 from typing import TYPE_CHECKING
-from typing import NamedTuple
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from aecodec.train.evaluate import as_input
-from aecodec.train.layers import ConvLayer
-from aecodec.train.layers import DepthwiseLayer
 from aecodec.train.layers import Scale
-from aecodec.train.layers import Stack
-from aecodec.train.layers import SumLayer
+from aecodec.train.rescale import rescale
+from aecodec.train.rescale import tensors_between
 
 if TYPE_CHECKING:
     from aecodec.train.model import AutoEncoder
 
-Product = ConvLayer | DepthwiseLayer
-
 COLOURS = tuple(product((0, 128, 255), repeat=3))  # of the flat pictures that have to pass
 SIDE = 64
-
-
-class Between(NamedTuple):
-    """A tensor inside a network: the layers that write to it, all on one scale, and those that read it."""
-
-    writers: list[Product]
-    readers: list[Product]
-
-    @property
-    def scale(self) -> Scale:
-        return self.writers[0].output_scale
 
 
 @torch.no_grad()
@@ -53,35 +35,9 @@ def give_headroom(model: AutoEncoder) -> int:
     count = 0
     for tensor, peak in zip(tensors, _peaks(model, [tensor.scale for tensor in tensors]), strict=True):
         halvings = torch.ceil(torch.log2(peak)).clamp_min(0)
-        factor = torch.exp2(-halvings)
-        for layer in tensor.writers:
-            layer.weight.mul_(factor[:, None, None, None])
-            layer.bias.mul_(factor)
-        for layer in tensor.readers:
-            own = isinstance(layer, DepthwiseLayer)  # an output for each input
-            layer.weight.div_(factor[:, None, None, None] if own else factor[:, None, None])
+        rescale(tensor, torch.exp2(-halvings))
         count += int(halvings.count_nonzero())
     return count
-
-
-def tensors_between(stack: Stack) -> list[Between]:
-    """Those of a network without `Side`, `Shuffle` and `Repeat`, but for what comes in and what goes out."""
-    found: list[Between] = []
-    trunk: Between | None = None  # what comes in
-    for layer in stack.children():
-        if isinstance(layer, SumLayer):
-            body = cast("list[Product]", list(layer.children()))
-            found += [Between([writer], [reader]) for writer, reader in pairwise(body)]
-            if trunk is not None:
-                trunk.readers.append(body[0])
-                trunk.writers.append(body[-1])
-        else:
-            assert isinstance(layer, Product)
-            if trunk is not None:
-                trunk.readers.append(layer)
-                found.append(trunk)
-            trunk = Between([layer], [])
-    return found
 
 
 def _peaks(model: AutoEncoder, scales: list[Scale]) -> list[Tensor]:

@@ -24,10 +24,10 @@ from torch.nn import functional
 
 from aecodec.networks import Shuffle
 from aecodec.train.evaluate import as_input
-from aecodec.train.layers import WEIGHT_MAXIMUM
 from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import ShuffleLayer
 from aecodec.train.model import AutoEncoder
+from aecodec.train.rounding import rounded_in_turn
 
 FLAT_SHARE = 0.25  # flat pictures for each photograph
 FLAT_SIDE = 96
@@ -59,7 +59,7 @@ def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: i
     weight, bias = product.rounded_weight(), product.rounded_bias()  # the errors are theirs
     product.weight.copy_(weight + change[:-1].T.float().reshape(weight.shape))
     product.bias.copy_(bias + change[-1].float())
-    product.weight.copy_(rounded_in_turn(product, _square(everything)[:-1, :-1]))
+    product.weight.copy_(rounded_in_turn(product, everything[None, :-1, : len(everything) - 1], DAMPING))
 
 
 def _equations(
@@ -129,19 +129,3 @@ def blocks(x: Tensor, layer: Shuffle) -> Tensor:
     rows, columns = (length // layer.factor for length in inner.shape[1:])
     split = inner.reshape(3, rows, layer.factor, columns, layer.factor)
     return split.permute(1, 3, 2, 4, 0).reshape(rows * columns, -1)
-
-
-def rounded_in_turn(product: ConvLayer, square: Tensor) -> Tensor:
-    """Weights on their grid, each error made up for by those that are not rounded yet.
-
-    Frantar et al., "GPTQ: accurate post-training quantization" (2022), section 3, in the order of the inputs.
-    """
-    scale = product.weight_scale().flatten().double()
-    weight = product.weight.flatten(1).double().T.contiguous()
-    factor = torch.linalg.cholesky(torch.linalg.inv(square), upper=True)
-    for place in range(len(weight)):
-        rounded = torch.round(weight[place] * scale).clamp(-WEIGHT_MAXIMUM, WEIGHT_MAXIMUM) / scale
-        error = (weight[place] - rounded) / factor[place, place]
-        weight[place + 1 :] -= factor[place, place + 1 :, None] * error
-        weight[place] = rounded
-    return weight.T.float().reshape(product.weight.shape)

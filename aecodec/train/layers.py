@@ -26,6 +26,7 @@ from aecodec.networks import Side
 
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
+WEIGHT_LIMIT = 1.04 * (WEIGHT_MAXIMUM + 0.5)  # the largest of a channel may be clipped by so much: halving costs more
 SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # what a sum may reach; the rest is for what rounding the weights adds
 
 
@@ -47,7 +48,8 @@ class Scale(nn.Module):
     """The grid of one activation tensor: integers of a given width times 2^-exponent.
 
     `value` is 2^exponent (a scalar, or one per channel where it is fixed), calibrated to the least squared error over
-    the tensors observed, at most `largest`.
+    the tensors observed, relative to each picture's own power (latents of a low quality are a twentieth of those of a
+    high one), at most `largest`.
     """
 
     value: Tensor
@@ -68,11 +70,12 @@ class Scale(nn.Module):
         return straight_through(x, torch.floor(x * self.value + 0.5).clamp(low, high) / self.value)
 
     def _observe(self, x: Tensor, low: float, high: float) -> None:
-        sample = x.flatten()[:: max(1, x.numel() // 200_000)].double()
+        sample = x.flatten(1)[:, :: max(1, x.numel() // 200_000)].double()
+        power = sample.square().mean(1, keepdim=True).clamp_min(2.0**-20)
         for exponent in range(-4, 15):
             if 2.0**exponent <= self.largest:
                 rounded = torch.floor(sample * 2.0**exponent + 0.5).clamp(low, high) * 2.0**-exponent
-                error = float((rounded - sample).square().mean())
+                error = float(((rounded - sample).square() / power).mean())
                 self.errors[exponent] = self.errors.get(exponent, 0.0) + error
 
     def settle(self) -> None:
@@ -113,8 +116,8 @@ class _Product(nn.Module):
     def output_scale(self) -> Scale:
         return self.between[1]
 
-    def weight_scale(self) -> Tensor:
-        """The power of two per output channel that brings its largest weight just under 127. Shape [outputs, 1, 1, 1].
+    def room(self) -> Tensor:
+        """The factor per output channel that takes its largest weight to the end of the eight bits. Shape [outputs].
 
         Less where a sum could come near 2^24, the engine's rounding constant included: so every layer is exact in
         float32.
@@ -122,8 +125,11 @@ class _Product(nn.Module):
         weight, bias = self.weight.detach().abs(), self.bias.detach().abs()
         constant = 0.5 / self.output_scale.value.flatten()
         sums = (weight * self.input_bound).sum((1, 2, 3)) + (bias + constant) * self.input_scale.value
-        room = torch.minimum((WEIGHT_MAXIMUM + 0.5) / weight.amax((1, 2, 3)).clamp_min(2.0**-20), SUM_MAXIMUM / sums)
-        return torch.exp2(torch.floor(torch.log2(room)))[:, None, None, None]
+        return torch.minimum(WEIGHT_LIMIT / weight.amax((1, 2, 3)).clamp_min(2.0**-20), SUM_MAXIMUM / sums)
+
+    def weight_scale(self) -> Tensor:
+        """The power of two per output channel in its `room`. Shape [outputs, 1, 1, 1]."""
+        return torch.exp2(torch.floor(torch.log2(self.room())))[:, None, None, None]
 
     def rounded_weight(self) -> Tensor:
         """The weights on their int8 grid, in real units."""

@@ -42,6 +42,7 @@ from aecodec.train.progress import Log
 from aecodec.train.progress import Step
 from aecodec.train.progress import Terminal
 from aecodec.train.progress import Timer
+from aecodec.train.rounding import settle_on_grid
 from aecodec.train.schedule import Budget
 from aecodec.train.schedule import learning_rate_factor
 from aecodec.train.schedule import rate_weight
@@ -51,7 +52,7 @@ MAX_SKIPPED_IN_A_ROW = 50
 
 START_PATCHES = 8000
 PATCH_SIDE = 16
-CALIBRATION_PICTURES = 64
+CALIBRATION_PICTURES = 256
 
 
 class TrainingDiverged(AecError):
@@ -171,8 +172,9 @@ def _switch_rounding(state: State, on: bool) -> None:
         return
     if on and not state.counters.calibrated:
         state.keep_unrounded()
-        with torch.no_grad():
-            state.model.calibrate(*state.batches.draw(CALIBRATION_PICTURES))
+        state.take_mean()
+        settle_on_grid(state.model, *state.batches.draw(CALIBRATION_PICTURES))
+        state.start_mean()
         state.counters.calibrated = True
     state.model.set_rounding(on)
 

@@ -25,6 +25,7 @@ from aecodec.manifest import add_entry
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import load_folders
 from aecodec.train.evaluate import QUALITIES
+from aecodec.train.evaluate import as_input
 from aecodec.train.evaluate import central_crops
 from aecodec.train.evaluate import measure
 from aecodec.train.export import Halves
@@ -35,6 +36,7 @@ from aecodec.train.headroom import give_headroom
 from aecodec.train.last_layer import solve_last_layer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
+from aecodec.train.rounding import settle_on_grid
 
 TABLE_PICTURES = 400
 VALIDATION_PICTURES = 64
@@ -57,8 +59,8 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     training = central_crops(dataset.training, TABLE_PICTURES)
     validation = central_crops(dataset.validation or dataset.training, VALIDATION_PICTURES)
     if not content["counters"]["calibrated"]:
-        say("never trained with rounding: activation scales are chosen now")
-        _calibrate(model, training[:CALIBRATION_PICTURES])
+        say("never trained with rounding: scales are chosen and weights rounded now")
+        _settle(model, training[:CALIBRATION_PICTURES])
     if channels := give_headroom(model):
         say(f"channels of the analysis that pure colours made clip, rescaled: {channels}")
     if len(dataset.training) >= LAST_LAYER_MINIMUM:
@@ -82,10 +84,9 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     say(f"{out}: {name or model.config.name}, weights id {halves.weights_id.hex()}, default quality {default}/255")
 
 
-def _calibrate(model: AutoEncoder, pictures: Sequence[np.ndarray]) -> None:
-    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    quality = (torch.arange(len(x)) + 0.5) / len(x)
-    model.calibrate(x.contiguous(memory_format=torch.channels_last), quality)
+def _settle(model: AutoEncoder, pictures: Sequence[np.ndarray]) -> None:
+    quality = (torch.arange(len(pictures)) + 0.5) / len(pictures)
+    settle_on_grid(model, as_input(np.stack(pictures), torch.device("cpu")), quality)
 
 
 def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
