@@ -106,6 +106,7 @@ class Built:
 def built(monkeypatch: pytest.MonkeyPatch) -> Built:
     built = Built()
     monkeypatch.setattr(loop, "build", built)
+    monkeypatch.setattr(loop, "settle_on_grid", Tiny.calibrate)
     return built
 
 
@@ -153,7 +154,7 @@ def test_a_fresh_run_learns_and_leaves_a_checkpoint_a_log_and_a_sheet(built: Bui
     report, validation = records(options.log)
     assert {"step", "minutes", "pixels", "bpp", "psnr", "l1", "loss", "learning_rate", "mpx_per_s"} <= report.keys()
     assert report["step"] == 60 and report["learning_rate"] == pytest.approx(0.01 * 60 / 300)
-    assert [point["quality"] for point in validation["validation"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert [point["quality"] for point in validation["validation"]] == pytest.approx([step / 6 for step in range(7)])
     assert validation["gap"] == pytest.approx(validation["validation_loss"] - validation["training_loss"])
     assert sorted(path.name for path in (options.out / "sheets").iterdir()) == ["50.png", "60.png"]
     assert sorted(path.name for path in options.out.iterdir()) == ["latest.pt", "log.jsonl", "sheets"]
@@ -238,7 +239,7 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     before, log_before = options.checkpoint.read_bytes(), options.log.read_bytes()
     decay = replace(options, decay=True, steps=10)
     loop.train(decay)
-    assert built.last.calls == ["calibrate 64", "rounding True at 6"], "the last four of ten steps"
+    assert built.last.calls == ["calibrate 256", "rounding True at 6"], "the last four of ten steps"
     assert (options.checkpoint.read_bytes(), options.log.read_bytes()) == (before, log_before)
     content = read_checkpoint(decay.checkpoint)
     assert content["model"]["scale"] > 0
@@ -276,7 +277,7 @@ def test_a_decay_branch_ends_in_its_moving_mean_when_it_is_through(built: Built,
     assert torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"])
     assert not torch.equal(content["model"]["up.weight"], last[-1])
     built.prepare = lambda model: setattr(
-        model, "on_step", lambda step: step == 4 and os.kill(os.getpid(), signal.SIGTERM)
+        model, "on_step", lambda step: step == 2 and os.kill(os.getpid(), signal.SIGTERM)
     )
     with pytest.raises(KeyboardInterrupt):
         loop.train(decay)
@@ -331,7 +332,7 @@ def test_rounding_can_be_left_out_of_a_branch_and_taken_into_a_constant_run(
     built: Built, options: TrainOptions
 ) -> None:
     loop.train(replace(options, rounding=True))
-    assert built.last.calls[1:] == ["calibrate 64", "rounding True at 0"]
+    assert built.last.calls[1:] == ["calibrate 256", "rounding True at 0"]
     loop.train(replace(options, decay=True, rounding=False))
     assert built.last.calls == []
 
@@ -545,8 +546,8 @@ class Darker(torch.nn.Module):
 def test_measure_gives_rates_eight_bit_psnr_and_the_mean_loss_over_pictures() -> None:
     crops = [np.full((32, 64, 3), 51, np.uint8)] * 3 + [np.full((32, 32, 3), 255, np.uint8)]
     measured = evaluate.measure(Darker(), crops, torch.device("cpu"))
-    assert [point.bpp for point in measured.points] == pytest.approx([1, 1.25, 1.5, 1.75, 2])
-    assert [point.psnr for point in measured.points] == pytest.approx([20 * math.log10(255)] * 5)
+    assert [point.bpp for point in measured.points] == pytest.approx([1 + step / 6 for step in range(7)])
+    assert [point.psnr for point in measured.points] == pytest.approx([20 * math.log10(255)] * 7)
     assert measured.loss == pytest.approx((3 * 0.2 + 1) / 4 + 1)
     assert evaluate.measure(Darker(), crops, torch.device("cpu"), interrupted=lambda: True) is None
 

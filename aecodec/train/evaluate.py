@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aecodec.train.model import AutoEncoder
     from aecodec.train.model import Coded
 
-QUALITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+QUALITIES = tuple(step / 6 for step in range(7))  # the knots of `standard`
 MAX_CROP = 256
 MAX_BATCH = 8
 

@@ -40,8 +40,6 @@ from aecodec.train.layers import straight_through
 from aecodec.weights import INPUT_BOUNDS
 from aecodec.weights import SYNTHESIS_BITS
 
-KNOTS = 5  # quality functions are linear between this many knots
-
 
 @dataclass(frozen=True)
 class Config:
@@ -53,12 +51,14 @@ class Config:
     name: str
     distortion: str
     lambda_range: tuple[float, float] = (0.0005, 0.02)
+    knots: int = 5  # quality functions are linear between so many
+    evening: float = 0.5  # the loss counts by that negative power of lambda, so that every quality pulls about alike
     learning_rate: float = 1e-3
     plain_steps: int = 0
 
 
 CONFIGS = {
-    "standard": Config("standard", "mse"),
+    "standard": Config("standard", "mse", lambda_range=(0.0005, 0.1265), knots=7, evening=0.65),
     "paper": Config("paper", "l1", learning_rate=1e-3, plain_steps=4000),
 }
 
@@ -118,11 +118,12 @@ class AutoEncoder(nn.Module):
         for name in shape.networks():
             bounds = (INPUT_BOUNDS[name], INPUT_BOUNDS["context0"])  # the second input is the features, as there
             self.get_submodule(name).bound(*(torch.from_numpy(bound).float() for bound in bounds))
-        self.log_gain = nn.Parameter(torch.linspace(0, 2, KNOTS)[:, None].repeat(1, LATENT_CHANNELS) + math.log(2))
-        self.log_inverse_gain = nn.Parameter(torch.zeros(KNOTS, LATENT_CHANNELS))
-        self.hyper_mean = nn.Parameter(torch.zeros(KNOTS, LATENT_CHANNELS))
-        self.hyper_index = nn.Parameter(torch.full((KNOTS, LATENT_CHANNELS), 12.0))
-        self.feature_bias = nn.Parameter(torch.zeros(KNOTS, FEATURES))
+        knots = config.knots
+        self.log_gain = nn.Parameter(torch.arange(knots)[:, None].repeat(1, LATENT_CHANNELS) / 2 + math.log(2))
+        self.log_inverse_gain = nn.Parameter(torch.zeros(knots, LATENT_CHANNELS))
+        self.hyper_mean = nn.Parameter(torch.zeros(knots, LATENT_CHANNELS))
+        self.hyper_index = nn.Parameter(torch.full((knots, LATENT_CHANNELS), 12.0))
+        self.feature_bias = nn.Parameter(torch.zeros(knots, FEATURES))
         self.register_buffer("masks", _step_masks(), persistent=False)
         self._start()
 
@@ -228,7 +229,7 @@ class AutoEncoder(nn.Module):
         return decoded, features, bits, hyper_bits
 
     def loss(self, x: Tensor, quality: Tensor, coded: Coded, rate_weight: float) -> Tensor:
-        """Rate plus lambda times distortion, over the root of lambda so that every quality pulls alike."""
+        """Rate plus lambda times distortion, over lambda to the power of `evening`."""
         low, high = self.config.lambda_range
         weight = low * (high / low) ** quality
         error = coded.reconstruction - x
@@ -237,7 +238,7 @@ class AutoEncoder(nn.Module):
         else:
             distortion = 16 * 255.0 * error.abs().mean((1, 2, 3))  # 16: about the squared error's slope near 0.03
         bits_per_pixel = (coded.bits + coded.hyper_bits) / (x.shape[2] * x.shape[3])
-        return ((rate_weight * bits_per_pixel + weight * distortion) / weight.sqrt()).mean() / 10
+        return ((rate_weight * bits_per_pixel + weight * distortion) / weight**self.config.evening).mean() / 20
 
     @torch.no_grad()
     def start_from(self, patches: np.ndarray) -> None:
