@@ -381,6 +381,23 @@ def test_a_worker_killed_once_loses_nothing(tmp_path: Path) -> None:
     assert results == [n * n for n in range(12)]
 
 
+def die_when_done(source: Path | IO[bytes], target: str) -> Product:
+    """Killed, the first time, when its output is in place and nobody has been told."""
+    path = Path(target)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"whole")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Product(b"whole", "done")
+
+
+@posix_only
+def test_what_a_killed_worker_had_done_is_told_as_done(photos: Path, tmp_path: Path) -> None:
+    results = list(run_batch(die_when_done, options(photos, out=tmp_path / "out", jobs=2)))
+    assert [(result.error, result.skipped, result.bytes_out) for result in results] == [(None, False, 5)] * len(results)
+    assert results
+
+
 # What a worker finds in its environment, and whether NumPy was loaded before it could be said.
 LIGHT_PROGRAM = """
 import os, sys

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator
 from collections.abc import Iterable
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from aecodec.batch.plan import BatchOptions
@@ -25,7 +26,7 @@ def run_batch(task: Task, options: BatchOptions) -> Generator[Result, None, None
     """
     refused: deque[Result] = deque()
     items = _accepted(plan(options), refused)
-    for result in in_any_order(partial(process, task, options.existing), items, options.jobs, _lost):
+    for result in in_any_order(partial(process, task, options.existing), items, options.jobs, _lost, _again):
         while refused:
             yield refused.popleft()
         yield result
@@ -38,6 +39,10 @@ def _accepted(planned: Iterable[Item | Result], refused: deque[Result]) -> Itera
             yield entry
         else:
             refused.append(entry)
+
+
+def _again(item: Item) -> Item:
+    return replace(item, again=True)
 
 
 def _lost(item: Item) -> Result:

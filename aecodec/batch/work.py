@@ -23,10 +23,14 @@ Existing = Literal["update", "skip", "force"]
 
 @dataclass(frozen=True)
 class Item:
-    """An input and the output to make of it, each a path or a URL; the latter's folder need not exist."""
+    """An input and the output to make of it, each a path or a URL; the latter's folder need not exist.
+
+    `again`: a process was killed with it in hand; an output that is up to date may be of that process.
+    """
 
     source: str
     target: str
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Result:
 def process(task: Task, existing: Existing, item: Item) -> Result:
     """Does one item: a plain function of picklable arguments, for any process of any scheduler."""
     started = time.perf_counter()
+    if item.again and existing == "update":
+        existing = "force"  # else its output would be told as skipped
     try:
         there = None if existing == "force" else storage.status(item.target)
         if there is not None and (existing == "skip" or _is_newer(there, item.source)):

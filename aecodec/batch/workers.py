@@ -38,11 +38,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _unchanged(item: Item) -> Item:
+    return item
+
+
 def in_any_order(
-    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, lost: Callable[[Item], Result]
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int,
+    lost: Callable[[Item], Result],
+    again: Callable[[Item], Item] = _unchanged,
 ) -> Generator[Result, None, None]:
     """`function` of every item, as results are ready; `lost` of an item whose process was killed twice.
 
+    A process that is killed may have done all but tell of it: its item is given once more, as what `again` makes of it.
     `function` is picklable and does not raise. With one job, all is done in this process. Items are taken from the
     iterable when a worker is free, so that a stream of any length takes no memory.
     """
@@ -53,7 +62,7 @@ def in_any_order(
         return
     crew = _Crew(function, jobs)
     try:
-        yield from crew.work(iter(items), lost)
+        yield from crew.work(iter(items), lost, again)
     finally:
         crew.stop()
 
@@ -93,7 +102,7 @@ class _Worker(Generic[Item, Result]):
         self.join()
         self._start()
 
-    def take(self, lost: Callable[[Item], Result]) -> Result | None:
+    def take(self, lost: Callable[[Item], Result], again: Callable[[Item], Item]) -> Result | None:
         """The result, once the connection is ready; None where the worker was killed and begins again."""
         assert self.item is not None
         item = self.item
@@ -103,6 +112,7 @@ class _Worker(Generic[Item, Result]):
             self._restart()
             if self._attempts < _ATTEMPTS:
                 self._attempts += 1
+                self.item = again(item)
                 self._send()
                 return None
             result = lost(item)
@@ -127,7 +137,9 @@ class _Crew(Generic[Item, Result]):
         self._function, self._jobs = function, jobs
         self._workers: list[_Worker[Item, Result]] = []
 
-    def work(self, items: Iterator[Item], lost: Callable[[Item], Result]) -> Iterator[Result]:
+    def work(
+        self, items: Iterator[Item], lost: Callable[[Item], Result], again: Callable[[Item], Item]
+    ) -> Iterator[Result]:
         while True:
             self._feed(items)
             busy = {worker.connection: worker for worker in self._workers if worker.item is not None}
@@ -135,7 +147,7 @@ class _Crew(Generic[Item, Result]):
                 return
             for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
-                result = busy[connection].take(lost)
+                result = busy[connection].take(lost, again)
                 if result is not None:
                     yield result
 
