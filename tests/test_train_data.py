@@ -109,7 +109,9 @@ def test_a_batch_has_the_promised_form() -> None:
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert 0 <= x.min() and x.max() <= 1
     assert quality.dtype == torch.float32
-    assert sorted((quality * 16).long().tolist()) == list(range(16)), "one quality in each sixteenth"
+    even = quality.double() ** (1 / QUALITY_POWER)
+    assert sorted((even * 16).long().tolist()) == list(range(16)), "one quality in each sixteenth of the draws"
+    assert (quality < 0.5).sum() == 10
 
 
 def test_views_are_windows_flipped_turned_and_reduced_as_often_as_promised() -> None:
