@@ -19,6 +19,7 @@ import numpy as np
 
 from aecodec.engine import FLOAT32_LIMIT
 from aecodec.engine import Network
+from aecodec.engine import integer_type
 from aecodec.engine import known_product
 from aecodec.engine import path_of
 from aecodec.errors import MissingExtra
@@ -61,24 +62,53 @@ class TorchRuntime:
         self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
         x, w, expected = known_product()
         with _full_precision(self._device):
-            self._float32_is_exact = bool((self._take(x) @ self._take(w) == expected).all())
+            self._float32_is_exact = bool((self._take([x]) @ self._take([w]) == expected).all())
 
-    @torch.inference_mode()
     def run(
         self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
     ) -> np.ndarray:
         """Output integers of `network` for `x` [B, H, W, C] and second input `side`, as float32."""
+        sides = None if side is None else [np.asarray(side, np.float32)]
+        return self.run_together(network, [np.asarray(x, np.float32)], sides, wanted).astype(np.float32)
+
+    @torch.inference_mode()
+    def run_together(
+        self,
+        network: Network,
+        xs: Sequence[np.ndarray],
+        sides: Sequence[np.ndarray] | None = None,
+        wanted: Box | None = None,
+    ) -> np.ndarray:
+        """As `run` for all of `xs`, one after another along the batch, in the smallest integers that the network needs.
+
+        The arrays of `xs` have one shape, apart from the batch, and one dtype, of signed integers or float32; and so
+        have `sides`.
+        """
         known = self._prepared.get(id(network))
         if known is None:
             prepared = {path: self._prepare(network, path) for path in network.integers}
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
-        second = None if side is None else self._take(side)
+        x, side = self._take(xs), None if sides is None else self._take(sides)
         with _full_precision(self._device):
-            out: Tensor = run_layers(network.layers, partial(_apply, known[1]), self._take(x), second, wanted)
-            return out.cpu().numpy()
+            out: Tensor = run_layers(network.layers, partial(_apply, known[1]), x, side, wanted)
+        return self._give(out.to(_torch_type(integer_type(network.output_bound))))
 
-    def _take(self, x: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self._device)
+    def _take(self, parts: Sequence[np.ndarray]) -> Tensor:
+        """Arrays joined along their first axis, as float32 on the device; they travel as they are, which is less."""
+        host = self._host((sum(map(len, parts)), *parts[0].shape[1:]), _torch_type(parts[0].dtype))
+        np.concatenate(parts, out=host.numpy())
+        return host.to(self._device, non_blocking=True).float()
+
+    def _give(self, x: Tensor) -> np.ndarray:
+        host = self._host(x.shape, x.dtype)
+        host.copy_(x, non_blocking=True)
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
+        return host.numpy()
+
+    def _host(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Memory of this process that a GPU reads and writes by itself, without a copy in between."""
+        return torch.empty(tuple(shape), dtype=dtype, pin_memory=self._device.type == "cuda")
 
     def _prepare(self, network: Network, path: str) -> _Prepared:
         own = network.integers[path]
@@ -87,6 +117,10 @@ class TorchRuntime:
         values = (own.weight * scale, own.bias * scale, own.low, own.high)
         dtype = torch.float32 if fits else torch.float64
         return _Prepared(*(torch.from_numpy(value).to(self._device, dtype) for value in values))
+
+
+def _torch_type(dtype: np.dtype[Any]) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Integers:
 class Network:
     """Layers with their integers by path, and the bound of the inputs: |x| <= input_bound, per channel or for all.
 
-    `exponent` says what the output integers mean: real = integer * 2^-exponent.
+    `exponent` says what the output integers mean: real = integer * 2^-exponent. `output_bound` is that of the outputs.
     """
 
     layers: Layers
@@ -91,11 +91,13 @@ class Network:
     side_bound: np.ndarray
     exponent: int
     bounds: Mapping[str, float] = dataclass_field(init=False)
+    output_bound: np.ndarray = dataclass_field(init=False)
 
     def __post_init__(self) -> None:
         bounds: dict[str, float] = {}
-        _propagate(self.layers, "", self.integers, self.input_bound, self.side_bound, bounds)
+        output_bound = _propagate(self.layers, "", self.integers, self.input_bound, self.side_bound, bounds)
         object.__setattr__(self, "bounds", bounds)
+        object.__setattr__(self, "output_bound", output_bound)
 
 
 class Runtime(Protocol):
@@ -107,6 +109,11 @@ class Runtime(Protocol):
     def run(
         self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
     ) -> np.ndarray: ...
+
+
+def integer_type(bound: np.ndarray) -> np.dtype[Any]:
+    """The smallest signed integers that hold values within -bound..bound."""
+    return np.min_scalar_type(-int(bound.max()) - 1)
 
 
 def path_of(prefix: str, position: int) -> str:

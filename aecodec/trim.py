@@ -21,12 +21,17 @@ from aecodec.tiling import Box
 Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to its output
 
 
+def reduction(layers: Layers) -> int:
+    """Samples of a network's input, in either direction, to a position of its coarsest field."""
+    return math.prod(layer.stride for layer in layers if isinstance(layer, Conv))
+
+
 def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | None) -> Any:
     """A network's output for the area `wanted`, in positions of its coarsest field; all of it where that is None.
 
     `x` and `side` are arrays or tensors [B, H, W, C], `side` one sample a position, or None.
     """
-    scale = math.prod(layer.stride for layer in layers if isinstance(layer, Conv))  # samples of x to a position
+    scale = reduction(layers)
     whole = Box(0, 0, x.shape[1] // scale, x.shape[2] // scale)
     if wanted == whole:
         wanted = None
