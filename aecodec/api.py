@@ -203,9 +203,21 @@ def _check_targets(
             raise AecError(message)
 
 
-@lru_cache(maxsize=4)
 def runtime(device: str) -> Runtime:
     """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU. Raises AecError for others."""
+    return _provided.get(device) or _made_runtime(device)
+
+
+def provide(device: str, own: Runtime) -> None:
+    """From now on `own` is what runs networks for `device` in this process."""
+    _provided[device] = own
+
+
+_provided: dict[str, Runtime] = {}
+
+
+@lru_cache(maxsize=4)
+def _made_runtime(device: str) -> Runtime:
     if device in ("auto", "cpu"):
         return NumpyRuntime()
     if device != "cuda":

@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Generator
 from collections.abc import Iterable
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
+from aecodec.batch.gpu import GpuProcess
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import plan
 from aecodec.batch.work import Item
@@ -19,17 +21,23 @@ from aecodec.batch.work import process
 from aecodec.batch.workers import in_any_order
 
 
-def run_batch(task: Task, options: BatchOptions) -> Generator[Result, None, None]:
+def run_batch(task: Task, options: BatchOptions, torch_device: str = "cuda") -> Generator[Result, None, None]:
     """Does what `plan` lists; results come as they are ready, in any order.
 
     Closing the generator, or an exception such as KeyboardInterrupt, ends the workers; no output is ever half written.
+    For a task on the device "cuda", one process runs the networks of all workers, on what torch calls `torch_device`;
+    raises AecError where it cannot, or is killed.
     """
     refused: deque[Result] = deque()
     items = _accepted(plan(options), refused)
-    for result in in_any_order(partial(process, task, options.existing), items, options.jobs, _lost, _again):
-        while refused:
-            yield refused.popleft()
-        yield result
+    do = partial(process, task, options.existing)
+    with GpuProcess(torch_device) as gpu:  # started for the first worker, if at all
+        link = gpu.link if getattr(task, "device", None) == "cuda" else None
+        with closing(in_any_order(do, items, options.jobs, _lost, _again, link)) as results:
+            for result in results:
+                while refused:
+                    yield refused.popleft()
+                yield result
     yield from refused
 
 
