@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import signal
 import warnings
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import send_handle
+from typing import TYPE_CHECKING
 
 from aecodec.batch.workers import Link
 from aecodec.batch.workers import join_or_kill
 from aecodec.batch.workers import spawned
 from aecodec.errors import AecError
+
+if TYPE_CHECKING:
+    from aecodec.cuda import TorchRuntime
 
 
 class GpuProcess:
@@ -53,7 +58,7 @@ class GpuProcess:
                 self._control.recv()  # no connection to a process that has just ended
             except (EOFError, OSError) as error:
                 ours.close()
-                message = f"--device {self._device}: the process that ran the networks is no more; out of memory perhaps"
+                message = f"--device {self._device}: the process that ran networks is no more; out of memory perhaps"
                 raise AecError(message) from error
         return ours
 
@@ -82,16 +87,24 @@ def _serve(control: Connection, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     warnings.simplefilter("ignore")
     from aecodec.batch.remote import Server
+
+    runtime = _runtime(device)
+    with suppress(EOFError, OSError):  # of `control`: the parent is no more, or has no more work
+        if isinstance(runtime, AecError):
+            control.send(runtime)
+        else:
+            control.send(None)
+            Server(control, runtime).serve()
+
+
+def _runtime(device: str) -> TorchRuntime | AecError:
     from aecodec.batch.remote import one_line
 
     try:
         from aecodec.cuda import TorchRuntime
 
-        server = Server(control, TorchRuntime(device))
+        return TorchRuntime(device)
     except AecError as error:
-        control.send(error)
+        return error
     except Exception as error:  # of drivers and libraries, whatever it is
-        control.send(AecError(f"--device {device}: {one_line(error)}"))
-    else:
-        control.send(None)
-        server.serve()
+        return AecError(f"--device {device}: {one_line(error)}")

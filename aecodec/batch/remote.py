@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
-from collections.abc import Iterable
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait
 from multiprocessing.reduction import recv_handle
@@ -110,19 +110,17 @@ class Server:
         self._waiting: dict[tuple[object, ...], list[tuple[Connection, Request]]] = {}  # the longest waiting kind first
 
     def serve(self) -> None:
-        try:
-            while True:
-                # Asked again after every run: what has come meanwhile joins its kind.
-                for ready in wait([self._control, *self._clients], 0 if self._waiting else None):
-                    if ready is self._control:
-                        self._welcome()
-                    else:
-                        assert isinstance(ready, type(self._control))
-                        self._take(ready)
-                if self._waiting:
-                    self._run_first()
-        except (EOFError, OSError):  # of `control`
-            return
+        """Raises EOFError or OSError at the end."""
+        while True:
+            # Asked again after every run: what has come meanwhile joins its kind.
+            for ready in wait([self._control, *self._clients], 0 if self._waiting else None):
+                if ready is self._control:
+                    self._welcome()
+                else:
+                    assert isinstance(ready, type(self._control))
+                    self._take(ready)
+            if self._waiting:
+                self._run_first()
 
     def _welcome(self) -> None:
         self._clients.append(type(self._control)(recv_handle(self._control)))
@@ -148,10 +146,8 @@ class Server:
             del self._waiting[kind]
         answers = self._answers(network, [request for _, request in group])
         for (client, _), answer in zip(group, answers, strict=True):
-            try:
+            with suppress(OSError):  # killed meanwhile: the end of its connection comes next
                 client.send(answer)
-            except OSError:  # killed meanwhile: the end of its connection comes next
-                pass
 
     def _answers(self, network: Network, requests: Sequence[Request]) -> list[Answer]:
         """Those of one run, or where that fails, which may be for want of memory, of a run for each."""
