@@ -6,7 +6,7 @@ Three parts. One picture at a time in a warm process, with the calls that everyb
 thread in the same run: milliseconds, and the shares of networks, transfers and the rest (entropy coding, containers).
 The networks alone on batches. Files and pixels compared with those of the NumPy engine: exit code 1 where any differs.
 Pictures are those in colour, reduced to centre squares of 256x256. `--device cpu` is torch's CPU device. Pictures per
-second of whole commands with worker processes: `benchmarks/bulk.py --device cuda`.
+second with worker processes: `benchmarks/gpu_workers.py`, and of whole commands `benchmarks/bulk.py --device cuda`.
 """
 
 from __future__ import annotations
