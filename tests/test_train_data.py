@@ -109,7 +109,7 @@ def test_a_batch_has_the_promised_form() -> None:
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert 0 <= x.min() and x.max() <= 1
     assert quality.dtype == torch.float32
-    even = quality.double() ** (1 / QUALITY_POWER)
+    even = quality.double() ** (1 / data.QUALITY_POWER)
     assert sorted((even * 16).long().tolist()) == list(range(16)), "one quality in each sixteenth of the draws"
     assert (quality < 0.5).sum() == 10
 
