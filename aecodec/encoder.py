@@ -44,7 +44,7 @@ from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
-REFINED_JUMPS = (8, 4, 2)  # quality steps, of 1.3 % of the bits each
+REFINED_JUMPS = (8, 4, 2)  # quality steps, of 0.8 % of the bits each
 PEAK = 255.0
 
 
