@@ -62,7 +62,7 @@ def bench(
     aecodec bench photos/ --html report.html
     aecodec bench photos/ -q 20,40,60,80 --csv figures.csv
     aecodec bench photos/ --size 256 --at-bytes 1966
-    aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 45,50,55
+    aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 30,35,40
     """
     from aecodec.bench import BenchOptions
     from aecodec.bench import format_csv

@@ -1,10 +1,9 @@
-"""Headroom for colours that photographs hardly have: channels of the analysis that clip on them are carried smaller.
+"""Headroom for colours that photographs hardly have: channels that clip on them are carried smaller.
 
 Scales are chosen on photographs, where a channel that tells green from magenta stays small; pure green is beyond its
 11 bits and comes back 40 levels off. Sums and leaky ReLU let a power of two through, so what writes a channel can write
 it smaller and what reads it can take it larger: the float network computes what it did, and the integers lose a bit of
 that channel (after Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019).
-The analysis is the encoder's alone: no file decodes otherwise.
 """
 
 from __future__ import annotations
@@ -26,17 +25,27 @@ if TYPE_CHECKING:
 
 COLOURS = tuple(product((0, 128, 255), repeat=3))  # of the flat pictures that have to pass
 SIDE = 64
+MOST_PASSES = 8  # with rounding on, what clips holds down what comes after it: two or three are enough
+QUALITIES = (0.0, 0.35, 0.7, 1.0)  # that they are coded at
 
 
 @torch.no_grad()
 def give_headroom(model: AutoEncoder) -> int:
-    """Rescales the channels that clip on the scales as they are. Returns how many; a second call finds none."""
-    tensors = tensors_between(model.analysis)
+    """Rescales the channels of analysis and synthesis that clip on the scales as they are.
+
+    Returns how many, one that has to be a second time counted again; another call finds none.
+    """
     count = 0
-    for tensor, peak in zip(tensors, _peaks(model, [tensor.scale for tensor in tensors]), strict=True):
-        halvings = torch.ceil(torch.log2(peak)).clamp_min(0)
-        rescale(tensor, torch.exp2(-halvings))
-        count += int(halvings.count_nonzero())
+    for tensors in (tensors_between(model.analysis), tensors_between(model.synthesis)):
+        for _ in range(MOST_PASSES):
+            clipping = 0
+            for tensor, peak in zip(tensors, _peaks(model, [tensor.scale for tensor in tensors]), strict=True):
+                halvings = torch.ceil(torch.log2(peak)).clamp_min(0)
+                rescale(tensor, torch.exp2(-halvings))
+                clipping += int(halvings.count_nonzero())
+            count += clipping
+            if not clipping:
+                break
     return count
 
 
@@ -50,11 +59,9 @@ def _peaks(model: AutoEncoder, scales: list[Scale]) -> list[Tensor]:
         peaks[scale] = torch.maximum(peaks[scale], share) if scale in peaks else share
 
     handles = [scale.register_forward_pre_hook(look) for scale in scales]
-    rounding = model.mode.rounding
-    model.set_rounding(False)
-    pictures = np.stack([np.full((SIDE, SIDE, 3), colour, np.uint8) for colour in COLOURS])
-    model.latent(as_input(pictures, scales[0].value.device))
-    model.set_rounding(rounding)
+    x = as_input(np.stack([np.full((SIDE, SIDE, 3), colour, np.uint8) for colour in COLOURS]), scales[0].value.device)
+    for quality in QUALITIES:
+        model(x, torch.full((len(x),), quality, device=x.device), noise=False)
     for handle in handles:
         handle.remove()
     return [peaks[scale] for scale in scales]

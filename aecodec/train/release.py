@@ -61,8 +61,9 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     if not content["counters"]["calibrated"]:
         say("never trained with rounding: scales are chosen and weights rounded now")
         _settle(model, training[:CALIBRATION_PICTURES])
+    model.set_rounding(True)
     if channels := give_headroom(model):
-        say(f"channels of the analysis that pure colours made clip, rescaled: {channels}")
+        say(f"channels that pure colours made clip, rescaled: {channels}")
     if len(dataset.training) >= LAST_LAYER_MINIMUM:
         say("solving the last layer of the synthesis")
         solve_last_layer(model, central_crops(dataset.training, LAST_LAYER_PICTURES))

@@ -8,7 +8,6 @@ al., "GPTQ: accurate post-training quantization", 2022).
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING
 from typing import cast
 
