@@ -1,6 +1,6 @@
 """What an encoder effort gains: bytes saved at equal PSNR, PSNR at equal bytes, and seconds a picture.
 
-    python benchmarks/effort.py FOLDER -q 44 49 54 [--effort 2] [--size 256] [--at-bytes 1966] [--resume FILE]
+    python benchmarks/effort.py FOLDER -q 30 34 38 [--effort 2] [--size 256] [--at-bytes 1966] [--resume FILE]
 
 Every picture of the folder goes through whole files at effort 0, along the whole scale, and at the effort asked for, at
 the qualities given. Each quality's mean size is set against the one that effort 0 takes for the same mean PSNR. A
