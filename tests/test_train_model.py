@@ -448,7 +448,9 @@ def test_colours_that_photographs_lack_do_not_clip(name: str, network: str):
     colours = torch.eye(3)[:, :, None, None].expand(3, 3, 64, 64)
 
     def seen() -> torch.Tensor:
-        return model.latent(colours) if network == "analysis" else model(colours, torch.ones(3), noise=False).reconstruction
+        if network == "analysis":
+            return model.latent(colours)
+        return model(colours, torch.ones(3), noise=False).reconstruction
 
     exact = seen()
     model.set_rounding(True)
