@@ -79,9 +79,8 @@ def synthesise(
         seen = take_back_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         real *= down
-        np.floor(real, out=real)
         real += 128
-        pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)
+        pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)  # what is left over a whole level falls off
     return pixels
 
 
