@@ -58,7 +58,9 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     dataset = load_folders(data, 256)
     training = central_crops(dataset.training, TABLE_PICTURES)
     validation = central_crops(dataset.validation or dataset.training, VALIDATION_PICTURES)
+    unrounded = content["unrounded"]
     if not content["counters"]["calibrated"]:
+        unrounded = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         say("never trained with rounding: scales are chosen and weights rounded now")
         _settle(model, training[:CALIBRATION_PICTURES])
     model.set_rounding(True)
@@ -80,8 +82,7 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
         "recipe": recipe or "",
         "rounding": rounding,
     }
-    floats = model.state_dict() | content["unrounded"]
-    _write(out, name or model.config.name, floats, halves, details)
+    _write(out, name or model.config.name, model.state_dict() | unrounded, halves, details)
     say(f"{out}: {name or model.config.name}, weights id {halves.weights_id.hex()}, default quality {default}/255")
 
 

@@ -1,0 +1,48 @@
+"""What an export writes beside the integers: the float weights to train on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import PHOTOS
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from aecodec.networks import standard  # noqa: E402
+from aecodec.train import release  # noqa: E402
+from aecodec.train.checkpoint import write_checkpoint  # noqa: E402
+from aecodec.train.model import CONFIGS  # noqa: E402
+from aecodec.train.model import AutoEncoder  # noqa: E402
+
+
+def small(name: str) -> AutoEncoder:
+    return AutoEncoder(CONFIGS[name], standard(16, 1, 1, entropy_width=16))
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_float_weights_are_those_from_before_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibrated: bool
+) -> None:
+    """Whether training rounded them, and kept them, or the export does."""
+    monkeypatch.setattr(release, "build", small)
+    torch.manual_seed(0)
+    model, before = small("standard"), dict(small("standard").named_parameters())
+    expected = before if calibrated else dict(model.named_parameters())
+    content = {
+        "config": "standard",
+        "model": model.state_dict(),
+        "unrounded": {name: weight.detach() for name, weight in before.items()} if calibrated else {},
+        "optimizer": {},
+        "counters": {"calibrated": calibrated, "pixels": 7},
+        "random": {},
+    }
+    write_checkpoint(tmp_path / "end.pt", content)
+    said: list[str] = []
+    release.release(tmp_path / "end.pt", [PHOTOS], tmp_path / "out", None, None, said.append)
+    assert said[0].startswith("never trained with rounding") != calibrated
+    floats = load_file(tmp_path / "out" / "standard.float16.safetensors")
+    for name, weight in expected.items():
+        assert torch.equal(floats[name], weight.detach().half()), name
