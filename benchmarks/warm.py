@@ -1,10 +1,11 @@
 """One picture at a time in a warm process, on one thread: milliseconds beside their floor, and beside AVIF.
 
-    python benchmarks/warm.py [--compressai PYTHON] [PICTURE...]      # by default a bundled photograph, 256x256
+    python benchmarks/warm.py [--compressai PYTHON] [--size 256] [PICTURE...]     # by default a bundled photograph
 
 The floor is the multiply-adds of the networks over this machine's float32 rate, the best of a matrix product of the
-networks' own shape, measured in the same run. Each figure is a median; codecs take turns, so that a machine that is
-busy with something else slows all of them. `--compressai` names the Python of an environment that has CompressAI: its
+networks' own shape, measured in the same run. AVIF is at speed 6, once at no more bytes than aecodec takes and once at
+no less PSNR. Each figure is a median; codecs take turns, so that a machine that is busy with something else slows all
+of them. `--compressai` names the Python of an environment that has CompressAI: its
 factorized model runs right after (see compressai_peer.py).
 
 An OPENBLAS_CORETYPE in the environment chooses the matrix product of another processor: floor and figures are then of
@@ -30,14 +31,18 @@ import numpy as np
 
 from aecodec import api
 from aecodec import networks
+from aecodec.bench.codecs import BenchCodec
 from aecodec.bench.environment import describe
+from aecodec.bench.measure import last_fitting
 from aecodec.bench.measure import quality_within
+from aecodec.bench.metrics import psnr
 from aecodec.bench.peers import peers_named
+from aecodec.bench.pictures import centre_square
 from aecodec.picture import open_picture
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 ROUNDS = 15
-PEERS = ("avif", "avif-psnr")  # at speed 6, on one thread, at no more bytes than aecodec takes
+PEERS = ("avif", "avif-psnr")  # at speed 6, on one thread
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -64,16 +69,27 @@ def multiply_adds(names: list[str], pixels: int) -> float:
     return total
 
 
+def quality_reaching(peer: BenchCodec, pixels: np.ndarray, decibels: float) -> float:
+    """The peer's lowest quality with so much PSNR; its highest where none has."""
+    fall_short = last_fitting(peer.steps, lambda step: psnr(pixels, peer.decode(peer.encode(pixels, step))) < decibels)
+    return peer.steps[min(fall_short + 1, len(peer.steps) - 1)]
+
+
 def report(pixels: np.ndarray) -> None:
     data = api.encode(pixels)
+    decibels = psnr(pixels, api.decode_pixels(data))
     calls: dict[str, Callable[[], object]] = {
         "decode": partial(api.decode, data),
         "encode": partial(api.encode, pixels),
     }
+    sizes: dict[str, int] = {}
     for peer in peers_named(PEERS):
-        quality = quality_within(peer, pixels, len(data))
-        calls[f"decode {peer.name}"] = partial(peer.decode, peer.encode(pixels, quality))
-        calls[f"encode {peer.name}"] = partial(peer.encode, pixels, quality)
+        at_bytes, at_psnr = quality_within(peer, pixels, len(data)), quality_reaching(peer, pixels, decibels)
+        for label, quality in ((peer.name, at_bytes), (f"{peer.name} at PSNR", at_psnr)):
+            encoded = peer.encode(pixels, quality)
+            sizes[label] = len(encoded)
+            calls[f"decode {label}"] = partial(peer.decode, encoded)
+            calls[f"encode {label}"] = partial(peer.encode, pixels, quality)
     taken: dict[str, list[float]] = {name: [] for name in calls}
     rates = []
     for _ in range(ROUNDS):
@@ -84,15 +100,18 @@ def report(pixels: np.ndarray) -> None:
     shared = ["hyper_synthesis", "context"]
     networks_of = {"decode": [*shared, "synthesis"], "encode": [*shared, "hyper_analysis", "analysis"]}
     height, width = pixels.shape[:2]
-    print(f"{width}x{height}, {len(data)} bytes, float32 products at {2 * per_second / 1e9:.0f} GFLOP/s:")
+    gigaflops = 2 * per_second / 1e9
+    print(f"{width}x{height}, {len(data)} bytes, {decibels:.2f} dB; float32 products at {gigaflops:.0f} GFLOP/s:")
     for name, times in taken.items():
         median = statistics.median(times)
-        line = f"  {name:<16} {median:7.1f} ms"
+        line = f"  {name:<24} {median:7.1f} ms"
         if name in networks_of:
             floor = 1000 * multiply_adds(networks_of[name], height * width) / per_second
             line += f"   {median / floor:.2f} times the floor of {floor:.1f} ms"
-            for peer_name in PEERS:
-                line += f", {median / statistics.median(taken[f'{name} {peer_name}']):.2f} times {peer_name}"
+            for label in sizes:
+                line += f", {median / statistics.median(taken[f'{name} {label}']):.2f} times {label}"
+        else:
+            line += f"   {sizes[name.partition(' ')[2]]} bytes"
         print(line)
 
 
@@ -107,13 +126,15 @@ def report_compressai(python: str, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("pictures", nargs="*", type=Path, default=[PHOTOS / "church.jpg"], metavar="PICTURE")
+    parser.add_argument("--size", type=int, help="reduce to so many pixels, cut the centre square")
     parser.add_argument("--compressai", metavar="PYTHON", help="of an environment that has CompressAI")
     options = parser.parse_args()
     kernel = os.environ.get("OPENBLAS_CORETYPE")
     forced = f", OPENBLAS_CORETYPE={kernel}" if kernel else ""
     print(f"{describe().processor}, NumPy {np.__version__}, one thread{forced}")
     for path in options.pictures:
-        report(open_picture(path).pixels)
+        pixels = open_picture(path).pixels
+        report(pixels if options.size is None else centre_square(pixels, options.size))
         if options.compressai:
             report_compressai(options.compressai, path)
 
