@@ -120,12 +120,13 @@ def _mixing_block(channels: int) -> Layers:
 def _entropy_networks(width: int = 64) -> dict[str, Any]:
     """Hyper-latent at stride 32 and the four context steps; the same shapes for every architecture.
 
-    Ten bits where a product has many inputs keep its sums under 2^24.
+    What is inside is twenty times as large at the highest quality as at the lowest: as many bits as keep the sums of
+    the product that reads them under 2^24. Those are ten where it has many inputs.
     """
     latent, features = LATENT_CHANNELS, FEATURES
-    first = Conv(features, width, active=True)
-    later = Conv(features + latent, width, kernel=3, padding=1, active=True)
-    tail = (Conv(width, width, active=True), Conv(width, 2 * latent, bits=16))
+    first = Conv(features, width, active=True, bits=14)
+    later = Conv(features + latent, width, kernel=3, padding=1, active=True, bits=14)
+    tail = (Conv(width, width, active=True, bits=14), Conv(width, 2 * latent, bits=16))
     return {
         "hyper_analysis": (
             Conv(latent, width, kernel=3, padding=1, active=True, bits=10),
