@@ -5,8 +5,8 @@
 The floor is the multiply-adds of the networks over this machine's float32 rate, the best of a matrix product of the
 networks' own shape, measured in the same run. AVIF is at speed 6, once at no more bytes than aecodec takes and once at
 no less PSNR. Each figure is a median; codecs take turns, so that a machine that is busy with something else slows all
-of them. `--compressai` names the Python of an environment that has CompressAI: its
-factorized model runs right after (see compressai_peer.py).
+of them. `--compressai` names the Python of an environment that has CompressAI: its factorized model runs right after
+(see compressai_peer.py).
 
 An OPENBLAS_CORETYPE in the environment chooses the matrix product of another processor: floor and figures are then of
 that one, and the first line says so.
@@ -22,7 +22,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import statistics
 import subprocess
+import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,12 +35,12 @@ from aecodec import api
 from aecodec import networks
 from aecodec.bench.codecs import BenchCodec
 from aecodec.bench.environment import describe
-from aecodec.bench.measure import last_fitting
 from aecodec.bench.measure import quality_within
 from aecodec.bench.metrics import psnr
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import centre_square
 from aecodec.picture import open_picture
+from aecodec.picture import png_of
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 ROUNDS = 15
@@ -71,8 +73,8 @@ def multiply_adds(names: list[str], pixels: int) -> float:
 
 def quality_reaching(peer: BenchCodec, pixels: np.ndarray, decibels: float) -> float:
     """The peer's lowest quality with so much PSNR; its highest where none has."""
-    fall_short = last_fitting(peer.steps, lambda step: psnr(pixels, peer.decode(peer.encode(pixels, step))) < decibels)
-    return peer.steps[min(fall_short + 1, len(peer.steps) - 1)]
+    first = bisect_left(peer.steps, decibels, key=lambda step: psnr(pixels, peer.decode(peer.encode(pixels, step))))
+    return peer.steps[min(first, len(peer.steps) - 1)]
 
 
 def report(pixels: np.ndarray) -> None:
@@ -115,10 +117,13 @@ def report(pixels: np.ndarray) -> None:
         print(line)
 
 
-def report_compressai(python: str, path: Path) -> None:
+def report_compressai(python: str, pixels: np.ndarray) -> None:
     """What CompressAI's factorized model takes for the same picture."""
     peer = Path(__file__).with_name("compressai_peer.py")
-    said = subprocess.run([python, str(peer), "warm", str(path)], check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        path.write_bytes(png_of(pixels))
+        said = subprocess.run([python, str(peer), "warm", str(path)], check=True, capture_output=True, text=True).stdout
     encode, decode = map(float, said.split())
     print(f"  CompressAI, factorized: decode {decode:.1f} ms, encode {encode:.1f} ms")
 
@@ -134,9 +139,11 @@ def main() -> None:
     print(f"{describe().processor}, NumPy {np.__version__}, one thread{forced}")
     for path in options.pictures:
         pixels = open_picture(path).pixels
-        report(pixels if options.size is None else centre_square(pixels, options.size))
+        if options.size is not None:
+            pixels = centre_square(pixels, options.size)
+        report(pixels)
         if options.compressai:
-            report_compressai(options.compressai, path)
+            report_compressai(options.compressai, pixels)
 
 
 if __name__ == "__main__":
