@@ -69,8 +69,7 @@ else:  # where types are checked, a name that is none shows
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
-            message = f"module 'aecodec' has no attribute {name!r}"
-            raise AttributeError(message)
+            raise AttributeError(f"module 'aecodec' has no attribute {name!r}")
         return getattr(import_module(f"aecodec.{_HOMES[name]}"), name)
 
 

@@ -77,8 +77,7 @@ def encode(
 
     picture = _picture(image, alpha, metadata_kinds(metadata), max_pixels)
     if effort not in range(len(EFFORT_STEPS)):
-        message = f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}"
-        raise AecError(message)
+        raise AecError(f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}")
     _check_targets(quality, target_size, target_bpp, target_psnr)
     entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
     encoding = load_encoder(entry)
@@ -182,8 +181,7 @@ def _found_decoder(weights_id: bytes, search_path: str | None) -> DecoderHalf:
 def quality_step(quality: float) -> int:
     """The file's quality step 0..255 for a quality of 0..100. Raises AecError beyond."""
     if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAXIMUM:
-        message = f"quality {quality!r} is not a number within 0..{QUALITY_MAXIMUM}"
-        raise AecError(message)
+        raise AecError(f"quality {quality!r} is not a number within 0..{QUALITY_MAXIMUM}")
     return int(float(quality) * (QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
 
 
@@ -192,15 +190,12 @@ def _check_targets(
 ) -> None:
     """Raises AecError where more than one is given, or a target is no number."""
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
-        message = "give one of quality, target size, target bits per pixel and target PSNR"
-        raise AecError(message)
+        raise AecError("give one of quality, target size, target bits per pixel and target PSNR")
     if target_size is not None and not isinstance(target_size, Integral):
-        message = f"target size {target_size!r} is not a whole number of bytes"
-        raise AecError(message)
+        raise AecError(f"target size {target_size!r} is not a whole number of bytes")
     for name, value in (("bits per pixel", target_bpp), ("PSNR", target_psnr)):
         if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
-            message = f"target {name} {value!r} is not a number above 0"
-            raise AecError(message)
+            raise AecError(f"target {name} {value!r} is not a number above 0")
 
 
 def runtime(device: str) -> Runtime:
@@ -221,8 +216,7 @@ def _made_runtime(device: str) -> Runtime:
     if device in ("auto", "cpu"):
         return NumpyRuntime()
     if device != "cuda":
-        message = f"unknown device {device!r}: there are auto, cpu and cuda"
-        raise AecError(message)
+        raise AecError(f"unknown device {device!r}: there are auto, cpu and cuda")
     from aecodec.cuda import TorchRuntime
 
     return TorchRuntime(device)
@@ -238,12 +232,12 @@ def _picture(
         return image
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "getexif"):
-            message = f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}"
-            raise InputError(message)
+            raise InputError(f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}")
         return from_image(image, max_pixels=max_pixels, alpha=alpha, metadata=metadata)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in _SHAPES or 0 in image.shape:
-        message = f"an array must be uint8 [H, W] or [H, W, C], C from 2 to 4, not {image.dtype} {list(image.shape)}"
-        raise InputError(message)
+        raise InputError(
+            f"an array must be uint8 [H, W] or [H, W, C], C from 2 to 4, not {image.dtype} {list(image.shape)}"
+        )
     if image.shape[2:] not in ((2,), (4,)):
         return Picture(image)
     colours = image[..., 0] if image.shape[2] == 2 else image[..., :3]

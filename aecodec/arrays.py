@@ -45,8 +45,7 @@ def aec_encode(
     Raises AecError: InputError for another array, OutputError where `out` is read-only or too small.
     """
     if not isinstance(data, np.ndarray):
-        message = f"data must be an array, not {type(data).__name__}"
-        raise InputError(message)
+        raise InputError(f"data must be an array, not {type(data).__name__}")
     encoded = api.encode(
         data,
         level,
@@ -60,8 +59,7 @@ def aec_encode(
     if out is not None:
         view = memoryview(out).cast("B")
         if view.readonly or len(view) < len(encoded):
-            message = f"out must be a writable buffer of at least {len(encoded)} bytes"
-            raise OutputError(message)
+            raise OutputError(f"out must be a writable buffer of at least {len(encoded)} bytes")
         view[: len(encoded)] = encoded
     return encoded
 
@@ -82,8 +80,7 @@ def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
     info = read_info(data)
     shape = (info.height, info.width) if info.mode == "L" else (info.height, info.width, len(info.mode))
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.shape != shape or not out.flags.writeable:
-        message = f"out must be a writable uint8 array of shape {list(shape)}"
-        raise OutputError(message)
+        raise OutputError(f"out must be a writable uint8 array of shape {list(shape)}")
     out[...] = api.decode_pixels(data)
     return out
 

@@ -39,8 +39,7 @@ try:
     from torch import Tensor
     from torch.nn import functional
 except ImportError as error:
-    message = 'this device needs torch: pip install "aecodec[torch]"'
-    raise MissingExtra(message) from error
+    raise MissingExtra('this device needs torch: pip install "aecodec[torch]"') from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +55,7 @@ class TorchRuntime:
 
     def __init__(self, device: str) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
-            message = "--device cuda: torch finds no CUDA device on this machine"
-            raise MissingExtra(message)
+            raise MissingExtra("--device cuda: torch finds no CUDA device on this machine")
         self._device = torch.device(device)
         self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
         x, w, expected = known_product()

@@ -114,12 +114,12 @@ def area_of(crop: Sequence[int], header: Header) -> Box:
     try:
         x, y, width, height = map(index, crop)
     except (TypeError, ValueError) as error:
-        message = f"a crop is four whole numbers, x, y, width and height, not {crop!r}"
-        raise OutsidePicture(message) from error
+        raise OutsidePicture(f"a crop is four whole numbers, x, y, width and height, not {crop!r}") from error
     if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
         size = f"{header.width}x{header.height}"
-        message = f"the crop {x},{y},{width},{height} (x, y, width, height) is not within the picture of {size} pixels"
-        raise OutsidePicture(message)
+        raise OutsidePicture(
+            f"the crop {x},{y},{width},{height} (x, y, width, height) is not within the picture of {size} pixels"
+        )
     return Box(y, x, y + height, x + width)
 
 

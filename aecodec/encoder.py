@@ -203,8 +203,7 @@ class Analysed:
         found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda data: self._squared_error(data) <= allowed)
         if found is None:
             best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode_plain(QUALITY_STEPS - 1)))
-            message = f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB"
-            raise AecError(message)
+            raise AecError(f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB")
         return found
 
     def _last_fitting(self, steps: Sequence[int], fits: Callable[[bytes], bool]) -> bytes | None:
@@ -226,9 +225,7 @@ class Analysed:
                 best = data
         return self._refined_fitting(steps, low, fits) or best if self._steps else best
 
-    def _refined_fitting(
-        self, steps: Sequence[int], place: int, fits: Callable[[bytes], bool]
-    ) -> bytes | None:
+    def _refined_fitting(self, steps: Sequence[int], place: int, fits: Callable[[bytes], bool]) -> bytes | None:
         """The refined file at the last of the quality steps found to fit, from a place on; None where none is.
 
         A refinement takes too long for a bisection of all steps, and moves size and error by a few steps only.
@@ -250,8 +247,6 @@ class Analysed:
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
     """Raises LimitExceeded for a picture that the format does not hold, or with more than `max_pixels`."""
     if max(width, height) > MAX_SIDE:
-        message = f"a side of {max(width, height)} pixels is over the limit of {MAX_SIDE}"
-        raise LimitExceeded(message)
+        raise LimitExceeded(f"a side of {max(width, height)} pixels is over the limit of {MAX_SIDE}")
     if width * height > max_pixels:
-        message = f"{width * height} pixels are over the limit of {max_pixels}"
-        raise LimitExceeded(message)
+        raise LimitExceeded(f"{width * height} pixels are over the limit of {max_pixels}")

@@ -126,11 +126,9 @@ def _magnitude(integers: Integers) -> np.ndarray:
 
 def _check_numbers(path: str, own: Integers) -> None:
     if np.abs(own.shift).max() > SHIFT_LIMIT:
-        message = f"layer {path}: shifts {own.shift.min()}..{own.shift.max()} are not within 30 bits"
-        raise ValueError(message)
+        raise ValueError(f"layer {path}: shifts {own.shift.min()}..{own.shift.max()} are not within 30 bits")
     if (own.low > own.high).any():
-        message = f"layer {path}: a lower bound is above its upper bound"
-        raise ValueError(message)
+        raise ValueError(f"layer {path}: a lower bound is above its upper bound")
 
 
 def _propagate(
@@ -153,12 +151,10 @@ def _propagate(
                 _check_numbers(path, own)
                 found[path] = _largest_sum(layer, own, bound)
                 if found[path] >= FLOAT64_LIMIT:
-                    message = f"layer {path}: sums can reach 2^{np.log2(found[path]):.1f}, more than 2^52"
-                    raise ValueError(message)
+                    raise ValueError(f"layer {path}: sums can reach 2^{np.log2(found[path]):.1f}, more than 2^52")
                 bound = _magnitude(own)
                 if bound.max() > VALUE_LIMIT:
-                    message = f"layer {path}: values can reach {bound.max():.0f}, more than 2^23"
-                    raise ValueError(message)
+                    raise ValueError(f"layer {path}: values can reach {bound.max():.0f}, more than 2^23")
             case Residual():
                 bound = _propagate(layer.body, path, numbers, bound, side, found)
             case Side():

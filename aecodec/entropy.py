@@ -269,7 +269,7 @@ def decode_latent(
     Raises CorruptFile for a stream that no encoder wrote.
     """
     hyper_shape = (len(readers), shape[0] // 4, shape[1] // 4, LATENT_CHANNELS)
-    mean, index = _hyper_parameters(model, quality, hyper_shape)
+    _mean, index = _hyper_parameters(model, quality, hyper_shape)
     hyper_symbols = _read(readers, index)
     features = _features(model, runtime, hyper_symbols, quality)
 

@@ -42,7 +42,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     name = os.fspath(path)
     try:
         previous = _status(name)
-        if previous is not None and not stat.S_ISREG(previous.st_mode) or _is_descriptor(name):
+        if (previous is not None and not stat.S_ISREG(previous.st_mode)) or _is_descriptor(name):
             with open(name, "wb") as file:
                 file.write(data)
         else:

@@ -82,8 +82,9 @@ def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
     kinds = frozenset([names] if isinstance(names, str) else names)
     unknown = kinds - {*METADATA, "all"}
     if unknown:
-        message = f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: there are {', '.join(METADATA)} and all"
-        raise AecError(message)
+        raise AecError(
+            f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: there are {', '.join(METADATA)} and all"
+        )
     return frozenset(METADATA) if "all" in kinds else kinds
 
 
@@ -103,6 +104,5 @@ def model_of(header: Header) -> str | None:
 def as_bytes(data: Buffer) -> bytes:
     """The bytes of a file given in memory. Raises InputError for anything else."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        message = f"an .aec file must be given as bytes, not {type(data).__name__}"
-        raise InputError(message)
+        raise InputError(f"an .aec file must be given as bytes, not {type(data).__name__}")
     return bytes(data)

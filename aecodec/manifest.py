@@ -57,8 +57,7 @@ def entries_of(folder: Path) -> list[Entry]:
     try:
         return [_entry(folder, fields) for fields in json.loads(path.read_text("utf-8"))["models"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path}: not a weights manifest ({error})"
-        raise UnknownWeights(message) from error
+        raise UnknownWeights(f"{path}: not a weights manifest ({error})") from error
 
 
 def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
@@ -77,11 +76,9 @@ def check(entry: Entry) -> None:
     """Compares both files of a model with their hashes. Raises UnknownWeights where one is missing or damaged."""
     decoder, encoder = entry.folder / entry.decoder_file, entry.folder / entry.encoder_file
     if not _sha256(decoder).startswith(entry.weights_id.hex()):
-        message = f"{decoder}: damaged, its hash does not begin with {entry.weights_id.hex()}"
-        raise UnknownWeights(message)
+        raise UnknownWeights(f"{decoder}: damaged, its hash does not begin with {entry.weights_id.hex()}")
     if _sha256(encoder) != entry.encoder_hash:
-        message = f"{encoder}: damaged, its hash is not the manifest's"
-        raise UnknownWeights(message)
+        raise UnknownWeights(f"{encoder}: damaged, its hash is not the manifest's")
 
 
 def _sha256(path: Path) -> str:
@@ -90,8 +87,7 @@ def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise UnknownWeights(message) from error
+        raise UnknownWeights(f"{path}: {error.strerror}") from error
 
 
 def known(damage: list[str] | None = None) -> Iterator[Entry]:
@@ -116,8 +112,7 @@ def find_by_name(name: str) -> Entry:
             return entry
         others.add(entry.name)
     names = ", ".join(sorted(others)) or "none"
-    message = "; ".join([f"no model named {name!r} on the search path (known: {names})", *damage])
-    raise UnknownWeights(message)
+    raise UnknownWeights("; ".join([f"no model named {name!r} on the search path (known: {names})", *damage]))
 
 
 def find_by_file(path: Path) -> Entry:
@@ -129,14 +124,12 @@ def find_by_file(path: Path) -> Entry:
         entries = entries_of(path)
         if len(entries) == 1:
             return entries[0]
-        message = f"{path}: holds {len(entries)} models by its {MANIFEST}; name one of their files"
-        raise UnknownWeights(message)
+        raise UnknownWeights(f"{path}: holds {len(entries)} models by its {MANIFEST}; name one of their files")
     for entry in entries_of(path.parent):
         if path.name in (entry.decoder_file, entry.encoder_file):
             return entry
     missing = "no such file" if not path.exists() else f"not listed in a {MANIFEST} beside it"
-    message = f"{path}: {missing}"
-    raise UnknownWeights(message)
+    raise UnknownWeights(f"{path}: {missing}")
 
 
 def find_by_id(weights_id: bytes) -> Entry:

@@ -76,8 +76,7 @@ def pack_extras(extras: Extras) -> dict[Extra, bytes]:
     parts = {} if extras.alpha is None else {Extra.ALPHA: _pack_alpha(extras.alpha)}
     for kind, content in ((Extra.ICC, extras.icc), (Extra.EXIF, extras.exif), (Extra.XMP, extras.xmp)):
         if len(content) > MAX_METADATA_BYTES:
-            message = f"{kind.name} of {len(content)} bytes is over the limit of {MAX_METADATA_BYTES}"
-            raise LimitExceeded(message)
+            raise LimitExceeded(f"{kind.name} of {len(content)} bytes is over the limit of {MAX_METADATA_BYTES}")
         if content:
             parts[kind] = _compress(content, _LEVEL)
     return parts
@@ -109,8 +108,7 @@ def _pack_alpha(alpha: np.ndarray) -> bytes:
 
 def _unpack_alpha(part: bytes, width: int, height: int) -> np.ndarray:
     if not part or part[0] not in _FILTERS:
-        message = "damaged file: an alpha filter of an unknown kind"
-        raise CorruptFile(message)
+        raise CorruptFile("damaged file: an alpha filter of an unknown kind")
     content = _decompress(part[1:], width * height)
     alpha = np.frombuffer(content, np.uint8).reshape(height, width)
     if part[0] & _ALONG_ROWS:
@@ -143,11 +141,9 @@ def _decompress(frame: bytes, size: int | None = None) -> bytes:
         _check_frame(frame, said, size)
         content = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        message = f"damaged file: {error}"
-        raise CorruptFile(message) from error
+        raise CorruptFile(f"damaged file: {error}") from error
     if len(content) != said.content_size:
-        message = "damaged file: an extra is not as long as it says"
-        raise CorruptFile(message)
+        raise CorruptFile("damaged file: an extra is not as long as it says")
     return content
 
 
@@ -155,15 +151,11 @@ def _check_frame(frame: bytes, said: zstandard.FrameParameters, size: int | None
     import zstandard
 
     if not frame.startswith(_ZSTD_MAGIC):
-        message = "damaged file: an extra is not a zstd frame"
-        raise CorruptFile(message)
+        raise CorruptFile("damaged file: an extra is not a zstd frame")
     if said.content_size == zstandard.CONTENTSIZE_UNKNOWN:
-        message = "damaged file: an extra does not say how long it is"
-        raise CorruptFile(message)
+        raise CorruptFile("damaged file: an extra does not say how long it is")
     if said.content_size != size if size is not None else not 1 <= said.content_size <= MAX_METADATA_BYTES:
         wanted = f"1 to {MAX_METADATA_BYTES}" if size is None else size
-        message = f"damaged file: an extra of {said.content_size} bytes, where {wanted} are allowed"
-        raise CorruptFile(message)
+        raise CorruptFile(f"damaged file: an extra of {said.content_size} bytes, where {wanted} are allowed")
     if said.dict_id or said.window_size > MAX_WINDOW_BYTES:
-        message = "damaged file: an extra needs a dictionary or too large a window"
-        raise CorruptFile(message)
+        raise CorruptFile("damaged file: an extra needs a dictionary or too large a window")

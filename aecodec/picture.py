@@ -228,9 +228,7 @@ def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], 
     return options, dropped
 
 
-def _to_picture(
-    image: Image.Image, name: str, max_pixels: int, alpha: bool, metadata: Collection[str]
-) -> Picture:
+def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, metadata: Collection[str]) -> Picture:
     _check_size(image, name, max_pixels)
     notices: list[str] = []
     sixteen_bit = _is_sixteen_bit(image)

@@ -151,8 +151,7 @@ def naming(name: str | Path) -> Iterator[None]:
     try:
         yield
     except AecError as error:
-        message = f"{name}: {error}"
-        raise type(error)(message) from error
+        raise type(error)(f"{name}: {error}") from error
 
 
 @contextmanager
@@ -163,5 +162,4 @@ def naming_limit(max_pixels: int) -> Iterator[None]:
     except LimitExceeded as error:
         if max_pixels == MAX_PIXELS:
             raise
-        message = f"{error} (--max-pixels)"
-        raise type(error)(message) from error
+        raise type(error)(f"{error} (--max-pixels)") from error

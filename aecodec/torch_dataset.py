@@ -56,8 +56,7 @@ class AecFolder(Dataset[tuple[Any, int]]):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if what not in ("latent", "pixels"):
-            message = f"there are latent and pixels, not {what!r}"
-            raise InputError(message)
+            raise InputError(f"there are latent and pixels, not {what!r}")
         self.what, self.transform = what, transform
         self._weights, self._max_pixels = weights, max_pixels
         self.classes = _classes(Path(root))
@@ -92,11 +91,9 @@ def _classes(root: Path) -> list[str]:
     try:
         names = sorted(path.name for path in root.iterdir() if path.is_dir())
     except OSError as error:
-        message = f"{root}: {error.strerror}"
-        raise InputError(message) from error
+        raise InputError(f"{root}: {error.strerror}") from error
     if not names:
-        message = f"{root}: no sub-folder, which would be a class"
-        raise InputError(message)
+        raise InputError(f"{root}: no sub-folder, which would be a class")
     return names
 
 
@@ -104,6 +101,5 @@ def _files(root: str | Path, name: str) -> list[Path]:
     folder = Path(root) / name
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() == SUFFIX and path.is_file())
     if not found:
-        message = f"{folder}: no {SUFFIX} file"
-        raise InputError(message)
+        raise InputError(f"{folder}: no {SUFFIX} file")
     return found

@@ -144,8 +144,7 @@ class EncoderHalf:
 def _load_decoder(path: Path, weights_id: bytes) -> DecoderHalf:
     data = _read(path)
     if hashlib.sha256(data).digest()[:4] != weights_id:
-        message = f"{path}: damaged, its hash does not begin with {weights_id.hex()}"
-        raise UnknownWeights(message)
+        raise UnknownWeights(f"{path}: damaged, its hash does not begin with {weights_id.hex()}")
     return parse_decoder(data, weights_id, str(path))
 
 
@@ -158,8 +157,7 @@ def load_decoder(entry: Entry) -> DecoderHalf:
 def _load_encoder(path: Path, sha256: str) -> EncoderHalf:
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != sha256:
-        message = f"{path}: damaged, its hash is not the manifest's"
-        raise UnknownWeights(message)
+        raise UnknownWeights(f"{path}: damaged, its hash is not the manifest's")
     return parse_encoder(data, str(path))
 
 
@@ -168,8 +166,9 @@ def load_encoder(entry: Entry) -> EncoderHalf:
     path = entry.folder / entry.encoder_file
     encoder = _load_encoder(path, entry.encoder_hash)
     if encoder.decoder_id not in (None, entry.weights_id):
-        message = f"{path}: belongs to the decoding half {encoder.decoder_id.hex()}, not to {entry.weights_id.hex()}"
-        raise UnknownWeights(message)
+        raise UnknownWeights(
+            f"{path}: belongs to the decoding half {encoder.decoder_id.hex()}, not to {entry.weights_id.hex()}"
+        )
     return encoder
 
 
@@ -177,8 +176,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise UnknownWeights(message) from error
+        raise UnknownWeights(f"{path}: {error.strerror}") from error
 
 
 class _File:
@@ -194,8 +192,7 @@ class _File:
     def integers(self, name: str, *shape: int) -> np.ndarray:
         values = self.tensors[name].astype(np.int64)
         if values.shape != shape:
-            message = f"tensor {name} has shape {values.shape}, not {shape}"
-            raise ValueError(message)
+            raise ValueError(f"tensor {name} has shape {values.shape}, not {shape}")
         return values
 
     def network(self, name: str) -> Network:
@@ -214,8 +211,7 @@ class _File:
             rows, outputs = 9, layer.channels
         weight = self.tensors[f"{path}.weight"]
         if weight.dtype != np.int8 or weight.shape != (rows, outputs):
-            message = f"tensor {path}.weight is {weight.dtype} {weight.shape}, not int8 {(rows, outputs)}"
-            raise ValueError(message)
+            raise ValueError(f"tensor {path}.weight is {weight.dtype} {weight.shape}, not int8 {(rows, outputs)}")
         columns = [self.integers(f"{path}.{part}", outputs) for part in ("bias", "shift", "low", "high")]
         return Integers(weight, *columns)
 
@@ -256,11 +252,9 @@ def _check(model: EntropyModel) -> None:
     edges = np.concatenate([own.low[LATENT_CHANNELS:] for own in last] + [own.high[LATENT_CHANNELS:] for own in last])
     indexes = np.append(edges, model.hyper_index)
     if len(model.tables.coder) != SCALE_COUNT + 1 or indexes.min() < 0 or indexes.max() >= SCALE_COUNT:
-        message = f"scale indexes {indexes.min()}..{indexes.max()} for {SCALE_COUNT} tables"
-        raise ValueError(message)
+        raise ValueError(f"scale indexes {indexes.min()}..{indexes.max()} for {SCALE_COUNT} tables")
     if not 0 < model.tables.supports.min() <= model.tables.supports.max() <= MAX_SYMBOL:
-        message = f"a table holds symbols up to {model.tables.supports.max()}, the format up to {MAX_SYMBOL}"
-        raise ValueError(message)
+        raise ValueError(f"a table holds symbols up to {model.tables.supports.max()}, the format up to {MAX_SYMBOL}")
 
 
 def parse_encoder(data: bytes, where: str) -> EncoderHalf:
@@ -285,8 +279,7 @@ def _tradeoff(described: dict[str, Any]) -> Tradeoff:
     """Raises ValueError for one that cannot be. Weights that do not state theirs have the default."""
     tradeoff = Tradeoff(**described)
     if tradeoff.distortion not in ("mse", "l1") or not 0 < tradeoff.low <= tradeoff.high < math.inf:
-        message = f"no such trade-off: {tradeoff}"
-        raise ValueError(message)
+        raise ValueError(f"no such trade-off: {tradeoff}")
     return tradeoff
 
 

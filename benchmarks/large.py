@@ -156,7 +156,9 @@ def report(folder: Path, megapixels: float, model: str) -> None:
     for side in (1000, round(math.sqrt(megapixels * 1e6))):
         encoding, decoding, coded = measure(folder, side, model)
         area = side**2 / 1e6
-        own = tuple((cost.seconds - least.seconds) / area for cost, least in zip((encoding, decoding), start[:2]))
+        own = tuple(
+            (cost.seconds - least.seconds) / area for cost, least in zip((encoding, decoding), start[:2], strict=False)
+        )
         per_pixel[side] = own
         peaks = f"peak {encoding.peak_bytes / 1e6:.0f} and {decoding.peak_bytes / 1e6:.0f} MB"
         print(f"{side}x{side}: encode {own[0]:.3f}, decode {own[1]:.3f} s a megapixel, {peaks}", flush=True)

@@ -1,6 +1,6 @@
 """Makes the sample pictures of the pages anew, as `aecodec model land` does.
 
-    python docs/remake.py
+python docs/remake.py
 """
 
 from __future__ import annotations

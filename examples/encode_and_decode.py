@@ -1,6 +1,6 @@
 """Encode a picture, look at the file, decode it again.
 
-    python examples/encode_and_decode.py examples/photos/dog.jpg dog.aec dog.png
+python examples/encode_and_decode.py examples/photos/dog.jpg dog.aec dog.png
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Encode every picture of a folder on several threads; what is no picture is left out, with the reason.
 
-    python examples/encode_folder.py examples/photos encoded
+python examples/encode_folder.py examples/photos encoded
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
@@ -292,10 +293,8 @@ def test_a_valid_checksum_over_a_random_stream() -> None:
     generator = np.random.default_rng(11)
     for length in range(0, 200, 10):
         data = pack(Header(40, 24, 128, TINY_ID), [generator.bytes(length)])
-        try:
+        with contextlib.suppress(aecodec.CorruptFile):
             assert aecodec.decode(data).size == (40, 24)
-        except aecodec.CorruptFile:
-            pass
     too_long = pack(Header(40, 24, 128, TINY_ID), [generator.bytes(20_000)])
     with pytest.raises(aecodec.CorruptFile):
         aecodec.decode(too_long)

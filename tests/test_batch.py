@@ -242,9 +242,7 @@ def test_a_shard_that_has_grown_is_gone_on_with(
     assert "6 skipped" in capsys.readouterr().err
 
 
-def test_a_shard_with_failures_is_tried_again(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_shard_with_failures_is_tried_again(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = (photos / "a.jpg").read_bytes()
     (photos / "a.jpg").write_bytes(b"no picture")
     assert encode(photos, "--out-dir", tmp_path / "out", "--shard", "1/1") == 1

@@ -31,24 +31,24 @@ from test_batch import wait_for
 
 torch = pytest.importorskip("torch")
 
-from aecodec.batch import remote  # noqa: E402  (needs torch)
-from aecodec.batch import run as batch_run  # noqa: E402
-from aecodec.batch.gpu import GpuProcess  # noqa: E402
-from aecodec.batch.plan import BatchOptions  # noqa: E402
-from aecodec.batch.run import run_batch  # noqa: E402
-from aecodec.cli import run  # noqa: E402
-from aecodec.cuda import TorchRuntime  # noqa: E402
-from aecodec.engine import Network  # noqa: E402
-from aecodec.engine import NumpyRuntime  # noqa: E402
-from aecodec.errors import AecError  # noqa: E402
-from aecodec.errors import MissingExtra  # noqa: E402
-from aecodec.manifest import entries_of  # noqa: E402
-from aecodec.task import DecodeTask  # noqa: E402
-from aecodec.task import EncodeTask  # noqa: E402
-from aecodec.tiling import Box  # noqa: E402
-from aecodec.weights import DecoderHalf  # noqa: E402
-from aecodec.weights import EncoderHalf  # noqa: E402
-from aecodec.weights import parse_decoder  # noqa: E402
+from aecodec.batch import remote
+from aecodec.batch import run as batch_run
+from aecodec.batch.gpu import GpuProcess
+from aecodec.batch.plan import BatchOptions
+from aecodec.batch.run import run_batch
+from aecodec.cli import run
+from aecodec.cuda import TorchRuntime
+from aecodec.engine import Network
+from aecodec.engine import NumpyRuntime
+from aecodec.errors import AecError
+from aecodec.errors import MissingExtra
+from aecodec.manifest import entries_of
+from aecodec.task import DecodeTask
+from aecodec.task import EncodeTask
+from aecodec.tiling import Box
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
+from aecodec.weights import parse_decoder
 
 Halves = tuple[EncoderHalf, DecoderHalf]
 Asked = tuple[Network, np.ndarray, np.ndarray | None, Box | None]
@@ -83,7 +83,9 @@ def answers(runtime: Watched, asked: Sequence[Asked]) -> list[np.ndarray | BaseE
     server = remote.Server(Pipe()[0], runtime)
     pipes = [Pipe() for _ in asked]
     with ThreadPoolExecutor(len(asked)) as pool:
-        futures = [pool.submit(remote.RemoteRuntime(ours).run, *one) for (ours, _), one in zip(pipes, asked)]
+        futures = [
+            pool.submit(remote.RemoteRuntime(ours).run, *one) for (ours, _), one in zip(pipes, asked, strict=False)
+        ]
         for _, theirs in pipes:
             assert theirs.poll(60)
             server._take(theirs)
@@ -314,7 +316,8 @@ def test_without_cuda_there_is_one_line_before_any_work(
 
 
 @pytest.mark.parametrize(
-    ("device", "error"), [("cuda", MissingExtra), ("meta", AecError)]  # meta: of no numbers, which torch itself refuses
+    ("device", "error"),
+    [("cuda", MissingExtra), ("meta", AecError)],  # meta: of no numbers, which torch itself refuses
 )
 @without_cuda
 def test_a_device_that_cannot_be_used(photos: Path, tmp_path: Path, device: str, error: type[AecError]):

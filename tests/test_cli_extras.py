@@ -85,9 +85,7 @@ def test_metadata_that_there_is_not(value: str, picture: Path, refused: Refused)
 
 
 @pytest.mark.parametrize("no_alpha", [False, True])
-def test_alpha_is_kept_unless_it_is_left_out(
-    no_alpha: bool, picture: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_alpha_is_kept_unless_it_is_left_out(no_alpha: bool, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info = encode(picture, *["--no-alpha"] * no_alpha)
     assert (info.mode, info.has_alpha) == (("RGB", False) if no_alpha else ("RGBA", True))
     assert ("alpha channel is dropped" in capsys.readouterr().err) == no_alpha

@@ -31,7 +31,7 @@ from aecodec.networks import expansion
 from aecodec.networks import walk
 
 torch = pytest.importorskip("torch")
-from aecodec.cuda import TorchRuntime  # noqa: E402  (needs torch)
+from aecodec.cuda import TorchRuntime
 
 RUNTIMES: dict[str, Runtime] = {
     "numpy": NumpyRuntime(),

@@ -47,14 +47,6 @@ PIL_ROOMS = ("picture.py", "exif.py", "pillow_plugin.py", "bench/", "paper/figur
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 
 
-def test_lines_are_at_most_120_columns() -> None:
-    root = Path(__file__).parents[1]
-    folders = [root / name for name in ("aecodec", "tests", "benchmarks", "examples")]
-    for path in (path for folder in folders for path in folder.rglob("*.py")):
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            assert len(line) <= 120, f"{path}:{number}"
-
-
 def room_of(file: str) -> str:
     return file.split("/")[0].removesuffix(".py")
 

@@ -482,7 +482,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
         time.sleep(0.005)
     process.kill()
     process.wait()
-    assert 3 <= len(list((tmp_path / "out").glob("*/*.png")))
+    assert len(list((tmp_path / "out").glob("*/*.png"))) >= 3
     assert build(options, tmp_path / "out") == 0
     assert build(options, tmp_path / "whole") == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")

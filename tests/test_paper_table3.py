@@ -38,18 +38,18 @@ from aecodec.paper.table import write_results
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from aecodec.bench.metrics import l1  # noqa: E402
-from aecodec.paper import table3  # noqa: E402
-from aecodec.paper.devset import load_data  # noqa: E402
-from aecodec.paper.systems import AutoEncoder  # noqa: E402
-from aecodec.paper.systems import Block  # noqa: E402
-from aecodec.paper.systems import load_system  # noqa: E402
-from aecodec.paper.table3 import Table3Options  # noqa: E402
-from aecodec.paper.training import Data  # noqa: E402
-from aecodec.paper.training import Training  # noqa: E402
-from aecodec.paper.training import is_kept  # noqa: E402
-from aecodec.paper.training import learning_rate  # noqa: E402
-from aecodec.train.data import PictureList  # noqa: E402
+from aecodec.bench.metrics import l1
+from aecodec.paper import table3
+from aecodec.paper.devset import load_data
+from aecodec.paper.systems import AutoEncoder
+from aecodec.paper.systems import Block
+from aecodec.paper.systems import load_system
+from aecodec.paper.table3 import Table3Options
+from aecodec.paper.training import Data
+from aecodec.paper.training import Training
+from aecodec.paper.training import is_kept
+from aecodec.paper.training import learning_rate
+from aecodec.train.data import PictureList
 
 ROOT = Path(__file__).parents[1]
 BY_NAME = {system.name: system for system in SYSTEMS}
@@ -295,9 +295,7 @@ def test_finished_systems_are_not_trained_again(
     assert capsys.readouterr().out.strip() == table(read_results(finished))
 
 
-def test_other_settings_do_not_mix_with_a_run(
-    finished: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_settings_do_not_mix_with_a_run(finished: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command(data, finished, epochs="3")) == 1
     message = "begun with other settings or pictures (epochs: 2.0, not 3.0)"
     assert capsys.readouterr().err.endswith(f"aecodec: {finished}: {message}\n")
@@ -526,9 +524,7 @@ def test_bad_input_is_one_line(
     assert lines[0].startswith("aecodec: ")
 
 
-def test_damaged_files_of_a_run_are_one_line(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_files_of_a_run_are_one_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results.json").write_text('{"setup": 3}')
     assert run(command(data, tmp_path)) == 1
     assert "results.json: not the results of a run" in capsys.readouterr().err

@@ -727,10 +727,10 @@ class TestLimits:
     def test_pillows_own_limit_is_put_back(self) -> None:
         before = Image.MAX_IMAGE_PIXELS
         open_picture(file_of(Image.new("L", (4, 4)), "PNG"), max_pixels=100)
-        assert Image.MAX_IMAGE_PIXELS == before
+        assert before == Image.MAX_IMAGE_PIXELS
         with pytest.raises(InputError):
             open_picture(io.BytesIO(b"nothing"), max_pixels=100)
-        assert Image.MAX_IMAGE_PIXELS == before
+        assert before == Image.MAX_IMAGE_PIXELS
 
     def test_each_thread_opens_under_its_own_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = file_of(Image.new("L", (4, 4)), "PNG").getvalue()
@@ -740,7 +740,7 @@ class TestLimits:
 
         def slow_open(source: io.BytesIO) -> Image.Image:
             time.sleep(0.001)
-            if Image.MAX_IMAGE_PIXELS != own.limit:
+            if own.limit != Image.MAX_IMAGE_PIXELS:
                 wrong.append(Image.MAX_IMAGE_PIXELS)
             return real_open(source)
 

@@ -297,7 +297,7 @@ def test_options_of_saving(photo: Image.Image) -> None:
     "options", [{"quality": 101}, {"quality": "high"}, {"target_size": 1}, {"quality": 5, "target_size": 900}]
 )
 def test_options_that_make_no_sense_leave_no_file(photo: Image.Image, tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(OSError) as caught:  # noqa: PT011
+    with pytest.raises(OSError) as caught:
         photo.save(tmp_path / "a.aec", model="tiny", **options)
     assert isinstance(caught.value.__cause__, aecodec.AecError)
     assert not (tmp_path / "a.aec").exists()

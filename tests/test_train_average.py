@@ -9,15 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from aecodec.cli import run  # noqa: E402
-from aecodec.errors import InputError  # noqa: E402
-from aecodec.train.average import average  # noqa: E402
-from aecodec.train.checkpoint import Counters  # noqa: E402
-from aecodec.train.checkpoint import State  # noqa: E402
-from aecodec.train.checkpoint import read_checkpoint  # noqa: E402
-from aecodec.train.data import Batches  # noqa: E402
-from aecodec.train.layers import Scale  # noqa: E402
-from aecodec.train.model import build  # noqa: E402
+from aecodec.cli import run
+from aecodec.errors import InputError
+from aecodec.train.average import average
+from aecodec.train.checkpoint import Counters
+from aecodec.train.checkpoint import State
+from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.data import Batches
+from aecodec.train.layers import Scale
+from aecodec.train.model import build
 
 
 def checkpoint(path: Path, seed: int, config: str = "paper") -> Path:

@@ -13,7 +13,7 @@ from aecodec.errors import InputError
 
 torch = pytest.importorskip("torch")
 
-from aecodec.train import data  # noqa: E402
+from aecodec.train import data
 
 CPU = torch.device("cpu")
 
@@ -107,7 +107,7 @@ def test_a_batch_has_the_promised_form() -> None:
     x, quality = batches(noise(3), batch_size=16).draw()
     assert x.shape == (16, 3, 32, 32) and x.dtype == torch.float32
     assert x.is_contiguous(memory_format=torch.channels_last)
-    assert 0 <= x.min() and x.max() <= 1
+    assert x.min() >= 0 and x.max() <= 1
     assert quality.dtype == torch.float32
     even = quality.double() ** (1 / data.QUALITY_POWER)
     assert sorted((even * 16).long().tolist()) == list(range(16)), "one quality in each sixteenth of the draws"
@@ -120,7 +120,7 @@ def test_views_are_windows_flipped_turned_and_reduced_as_often_as_promised() -> 
     down = (pixels[:, :2, 17, 16] - pixels[:, :2, 16, 16]).tolist()  # change of (row, column) per pixel downwards
     right = (pixels[:, :2, 16, 17] - pixels[:, :2, 16, 16]).tolist()
     assert (pixels[:, 2] == 200).all(), "channels are not mixed"
-    whole = [(tuple(a), tuple(b)) for a, b in zip(down, right) if max(map(abs, a + b)) == 1]
+    whole = [(tuple(a), tuple(b)) for a, b in zip(down, right, strict=False) if max(map(abs, a + b)) == 1]
     transposed = np.mean([a[0] == 0 for a, _ in whole])
     upside_down = np.mean([a[0] == -1 for a, _ in whole])
     mirrored = np.mean([a[0] * b[1] - a[1] * b[0] < 0 for a, b in whole])
@@ -152,7 +152,7 @@ def test_pictures_on_a_device_give_the_same_views() -> None:
     stacked = data.Batches(stack, crop=32, batch_size=8, device=CPU, seed=3)
     listed = batches(pictures, seed=3)
     for _ in range(5):
-        for ours, theirs in zip(stacked.draw(), listed.draw()):
+        for ours, theirs in zip(stacked.draw(), listed.draw(), strict=False):
             assert torch.equal(ours, theirs)
 
 

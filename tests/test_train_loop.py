@@ -22,19 +22,19 @@ from aecodec.errors import OutputError
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import save_file
 
-from aecodec.train import evaluate  # noqa: E402
-from aecodec.train import loop  # noqa: E402
-from aecodec.train import progress  # noqa: E402
-from aecodec.train import schedule  # noqa: E402
-from aecodec.train.checkpoint import Counters  # noqa: E402
-from aecodec.train.checkpoint import read_checkpoint  # noqa: E402
-from aecodec.train.data import is_validation  # noqa: E402
-from aecodec.train.layers import Mode  # noqa: E402
-from aecodec.train.model import Coded  # noqa: E402
-from aecodec.train.model import Config  # noqa: E402
-from aecodec.train.options import TrainOptions  # noqa: E402
+from aecodec.train import evaluate
+from aecodec.train import loop
+from aecodec.train import progress
+from aecodec.train import schedule
+from aecodec.train.checkpoint import Counters
+from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.data import is_validation
+from aecodec.train.layers import Mode
+from aecodec.train.model import Coded
+from aecodec.train.model import Config
+from aecodec.train.options import TrainOptions
 
 
 class Tiny(torch.nn.Module):
@@ -553,9 +553,7 @@ def test_measure_gives_rates_eight_bit_psnr_and_the_mean_loss_over_pictures() ->
 
 
 @pytest.mark.parametrize("name", ["standard", "paper"])
-def test_the_real_networks_train_and_decay(
-    options: TrainOptions, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_real_networks_train_and_decay(options: TrainOptions, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "START_PATCHES", 500)
     monkeypatch.setattr(loop, "CALIBRATION_PICTURES", 2)
     real = replace(options, config=name, steps=1, batch_size=1)

@@ -11,44 +11,44 @@ from conftest import PHOTOS
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor
 
-from aecodec.decoder import decode  # noqa: E402
-from aecodec.encoder import Analysed  # noqa: E402
-from aecodec.engine import FLOAT32_LIMIT  # noqa: E402
-from aecodec.engine import NumpyRuntime  # noqa: E402
-from aecodec.entropy import SCALE_COUNT  # noqa: E402
-from aecodec.entropy import TOTAL  # noqa: E402
-from aecodec.entropy import SymbolMeter  # noqa: E402
-from aecodec.entropy import analyse_hyper  # noqa: E402
-from aecodec.entropy import encode_latent  # noqa: E402
-from aecodec.entropy import scale_of_index  # noqa: E402
-from aecodec.networks import Shuffle  # noqa: E402
-from aecodec.networks import paper  # noqa: E402
-from aecodec.networks import standard  # noqa: E402
-from aecodec.picture import open_picture  # noqa: E402
-from aecodec.train.export import Halves  # noqa: E402
-from aecodec.train.export import export  # noqa: E402
-from aecodec.train.export import wide_layers  # noqa: E402
-from aecodec.train.export import with_default_quality  # noqa: E402
-from aecodec.train.headroom import give_headroom  # noqa: E402
-from aecodec.train.last_layer import blocks  # noqa: E402
-from aecodec.train.last_layer import solve_last_layer  # noqa: E402
-from aecodec.train.layers import Scale  # noqa: E402
-from aecodec.train.layers import straight_through  # noqa: E402
-from aecodec.train.model import CONFIGS  # noqa: E402
-from aecodec.train.model import AutoEncoder  # noqa: E402
-from aecodec.train.model import Coded  # noqa: E402
-from aecodec.train.model import at_quality  # noqa: E402
-from aecodec.train.rescale import fill_ranges  # noqa: E402
-from aecodec.train.rescale import tensors_between  # noqa: E402
-from aecodec.train.rounding import mean_square  # noqa: E402
-from aecodec.train.rounding import rounded_in_turn  # noqa: E402
-from aecodec.train.rounding import settle_on_grid  # noqa: E402
-from aecodec.transforms import analyse  # noqa: E402
-from aecodec.transforms import apply_gain  # noqa: E402
-from aecodec.weights import DecoderHalf  # noqa: E402
-from aecodec.weights import EncoderHalf  # noqa: E402
+from aecodec.decoder import decode
+from aecodec.encoder import Analysed
+from aecodec.engine import FLOAT32_LIMIT
+from aecodec.engine import NumpyRuntime
+from aecodec.entropy import SCALE_COUNT
+from aecodec.entropy import TOTAL
+from aecodec.entropy import SymbolMeter
+from aecodec.entropy import analyse_hyper
+from aecodec.entropy import encode_latent
+from aecodec.entropy import scale_of_index
+from aecodec.networks import Shuffle
+from aecodec.networks import paper
+from aecodec.networks import standard
+from aecodec.picture import open_picture
+from aecodec.train.export import Halves
+from aecodec.train.export import export
+from aecodec.train.export import wide_layers
+from aecodec.train.export import with_default_quality
+from aecodec.train.headroom import give_headroom
+from aecodec.train.last_layer import blocks
+from aecodec.train.last_layer import solve_last_layer
+from aecodec.train.layers import Scale
+from aecodec.train.layers import straight_through
+from aecodec.train.model import CONFIGS
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import Coded
+from aecodec.train.model import at_quality
+from aecodec.train.rescale import fill_ranges
+from aecodec.train.rescale import tensors_between
+from aecodec.train.rounding import mean_square
+from aecodec.train.rounding import rounded_in_turn
+from aecodec.train.rounding import settle_on_grid
+from aecodec.transforms import analyse
+from aecodec.transforms import apply_gain
+from aecodec.weights import DecoderHalf
+from aecodec.weights import EncoderHalf
 
 RUNTIME = NumpyRuntime()
 STEPS = np.array([0, 77, 255])  # quality steps of the three pictures

@@ -9,13 +9,13 @@ from conftest import PHOTOS
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file
 
-from aecodec.networks import standard  # noqa: E402
-from aecodec.train import release  # noqa: E402
-from aecodec.train.checkpoint import write_checkpoint  # noqa: E402
-from aecodec.train.model import CONFIGS  # noqa: E402
-from aecodec.train.model import AutoEncoder  # noqa: E402
+from aecodec.networks import standard
+from aecodec.train import release
+from aecodec.train.checkpoint import write_checkpoint
+from aecodec.train.model import CONFIGS
+from aecodec.train.model import AutoEncoder
 
 
 def small(name: str) -> AutoEncoder:

@@ -8,15 +8,15 @@ from conftest import PHOTOS
 
 torch = pytest.importorskip("torch")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from aecodec.engine import shuffle  # noqa: E402
-from aecodec.networks import standard  # noqa: E402
-from aecodec.picture import open_picture  # noqa: E402
-from aecodec.train.model import CONFIGS  # noqa: E402
-from aecodec.train.model import AutoEncoder  # noqa: E402
-from aecodec.train.model import gaussian_bits  # noqa: E402
-from aecodec.train.model import transposed_as_product  # noqa: E402
+from aecodec.engine import shuffle
+from aecodec.networks import standard
+from aecodec.picture import open_picture
+from aecodec.train.model import CONFIGS
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import gaussian_bits
+from aecodec.train.model import transposed_as_product
 
 
 def test_start_from_components_is_a_transform_already():

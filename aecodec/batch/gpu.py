@@ -58,8 +58,9 @@ class GpuProcess:
                 self._control.recv()  # no connection to a process that has just ended
             except (EOFError, OSError) as error:
                 ours.close()
-                message = f"--device {self._device}: the process that ran networks is no more; out of memory perhaps"
-                raise AecError(message) from error
+                raise AecError(
+                    f"--device {self._device}: the process that ran networks is no more; out of memory perhaps"
+                ) from error
         return ours
 
     def _start(self) -> SpawnProcess:
@@ -67,8 +68,7 @@ class GpuProcess:
         try:
             failure = self._control.recv()
         except (EOFError, OSError) as error:
-            message = f"--device {self._device}: the process that should run the networks has ended"
-            raise AecError(message) from error
+            raise AecError(f"--device {self._device}: the process that should run the networks has ended") from error
         if failure is not None:
             raise failure
         return self._process

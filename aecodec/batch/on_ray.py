@@ -129,8 +129,7 @@ def run_on_ray(
     ours = _connect(ray, address, options.jobs)
     try:
         if task.device == "cuda" and not ray.cluster_resources().get("GPU"):
-            message = "--device cuda: the Ray cluster has no GPU"
-            raise InputError(message)
+            raise InputError("--device cuda: the Ray cluster has no GPU")
         remote = ray.remote(**_needs(task.device))(do_part)
         yield from _gather(ray, remote, list(parts(task, _absolute(options), size)))
     finally:
@@ -142,8 +141,7 @@ def _library() -> Any:
     try:
         import ray
     except ImportError as error:
-        message = '--ray needs Ray: pip install "aecodec[ray]"'
-        raise MissingExtra(message) from error
+        raise MissingExtra('--ray needs Ray: pip install "aecodec[ray]"') from error
     return ray
 
 
@@ -155,8 +153,7 @@ def _connect(ray: Any, address: str, jobs: int) -> bool:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        message = f"--ray {address}: no cluster answers ({str(error).strip().splitlines()[0]})"
-        raise InputError(message) from error
+        raise InputError(f"--ray {address}: no cluster answers ({str(error).strip().splitlines()[0]})") from error
     return True
 
 
@@ -190,8 +187,7 @@ def _gather(ray: Any, remote: Any, waiting: list[Part]) -> Iterator[Result]:
             results = ray.get(ready)
         except ray.exceptions.RayTaskError as error:  # an exception in the task, which another attempt would meet, too
             cause = str(error.cause or error).strip().splitlines()[-1]
-            message = f"a worker could not do its shard: {cause}"
-            raise InputError(message) from error
+            raise InputError(f"a worker could not do its shard: {cause}") from error
         except ray.exceptions.RayError as error:
             if len(part.entries) > 1:
                 running |= {remote.remote(half): half for half in part.halves()}

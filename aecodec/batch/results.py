@@ -85,8 +85,7 @@ def completed(name: str) -> dict[str, int] | None:
         told = [json.loads(line) for line in storage.read(name).splitlines()]
         return None if any("error" in fields for fields in told) else {f["output"]: f["bytes"] for f in told}
     except (ValueError, KeyError, TypeError) as error:
-        message = f"{name}: no results of a shard ({error})"
-        raise InputError(message) from error
+        raise InputError(f"{name}: no results of a shard ({error})") from error
 
 
 def recorded(entries: Iterable[Item | Result], name: str) -> list[Result] | None:

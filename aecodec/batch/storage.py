@@ -98,8 +98,7 @@ def write(name: str, data: bytes) -> None:
     try:
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
     except OSError as error:
-        message = f"{name}: {error.strerror}"
-        raise OutputError(message) from error
+        raise OutputError(f"{name}: {error.strerror}") from error
     write_atomic(name, data)
 
 
@@ -127,13 +126,11 @@ def _filesystem_of(root: str) -> Any:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        message = 'URLs need fsspec: pip install "aecodec[ray]"'
-        raise MissingExtra(message) from error
+        raise MissingExtra('URLs need fsspec: pip install "aecodec[ray]"') from error
     try:
         return url_to_fs(root, use_listings_cache=False)[0]  # others write there, too
     except ImportError as error:
-        message = f"{root}: {error}"
-        raise MissingExtra(message) from error
+        raise MissingExtra(f"{root}: {error}") from error
 
 
 def _nanoseconds(info: dict[str, Any]) -> int | None:
@@ -153,8 +150,6 @@ def _naming(url: str, kind: type[AecError]) -> Iterator[None]:
     except AecError:
         raise
     except FileNotFoundError as error:  # its words are the stores' own, or the name alone
-        message = f"{url}: {os.strerror(errno.ENOENT)}"
-        raise kind(message) from error
+        raise kind(f"{url}: {os.strerror(errno.ENOENT)}") from error
     except Exception as error:
-        message = " ".join(f"{url}: {error or type(error).__name__}".split())
-        raise kind(message) from error
+        raise kind(" ".join(f"{url}: {error or type(error).__name__}".split())) from error

@@ -93,8 +93,7 @@ def _is_newer(there: storage.Status, source: str) -> bool:
 
 def _write(item: Item, data: bytes) -> None:
     if _is_same(item.source, item.target):
-        message = f"{item.target}: is the input itself"
-        raise OutputError(message)
+        raise OutputError(f"{item.target}: is the input itself")
     storage.write(item.target, data)
 
 

@@ -50,8 +50,7 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
     """Takes every model of the folder `exported` into `project`. Raises AecError."""
     found = entries_of(exported)
     if not found:
-        message = f"{exported}: no weights manifest; `aecodec model export` makes one"
-        raise InputError(message)
+        raise InputError(f"{exported}: no weights manifest; `aecodec model export` makes one")
     folders = {"kodak": kodak, "dev": dev}
     weights = project / "weights"
     for entry in found:
@@ -133,8 +132,7 @@ def _write_table(readme: Path, bundled: Sequence[Entry], peers: Mapping[str, Sco
     """The figures between their two marks in the README. Raises InputError where a mark is missing."""
     text = readme.read_text("utf-8")
     if START not in text or END not in text:
-        message = f"{readme}: lacks the marks {START} and {END}"
-        raise InputError(message)
+        raise InputError(f"{readme}: lacks the marks {START} and {END}")
     before, after = text.split(START)[0], text.split(END)[1]
     write_atomic(readme, f"{before}{START}\n{figures(bundled, peers)}\n{END}{after}".encode())
 

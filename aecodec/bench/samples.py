@@ -30,9 +30,7 @@ def write_samples(docs: Path, photos: Path, weights: Path) -> None:
             decoded = api.decode_pixels(data, weights=weights / "standard.decoder.safetensors")
             file = f"{Path(name).stem}-{quality}.webp"
             write_atomic(pictures / file, _webp(decoded))
-            lines += _figure(
-                f"pictures/{file}", f"`-q {quality}`: {len(data):,} bytes, {psnr(pixels, decoded):.1f} dB"
-            )
+            lines += _figure(f"pictures/{file}", f"`-q {quality}`: {len(data):,} bytes, {psnr(pixels, decoded):.1f} dB")
     write_atomic(docs / "samples.md", "\n".join(lines).encode())
 
 

@@ -84,8 +84,7 @@ def check_ends(source: Path, target: Path) -> None:
         if sys.stdout.isatty():
             raise click.UsageError("Standard output is a terminal: binary data is not written to one.")
     elif source.exists() and target.exists() and source.samefile(target) and target.is_file():
-        message = f"{target}: is the input itself"
-        raise OutputError(message)
+        raise OutputError(f"{target}: is the input itself")
 
 
 def open_source(path: Path) -> Path | IO[bytes]:
@@ -114,5 +113,4 @@ def write_target(path: Path, data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        message = f"<stdout>: {error.strerror or error}"
-        raise OutputError(message) from error
+        raise OutputError(f"<stdout>: {error.strerror or error}") from error

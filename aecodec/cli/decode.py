@@ -20,15 +20,12 @@ from aecodec.cli.work import work_on_one
 from aecodec.cli.work import work_options
 
 
-def _crop(
-    ctx: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[int, int, int, int] | None:
+def _crop(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int, int, int] | None:
     if value is None:
         return None
     parts = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", value, re.ASCII)
     if parts is None:
-        message = f"{value!r} is not X,Y,W,H, four whole numbers."
-        raise click.BadParameter(message)
+        raise click.BadParameter(f"{value!r} is not X,Y,W,H, four whole numbers.")
     x, y, width, height = map(int, parts.groups())
     return x, y, width, height
 

@@ -33,8 +33,9 @@ def _metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str,
     try:
         return frozenset() if asked == {"none"} else metadata_kinds(asked)
     except AecError as error:
-        message = f"{', '.join(values)!r} is not none, all, or some of {', '.join(METADATA)}."
-        raise click.BadParameter(message) from error
+        raise click.BadParameter(
+            f"{', '.join(values)!r} is not none, all, or some of {', '.join(METADATA)}."
+        ) from error
 
 
 @click.command()

@@ -27,8 +27,7 @@ def require_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        message = 'this needs torch: pip install "aecodec[torch]"'
-        raise MissingExtra(message) from error
+        raise MissingExtra('this needs torch: pip install "aecodec[torch]"') from error
 
 
 @model.command()

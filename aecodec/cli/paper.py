@@ -120,9 +120,7 @@ def dataset(
 @click.option(
     "--epochs", type=Number(0, min_open=True), metavar="E", help="Equal epochs: so many for each. The paper: 200."
 )
-@click.option(
-    "--budget", type=Number(0.001), metavar="MINUTES", help="Equal minutes instead: in all, a quarter each."
-)
+@click.option("--budget", type=Number(0.001), metavar="MINUTES", help="Equal minutes instead: in all, a quarter each.")
 @click.option("--crop", type=click.IntRange(min=8), default=128, show_default=True, help="Side of a crop, pixels.")
 @click.option("--batch-size", type=WholeNumber(1, 4096), default=8, show_default=True, help="Crops a step.")
 @click.option("--shown", multiple=True, metavar="NAME", help="Dev picture of Figure 1. Default: three by licence.")

@@ -54,6 +54,5 @@ def _checked(data: bytes, against: Path | None) -> str:
 
     decoded, original = api.decode_pixels(data), open_picture(against).pixels
     if decoded.shape[:2] != original.shape[:2]:
-        message = f"{against} has other sides"
-        raise InputError(message)
+        raise InputError(f"{against} has other sides")
     return f"ok, PSNR {psnr(original, decoded):.3f} dB, L1 {l1(original, decoded):.5f}"

@@ -94,13 +94,11 @@ def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Pat
     if isinstance(source, str) or isinstance(target, str):
         raise click.UsageError("URLs go with --out-dir.")
     if source.is_dir():
-        message = f"{source}: is a folder; give --out-dir DIR to work on what it holds"
-        raise InputError(message)
+        raise InputError(f"{source}: is a folder; give --out-dir DIR to work on what it holds")
     if options.jobs or options.shard or options.skip_existing or options.force or options.ray or options.shard_size:
         raise click.UsageError("--jobs, --shard, --ray, --shard-size, --skip-existing and --force go with --out-dir.")
     if target.is_dir():
-        message = f"{target}: is a folder; give --out-dir to write into it"
-        raise OutputError(message)
+        raise OutputError(f"{target}: is a folder; give --out-dir to write into it")
     check_ends(source, target)
     return source, target
 
@@ -110,8 +108,7 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
     if str(target) == STANDARD and options.as_json:
         raise click.UsageError("--json and the output cannot both go to standard output.")
     if options.no_clobber and target.exists():
-        message = f"{target}: exists, and is kept for --no-clobber"
-        raise OutputError(message)
+        raise OutputError(f"{target}: exists, and is kept for --no-clobber")
     started = time.perf_counter()
     product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
     write_target(target, product.data)
@@ -157,15 +154,12 @@ def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: Bat
     if mark is not None:
         write_results(mark, of_shard)
     elif summary == Summary():
-        message = f"no input: {', '.join(map(str, batch.inputs))} has no file with a known extension"
-        raise InputError(message)
+        raise InputError(f"no input: {', '.join(map(str, batch.inputs))} has no file with a known extension")
     _tell_summary(summary, started, options)
     return 1 if summary.failed else 0
 
 
-def _run(
-    task: EncodeTask | DecodeTask, batch: BatchOptions, options: WorkOptions
-) -> Generator[Result, None, None]:
+def _run(task: EncodeTask | DecodeTask, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:
     """Results as they come, from this machine or from a Ray cluster."""
     if options.ray is None:
         from aecodec.batch.run import run_batch

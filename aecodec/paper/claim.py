@@ -96,8 +96,7 @@ def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) 
     analysed = _each(bar, f"{model}, analysis", analyse, pictures)
     step, written = 0, files(0)
     if _mean_bytes(written) > target:
-        message = f"{model}: the lowest quality takes {_mean_bytes(written):.0f} bytes, more than {target:.0f}"
-        raise AecError(message)
+        raise AecError(f"{model}: the lowest quality takes {_mean_bytes(written):.0f} bytes, more than {target:.0f}")
     beyond = QUALITY_STEPS
     while beyond - step > 1:  # invariant: `step` fits, `beyond` does not or is the end of the scale
         middle = (step + beyond) // 2
@@ -145,8 +144,7 @@ def format_claims(claims: Claims) -> str:
     return (
         f"{claims.folder}: {claims.pictures} pictures, {claims.raw_bytes:,.0f} raw bytes each on average. Whole files\n"
         "at the largest quality whose mean has at most 1 % of that: mean, 5th and 95th percentile over the pictures.\n"
-        "\n"
-        + markdown_table(rows)
+        "\n" + markdown_table(rows)
     )
 
 

@@ -126,6 +126,7 @@ def read_authors(folder: Path) -> dict[str, str]:
                     if row["file"].startswith(prefix) and row["licence"].startswith("CC")
                 }
             except (UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
-                message = f"{table}: not a readable table with the columns file, author, original and licence"
-                raise InputError(message) from error
+                raise InputError(
+                    f"{table}: not a readable table with the columns file, author, original and licence"
+                ) from error
     return {}

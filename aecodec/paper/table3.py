@@ -105,8 +105,7 @@ def run(options: Table3Options) -> str:
         terminal.say(notice)
     setup = setup_of(options, data)
     if previous.setup is not None and previous.setup != setup:
-        message = f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})"
-        raise InputError(message)
+        raise InputError(f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})")
     terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
     work = _make_folder(options.out)
     pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)

@@ -172,7 +172,7 @@ class Training:
 
     def _moment_is_due(self) -> bool:
         counters = self._counters
-        if counters.step == 0 or counters.curve and counters.curve[-1]["epoch"] == self.epoch:
+        if counters.step == 0 or (counters.curve and counters.curve[-1]["epoch"] == self.epoch):
             return False
         return counters.step % self._steps_per_epoch == 0 or self.share >= 1
 
@@ -223,8 +223,9 @@ class Training:
             self._batches.set_random_state(content["random"])
             self.outcome()
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            message = f"{self._checkpoint}: not a checkpoint of {self.system.name} ({first_line(error)})"
-            raise InputError(message) from error
+            raise InputError(
+                f"{self._checkpoint}: not a checkpoint of {self.system.name} ({first_line(error)})"
+            ) from error
 
 
 def learning_rate(setup: Setup, share: float) -> float:

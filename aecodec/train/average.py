@@ -30,8 +30,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     first = contents[0]
     for path, content in zip(checkpoints, contents, strict=True):
         if _shapes(content) != _shapes(first):
-            message = f"{path}: not of the same network as {checkpoints[0]}"
-            raise InputError(message)
+            raise InputError(f"{path}: not of the same network as {checkpoints[0]}")
     names = [name for name, _ in build(first["config"]).named_parameters()]
     for key in ("model", "mean", "unrounded"):
         if all(content[key] for content in contents):

@@ -125,8 +125,7 @@ class State:
         """Take over a checkpoint of the same configuration, made on any device; raises InputError."""
         content = read_checkpoint(path)
         if content["config"] != self.model.config.name:
-            message = f"{path}: holds the configuration {content['config']}, not {self.model.config.name}"
-            raise InputError(message)
+            raise InputError(f"{path}: holds the configuration {content['config']}, not {self.model.config.name}")
         try:
             self.model.load_state_dict(content["model"])
             self.mean = {name: content["mean"][name].to(self.device) for name in self.mean}
@@ -134,8 +133,7 @@ class State:
             self.optimizer.load_state_dict(content["optimizer"])
             self.counters = Counters(**content["counters"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            message = f"{path}: made by another version of the network ({first_line(error)})"
-            raise InputError(message) from error
+            raise InputError(f"{path}: made by another version of the network ({first_line(error)})") from error
         random = content["random"]
         self.batches.set_random_state(random["batches"])
         torch.set_rng_state(random["torch"])
@@ -155,14 +153,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        message = f"{path}: no such checkpoint"
-        raise InputError(message) from error
+        raise InputError(f"{path}: no such checkpoint") from error
     except Exception as error:  # torch's reader raises whatever the damage leads it to
-        message = f"{path}: not a readable checkpoint ({first_line(error)})"
-        raise InputError(message) from error
+        raise InputError(f"{path}: not a readable checkpoint ({first_line(error)})") from error
     if not isinstance(content, dict) or not {"config", "model", "optimizer", "counters", "random"} <= content.keys():
-        message = f"{path}: not a checkpoint of aecodec"
-        raise InputError(message)
+        raise InputError(f"{path}: not a checkpoint of aecodec")
     content.setdefault("mean", content["model"])  # there was none in earlier versions
     content.setdefault("unrounded", {})
     return content

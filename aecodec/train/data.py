@@ -72,8 +72,9 @@ def load_folders(folders: Sequence[Path], min_side: int) -> Dataset:
         (validation if is_validation(photographs.key(path)) else training).append(np.ascontiguousarray(pixels))
     if not training:
         names = ", ".join(str(folder) for folder in folders)
-        message = f"{names}: no picture to train on ({unreadable} unreadable, {too_small} smaller than {min_side})"
-        raise InputError(message)
+        raise InputError(
+            f"{names}: no picture to train on ({unreadable} unreadable, {too_small} smaller than {min_side})"
+        )
     return Dataset(training, validation, unreadable, too_small)
 
 
@@ -86,8 +87,7 @@ def _picture_files(folders: Sequence[Path]) -> Iterator[Path]:
     seen: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            message = f"{folder}: not a folder"
-            raise InputError(message)
+            raise InputError(f"{folder}: not a folder")
         for path in sorted(folder.resolve().rglob("*")):
             if path.suffix.lower() in SUFFIXES and path.is_file() and path not in seen:
                 seen.add(path)
@@ -129,8 +129,7 @@ def _read_photographs(table: Path) -> dict[str, str]:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             listed = {row["file"]: row["photo"] for row in csv.DictReader(stream)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        message = f"{table}: not a readable table with the columns file and photo ({error})"
-        raise InputError(message) from error
+        raise InputError(f"{table}: not a readable table with the columns file and photo ({error})") from error
     candidates: dict[str, set[str]] = {}
     for file, photo in listed.items():
         parts = file.split("/")

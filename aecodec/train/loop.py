@@ -97,8 +97,7 @@ def _budget(options: TrainOptions, counters: Counters) -> Budget:
 def choose_device(name: str) -> torch.device:
     """The device of that name, `auto` being CUDA where there is one. Raises InputError where it is not there."""
     if name == "cuda" and not torch.cuda.is_available():
-        message = "device cuda: torch sees no CUDA device"
-        raise InputError(message)
+        raise InputError("device cuda: torch sees no CUDA device")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
@@ -106,13 +105,11 @@ def choose_device(name: str) -> torch.device:
 
 def _prepare_folder(options: TrainOptions) -> None:
     if not (options.resume or options.decay) and options.checkpoint.exists():
-        message = f"{options.checkpoint}: a run is there already; --resume goes on with it"
-        raise InputError(message)
+        raise InputError(f"{options.checkpoint}: a run is there already; --resume goes on with it")
     try:
         (options.out / "sheets").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"{options.out}: {error.strerror}"
-        raise OutputError(message) from error
+        raise OutputError(f"{options.out}: {error.strerror}") from error
 
 
 def _describe(dataset: Dataset) -> str:
@@ -157,13 +154,13 @@ def load_init(model: AutoEncoder, path: Path) -> int:
         with safe_open(path, "pt") as file:
             pixels = int((file.metadata() or {}).get("pixels", 0))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        message = f"{path}: not float weights of {model.config.name} ({first_line(error)})"
-        raise InputError(message) from error
+        raise InputError(f"{path}: not float weights of {model.config.name} ({first_line(error)})") from error
     parameters = {name for name, _ in model.named_parameters()}
     wrong = [name for name in absent if name in parameters] + unknown
     if wrong:
-        message = f"{path}: not float weights of {model.config.name} (missing or unknown: {', '.join(wrong[:3])})"
-        raise InputError(message)
+        raise InputError(
+            f"{path}: not float weights of {model.config.name} (missing or unknown: {', '.join(wrong[:3])})"
+        )
     return pixels
 
 
@@ -194,11 +191,10 @@ def _run(state: State, options: TrainOptions, observer: Observer, interruption: 
         step = _step(state, counters.learning_rate * factor)
         skipped_in_a_row = 0 if step.updated else skipped_in_a_row + 1
         if skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-            message = (
+            raise TrainingDiverged(
                 f"the loss was not finite for {skipped_in_a_row} steps in a row, up to step {counters.step:,}; "
                 "resume from the last checkpoint with a lower learning rate"
             )
-            raise TrainingDiverged(message)
         observer.look(step)
         if save_timer.due():
             state.save(options.checkpoint)

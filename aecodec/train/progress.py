@@ -104,8 +104,7 @@ class Log:
             self._file = path.open("ab")
             self._file.truncate(0 if keep_to_step is None else _size_until(path, keep_to_step))
         except OSError as error:
-            message = f"{path}: {error.strerror}"
-            raise OutputError(message) from error
+            raise OutputError(f"{path}: {error.strerror}") from error
 
     def __enter__(self) -> Log:
         return self

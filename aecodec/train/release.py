@@ -141,13 +141,11 @@ def _rounding_cost(
 def _write(out: Path, name: str, state: dict[str, torch.Tensor], halves: Halves, details: dict[str, Any]) -> None:
     """`state`: what training goes on from, stored in half precision."""
     if not name.replace("-", "").replace("_", "").isalnum():
-        message = f"{name!r} is no name for a model: letters, digits, - and _"
-        raise InputError(message)
+        raise InputError(f"{name!r} is no name for a model: letters, digits, - and _")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"{out}: {error.strerror}"
-        raise OutputError(message) from error
+        raise OutputError(f"{out}: {error.strerror}") from error
     tensors = {key: tensor.half().contiguous() for key, tensor in state.items()}
     floats = save(tensors, {"config": details["config"], "pixels": str(details["pixels"])})
     files = {"decoder": halves.decoder, "encoder": halves.encoder, "float16": floats}

@@ -18,13 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from aecodec import api
 from aecodec import decoder
 from aecodec import encoder
 from aecodec import manifest
 from aecodec import rangecoder
 from aecodec import transforms
-from aecodec.bitstream import Header
 from aecodec.bitstream import pack
 from aecodec.bitstream import unpack
 from aecodec.engine import NumpyRuntime
@@ -44,7 +42,7 @@ GOLDEN = ROOT / "tests" / "golden"
 PHOTOS = ROOT / "examples" / "photos"
 
 sys.path.insert(0, str(ROOT / "tests"))
-from golden.make_files import source  # noqa: E402
+from golden.make_files import source
 
 
 class Golden:
