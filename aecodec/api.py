@@ -16,17 +16,17 @@ import numpy as np
 
 from aecodec import decoder
 from aecodec import manifest
-from aecodec.bitstream import QUALITY_STEPS
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.format.extras import Extras
+from aecodec.format.header import QUALITY_STEPS
 from aecodec.info import QUALITY_MAXIMUM
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import metadata_kinds
 from aecodec.limits import MAX_PIXELS
-from aecodec.metadata import Extras
 from aecodec.weights import DecoderHalf
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
@@ -142,7 +142,7 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
 
         x = aecodec.decode_latent(Path("in.aec").read_bytes()).astype(np.float32)    # [16, 32, 32] at 256x256
 
-    These are the integers that the synthesis takes in (`bitstream.py`, "Pixels"): the decoded latent with the gain of
+    These are the integers that the synthesis takes in (`container.py`, "Pixels"): the decoded latent with the gain of
     its quality taken back and rounded, -2048..2047. So they are in one unit for all qualities of the same weights,
     a higher quality being nearer to what the encoder saw; under other weights they mean something else. Position
     [:, r, c] stands for the 8x8 pixels from row 8r, column 8c. The coded grid, 4 ceil(H/32) rows and 4 ceil(W/32)

@@ -15,9 +15,9 @@ import numpy as np
 
 from aecodec import __version__
 from aecodec import api
-from aecodec.bitstream import MAGIC
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from aecodec.format.header import MAGIC
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import read_info

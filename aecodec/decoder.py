@@ -13,16 +13,16 @@ from operator import index
 
 import numpy as np
 
-from aecodec.bitstream import Extra
-from aecodec.bitstream import Header
-from aecodec.bitstream import unpack
+from aecodec.codec.latent_coding import decode_latent
 from aecodec.engine import Runtime
-from aecodec.entropy import SymbolReader
-from aecodec.entropy import decode_latent
 from aecodec.errors import OutsidePicture
+from aecodec.format.container import unpack
+from aecodec.format.extras import Extras
+from aecodec.format.extras import unpack_extras
+from aecodec.format.header import Extra
+from aecodec.format.header import Header
+from aecodec.format.symbols import SymbolReader
 from aecodec.limits import MAX_PIXELS
-from aecodec.metadata import Extras
-from aecodec.metadata import unpack_extras
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import reach

@@ -13,23 +13,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aecodec.bitstream import QUALITY_STEPS
-from aecodec.bitstream import Header
-from aecodec.bitstream import pack
+from aecodec.codec.latent_coding import analyse_hyper
+from aecodec.codec.latent_coding import encode_latent
 from aecodec.decoder import decode_picture
 from aecodec.engine import Runtime
-from aecodec.entropy import SymbolWriter
-from aecodec.entropy import analyse_hyper
-from aecodec.entropy import encode_latent
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
 from aecodec.fill import fill
+from aecodec.format.container import pack
+from aecodec.format.extras import NOTHING
+from aecodec.format.extras import Extras
+from aecodec.format.extras import flags_of
+from aecodec.format.extras import pack_extras
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.header import Header
+from aecodec.format.symbols import SymbolWriter
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
-from aecodec.metadata import NOTHING
-from aecodec.metadata import Extras
-from aecodec.metadata import flags_of
-from aecodec.metadata import pack_extras
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import reach

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aecodec import manifest
-from aecodec.bitstream import QUALITY_STEPS
-from aecodec.bitstream import VERSION
-from aecodec.bitstream import Extra
-from aecodec.bitstream import Header
-from aecodec.bitstream import extra_sizes
-from aecodec.bitstream import read_header
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
+from aecodec.format.container import extra_sizes
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.header import VERSION
+from aecodec.format.header import Extra
+from aecodec.format.header import Header
+from aecodec.format.header import read_header
 from aecodec.limits import MAX_PIXELS
 
 QUALITY_MAXIMUM = 100

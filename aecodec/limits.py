@@ -8,7 +8,7 @@ MAX_PIXELS = 178_956_970
 # A side fits 16 bits, as in JPEG and PNG practice; keeps every geometry product far from overflow.
 MAX_SIDE = 65_535
 
-# The encoder clips symbols to this magnitude, the decoder refuses more (entropy.py, "Units").
+# The encoder clips symbols to this magnitude, the decoder refuses more (latent_coding.py, "Units").
 MAX_SYMBOL = 1_024
 
 # Of each of ICC profile, EXIF and XMP, uncompressed. Press profiles take 2 to 3 MB; JPEG holds EXIF of 64 kB at most.

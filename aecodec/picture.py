@@ -33,10 +33,10 @@ from aecodec.errors import OutputError
 from aecodec.exif import exif_of
 from aecodec.exif import orientation_of
 from aecodec.exif import xmp_of
+from aecodec.format.extras import NOTHING
+from aecodec.format.extras import Extras
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
-from aecodec.metadata import NOTHING
-from aecodec.metadata import Extras
 
 # EXIF orientation -> transpose, then flip rows, then flip columns; 1 and anything unknown is upright.
 _TURNS = {

@@ -29,14 +29,14 @@ from PIL import ImageFile
 from PIL import UnidentifiedImageError
 
 from aecodec import api
-from aecodec.bitstream import MAGIC
-from aecodec.bitstream import MAX_HEADER_BYTES
-from aecodec.bitstream import Extra
-from aecodec.bitstream import read_header
-from aecodec.bitstream import unpack
 from aecodec.decoder import decode_metadata
 from aecodec.errors import AecError
 from aecodec.errors import HeaderLimitExceeded
+from aecodec.format.container import unpack
+from aecodec.format.header import MAGIC
+from aecodec.format.header import MAX_HEADER_BYTES
+from aecodec.format.header import Extra
+from aecodec.format.header import read_header
 from aecodec.info import metadata_kinds
 from aecodec.info import model_of
 from aecodec.info import quality_of

@@ -19,11 +19,11 @@ from functools import partial
 import numpy as np
 
 from aecodec.adjoint import FloatNetwork
-from aecodec.entropy import SCALE_COUNT
-from aecodec.entropy import STEP_CHANNELS
-from aecodec.entropy import TOTAL
-from aecodec.entropy import UNIT
-from aecodec.entropy import SymbolTables
+from aecodec.codec.latent_coding import STEP_CHANNELS
+from aecodec.format.symbols import SCALE_COUNT
+from aecodec.format.symbols import TOTAL
+from aecodec.format.symbols import UNIT
+from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS

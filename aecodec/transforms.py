@@ -10,7 +10,7 @@ import numpy as np
 
 from aecodec.engine import Network
 from aecodec.engine import Runtime
-from aecodec.entropy import clip_bits
+from aecodec.format.symbols import clip_bits
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import reach
 from aecodec.tiling import STRIDE

@@ -9,7 +9,7 @@ tensors are little-endian, the last axis running fastest, of dtype I8, U8, I16, 
 values (a PATH.weight is always I8). Beside them `__metadata__` has the one key "description", a string that is JSON
 again. No pickles, nothing is executed.
 
-Tensors of a decoding half, with what they mean in `entropy.py`, `bitstream.py` and `engine.py`:
+Tensors of a decoding half, with what they mean in `latent_coding.py`, `container.py` and `engine.py`:
 
     name                  shape              contents
     tables.supports       [64]               support K of each probability table, at most 1024
@@ -53,16 +53,16 @@ from typing import Any
 
 import numpy as np
 
-from aecodec.bitstream import QUALITY_STEPS
+from aecodec.codec.latent_coding import CONTEXT_BITS
+from aecodec.codec.latent_coding import FEATURE_BITS
+from aecodec.codec.latent_coding import EntropyModel
+from aecodec.codec.latent_coding import HyperAnalysis
 from aecodec.engine import Integers
 from aecodec.engine import Network
-from aecodec.entropy import CONTEXT_BITS
-from aecodec.entropy import FEATURE_BITS
-from aecodec.entropy import SCALE_COUNT
-from aecodec.entropy import EntropyModel
-from aecodec.entropy import HyperAnalysis
-from aecodec.entropy import SymbolTables
 from aecodec.errors import UnknownWeights
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.symbols import SCALE_COUNT
+from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
 from aecodec.manifest import Entry
 from aecodec.networks import FEATURES

@@ -25,11 +25,11 @@ from PIL import Image
 
 from aecodec import api
 from aecodec import manifest
-from aecodec.bitstream import header_size
-from aecodec.bitstream import unpack
-from aecodec.entropy import SymbolWriter
-from aecodec.entropy import analyse_hyper
-from aecodec.entropy import encode_latent
+from aecodec.codec.latent_coding import analyse_hyper
+from aecodec.codec.latent_coding import encode_latent
+from aecodec.format.container import unpack
+from aecodec.format.header import header_size
+from aecodec.format.symbols import SymbolWriter
 from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE
 from aecodec.tiling import Box

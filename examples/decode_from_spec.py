@@ -2,7 +2,7 @@
 
     python examples/decode_from_spec.py IN.aec OUT.png [WEIGHTS_FOLDER]
 
-To be read beside the format page, the head of `aecodec/bitstream.py`, and the pages that it names, in their order.
+Read it beside the format page, the head of `aecodec/format/container.py`, and the pages that it names, in their order.
 NumPy and the standard library only, nothing of aecodec, and no floating-point number anywhere. Clear before quick: some
 seconds for 256x256 pixels, and the networks run over the whole picture at once. Weights are looked for in the folder
 given, else in `weights/` and the folders in AECODEC_WEIGHTS. Alpha is left out, with a line that says so, where Python
@@ -42,7 +42,7 @@ def require(condition: bool, otherwise: str) -> None:
         raise Refused(otherwise)
 
 
-# aecodec/bitstream.py: the file
+# aecodec/format/container.py: the file
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
     return full[crop : len(full) - crop, crop : full.shape[1] - crop]
 
 
-# aecodec/rangecoder.py: the stream
+# aecodec/format/range_coder.py: the stream
 
 
 class RangeDecoder:
@@ -279,7 +279,7 @@ class RangeDecoder:
         require(self.stream == shortest, "damaged: a stream does not end where its symbols end")
 
 
-# aecodec/entropy.py: the latent of one tile
+# aecodec/codec/latent_coding.py: the latent of one tile
 
 
 def narrow(x: np.ndarray, shift: int, bits: int) -> np.ndarray:
@@ -332,7 +332,7 @@ def read_features(weights: Weights, coder: RangeDecoder, rows: int, columns: int
     return clip_bits(features + weights.tensors["feature_bias"][quality], 11)
 
 
-# aecodec/metadata.py: alpha
+# aecodec/format/extras.py: alpha
 
 
 def read_alpha(part: bytes, width: int, height: int) -> np.ndarray | None:
@@ -359,7 +359,7 @@ def read_alpha(part: bytes, width: int, height: int) -> np.ndarray | None:
     return alpha
 
 
-# aecodec/bitstream.py, section Pixels
+# aecodec/format/container.py, section Pixels
 
 
 def decode(data: bytes, folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -18,8 +18,8 @@ from PIL import Image
 
 import aecodec
 from aecodec import api
-from aecodec.bitstream import Header
-from aecodec.bitstream import pack
+from aecodec.format.container import pack
+from aecodec.format.header import Header
 from aecodec.limits import MAX_SIDE
 
 ROOT = Path(__file__).parents[1]

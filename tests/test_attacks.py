@@ -24,8 +24,8 @@ from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnknownWeights
 from aecodec.errors import UnsupportedVersion
+from aecodec.format.range_coder import Decoder
 from aecodec.info import read_info
-from aecodec.rangecoder import Decoder
 
 Builder = Callable[[], bytes]
 
@@ -124,7 +124,7 @@ def test_an_impossible_stream_is_refused_by_both_coders(backend: str, monkeypatc
     def coder(tables: object, data: bytes) -> Decoder:
         return Decoder(tables, data, backend=backend)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("aecodec.entropy.Decoder", coder)
+    monkeypatch.setattr("aecodec.codec.latent_coding.Decoder", coder)
     for builder in streams.CORRUPT:
         with pytest.raises(CorruptFile):
             api.decode_pixels(builder())

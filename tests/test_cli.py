@@ -21,13 +21,13 @@ from PIL import Image
 import aecodec
 from aecodec import task
 from aecodec.bench.metrics import psnr
-from aecodec.bitstream import MAGIC
-from aecodec.bitstream import QUALITY_STEPS
-from aecodec.bitstream import VERSION
-from aecodec.bitstream import Header
-from aecodec.bitstream import pack
-from aecodec.bitstream import unpack
 from aecodec.cli import run
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.header import MAGIC
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.header import VERSION
+from aecodec.format.header import Header
 from aecodec.manifest import bundled_folders
 from aecodec.manifest import entries_of
 

@@ -10,10 +10,8 @@ import pytest
 from conftest import PHOTOS
 from PIL import Image
 
-from aecodec.bitstream import Header
-from aecodec.bitstream import pack
-from aecodec.bitstream import read_header
-from aecodec.bitstream import unpack
+from aecodec.codec.latent_coding import analyse_hyper
+from aecodec.codec.latent_coding import encode_latent
 from aecodec.decoder import decode
 from aecodec.decoder import decode_parts
 from aecodec.decoder import luma
@@ -21,13 +19,15 @@ from aecodec.encoder import Analysed
 from aecodec.encoder import check_size
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
-from aecodec.entropy import analyse_hyper
-from aecodec.entropy import encode_latent
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import LimitExceeded
 from aecodec.errors import UnknownWeights
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.header import Header
+from aecodec.format.header import read_header
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.picture import open_picture

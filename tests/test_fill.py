@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.fill import fill
-from aecodec.metadata import Extras
+from aecodec.format.extras import Extras
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 

@@ -27,10 +27,11 @@ from fuzz.mutate import Mutant
 from fuzz.mutate import golden_files
 from fuzz.mutate import mutant
 
-from aecodec import bitstream
-from aecodec.bitstream import Header
-from aecodec.bitstream import pack
-from aecodec.bitstream import unpack
+from aecodec.format import container
+from aecodec.format import header as file_header
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.header import Header
 
 FILES = golden_files()
 
@@ -90,7 +91,7 @@ def test_sealing_makes_a_damaged_file_one_that_the_container_accepts():
 
 
 def test_the_container_is_read_without_checks():
-    fields = bitstream.MAGIC + b"\x0f" + b"abcd" + varint(0) + varint(2**35, padding=3) + b"\x80\x99"
+    fields = file_header.MAGIC + b"\x0f" + b"abcd" + varint(0) + varint(2**35, padding=3) + b"\x80\x99"
     found = read_head(plain(fields))
     assert found is not None
     assert (found.flags, found.width, found.height, found.crc_at) == (15, 0, 2**35, len(fields))
@@ -120,12 +121,12 @@ def serve_greed(pipe: Connection) -> None:
 
 
 def serve_without_checksums(pipe: Connection) -> None:
-    bitstream._check_crc = lambda stored, *pieces: None
+    container._check_crc = lambda stored, *pieces: None
     fuzz_worker.serve(pipe)
 
 
 def serve_without_limits(pipe: Connection) -> None:
-    bitstream._check_sides = lambda width, height, max_pixels: None
+    file_header.check_sides = lambda width, height, max_pixels: None
     fuzz_worker.serve(pipe)
 
 

@@ -20,16 +20,16 @@ from golden.make_files import source
 from golden.make_files import wanted
 
 from aecodec import api
-from aecodec.bitstream import unpack
 from aecodec.decoder import decode
 from aecodec.decoder import decode_picture
 from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
+from aecodec.format.container import unpack
+from aecodec.format.extras import NOTHING
 from aecodec.info import read_info
 from aecodec.manifest import entries_of
 from aecodec.manifest import find_by_id
 from aecodec.manifest import find_by_name
-from aecodec.metadata import NOTHING
 from aecodec.picture import open_picture
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 import aecodec
 from aecodec import api
 from aecodec import decoder
-from aecodec.bitstream import MAGIC
-from aecodec.bitstream import unpack
+from aecodec.format.container import unpack
+from aecodec.format.header import MAGIC
 from aecodec.manifest import entries_of
 from aecodec.torch_dataset import AecFolder
 from aecodec.transforms import synthesise

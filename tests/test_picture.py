@@ -26,9 +26,9 @@ from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
 from aecodec.errors import OutputError
+from aecodec.format.extras import Extras
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
-from aecodec.metadata import Extras
 from aecodec.picture import Picture
 from aecodec.picture import format_of
 from aecodec.picture import from_image

@@ -22,9 +22,9 @@ from test_picture import rgb_profile
 
 import aecodec
 import aecodec.pillow_plugin
-from aecodec.bitstream import MAX_HEADER_BYTES
-from aecodec.bitstream import Header
-from aecodec.bitstream import pack
+from aecodec.format.container import pack
+from aecodec.format.header import MAX_HEADER_BYTES
+from aecodec.format.header import Header
 
 ORIENTATION, MAKER = 0x0112, 0x010F
 WIDE = rgb_profile(2.2)  # Adobe RGB

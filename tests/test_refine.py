@@ -14,8 +14,8 @@ from aecodec import manifest
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
-from aecodec.entropy import SymbolMeter
 from aecodec.errors import AecError
+from aecodec.format.symbols import SymbolMeter
 from aecodec.picture import open_picture
 from aecodec.refine import FloatModel
 from aecodec.refine import Objective
@@ -145,7 +145,7 @@ def test_tiles_are_refined_each_and_progress_is_told(tiny: Tiny, monkeypatch: py
     """Small tiles for once, in the encoder and the decoder alike."""
     monkeypatch.setattr("aecodec.tiling.TILE", 64)
     monkeypatch.setattr("aecodec.encoder.TILE", 64)
-    monkeypatch.setattr("aecodec.bitstream.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
+    monkeypatch.setattr("aecodec.format.container.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
     photo = open_picture(PHOTOS / "church.jpg").pixels[:128, :160]
     told: list[float] = []
     plain = Analysed(photo, *tiny, RUNTIME).encode(128)

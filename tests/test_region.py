@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import aecodec
-from aecodec.bitstream import pack
-from aecodec.bitstream import unpack
 from aecodec.cli import run
-from aecodec.entropy import SymbolReader
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import OutsidePicture
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.symbols import SymbolReader
 from aecodec.networks import reach
 from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE

@@ -21,15 +21,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aecodec import api
-from aecodec.bitstream import MAGIC
-from aecodec.bitstream import unpack
 from aecodec.decoder import luma
 from aecodec.engine import Integers
 from aecodec.engine import Network
 from aecodec.engine import NumpyRuntime
-from aecodec.entropy import SCALE_COUNT
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
+from aecodec.format.container import unpack
+from aecodec.format.header import MAGIC
+from aecodec.format.range_coder import Decoder
+from aecodec.format.range_coder import Encoder
+from aecodec.format.range_coder import Tables
+from aecodec.format.symbols import SCALE_COUNT
 from aecodec.networks import Conv
 from aecodec.networks import Depthwise
 from aecodec.networks import Layers
@@ -39,9 +42,6 @@ from aecodec.networks import Shuffle
 from aecodec.networks import Side
 from aecodec.networks import to_json
 from aecodec.networks import walk
-from aecodec.rangecoder import Decoder
-from aecodec.rangecoder import Encoder
-from aecodec.rangecoder import Tables
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 

@@ -13,16 +13,16 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor
 
+from aecodec.codec.latent_coding import analyse_hyper
+from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.latent_coding import scale_of_index
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
 from aecodec.engine import FLOAT32_LIMIT
 from aecodec.engine import NumpyRuntime
-from aecodec.entropy import SCALE_COUNT
-from aecodec.entropy import TOTAL
-from aecodec.entropy import SymbolMeter
-from aecodec.entropy import analyse_hyper
-from aecodec.entropy import encode_latent
-from aecodec.entropy import scale_of_index
+from aecodec.format.symbols import SCALE_COUNT
+from aecodec.format.symbols import TOTAL
+from aecodec.format.symbols import SymbolMeter
 from aecodec.networks import Shuffle
 from aecodec.networks import paper
 from aecodec.networks import standard

@@ -27,9 +27,9 @@ from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
 from aecodec.bench.samples import write_samples
-from aecodec.bitstream import QUALITY_STEPS
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
+from aecodec.format.header import QUALITY_STEPS
 from aecodec.manifest import Entry
 from aecodec.manifest import add_entry
 from aecodec.manifest import entries_of

@@ -80,7 +80,7 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
     if not value or ctx.resilient_parsing:
         return
     from aecodec import manifest
-    from aecodec.bitstream import VERSION
+    from aecodec.format.header import VERSION
 
     click.echo(f"aecodec {__version__}\nformat version {VERSION}")
     for folder in manifest.bundled_folders():

@@ -15,11 +15,11 @@ import numpy as np
 from aecodec.bench.metrics import as_rgb
 from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
-from aecodec.bitstream import QUALITY_STEPS
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
 from aecodec.engine import NumpyRuntime
 from aecodec.errors import AecError
+from aecodec.format.header import QUALITY_STEPS
 from aecodec.info import QUALITY_MAXIMUM
 from aecodec.manifest import find_by_name
 from aecodec.paper.progress import Bar

@@ -16,15 +16,15 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor
 
-from aecodec.bitstream import QUALITY_STEPS
+from aecodec.codec.latent_coding import analyse_hyper
+from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.latent_coding import scale_of_index
 from aecodec.engine import FLOAT32_LIMIT
 from aecodec.engine import NumpyRuntime
-from aecodec.entropy import SCALE_COUNT
-from aecodec.entropy import TOTAL
-from aecodec.entropy import UNIT
-from aecodec.entropy import analyse_hyper
-from aecodec.entropy import encode_latent
-from aecodec.entropy import scale_of_index
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.symbols import SCALE_COUNT
+from aecodec.format.symbols import TOTAL
+from aecodec.format.symbols import UNIT
 from aecodec.networks import LATENT_CHANNELS
 from aecodec.networks import STEPS
 from aecodec.networks import to_json

@@ -20,12 +20,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch import nn
 
-from aecodec.entropy import CONTEXT_BITS
-from aecodec.entropy import FEATURE_BITS
-from aecodec.entropy import SCALE_COUNT
-from aecodec.entropy import STEP_CHANNELS
-from aecodec.entropy import UNIT
-from aecodec.entropy import scale_of_index
+from aecodec.codec.latent_coding import CONTEXT_BITS
+from aecodec.codec.latent_coding import FEATURE_BITS
+from aecodec.codec.latent_coding import STEP_CHANNELS
+from aecodec.codec.latent_coding import scale_of_index
+from aecodec.format.symbols import SCALE_COUNT
+from aecodec.format.symbols import UNIT
 from aecodec.networks import ARCHITECTURES
 from aecodec.networks import FEATURES
 from aecodec.networks import LATENT_CHANNELS

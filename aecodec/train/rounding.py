@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from aecodec.entropy import FEATURE_BITS
+from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.networks import STEPS
 from aecodec.train.layers import WEIGHT_MAXIMUM
 from aecodec.train.layers import ConvLayer

@@ -13,7 +13,7 @@ from fuzz.container import plain
 from fuzz.container import tiled
 from fuzz.mutate import TINY
 
-from aecodec.bitstream import unpack
+from aecodec.format.container import unpack
 from aecodec.limits import MAX_METADATA_BYTES
 
 ALPHA, ICC, XMP = 1, 2, 8

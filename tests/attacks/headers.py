@@ -10,7 +10,7 @@ from fuzz.container import plain
 from fuzz.container import tiled
 from fuzz.container import varint
 
-from aecodec.bitstream import MAGIC
+from aecodec.format.header import MAGIC
 
 TWO_TILES = head(1030, 9, flags=DIRECTORY)
 

@@ -1,4 +1,4 @@
-"""Writes and reads the container without its checks: for files that `aecodec.bitstream` would never write."""
+"""Writes and reads the container without its checks: for files that `aecodec.format.container` would never write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aecodec.bitstream import MAGIC
+from aecodec.format.header import MAGIC
 from aecodec.tiling import tile_count
 
 WEIGHTS_ID = bytes.fromhex("11ddc256")  # of the permanent tiny network

@@ -21,17 +21,17 @@ import numpy as np
 from aecodec import decoder
 from aecodec import encoder
 from aecodec import manifest
-from aecodec import rangecoder
 from aecodec import transforms
-from aecodec.bitstream import pack
-from aecodec.bitstream import unpack
+from aecodec.codec.latent_coding import analyse_hyper
+from aecodec.codec.latent_coding import decode_latent
+from aecodec.codec.latent_coding import encode_latent
 from aecodec.engine import NumpyRuntime
 from aecodec.engine import Runtime
-from aecodec.entropy import SymbolReader
-from aecodec.entropy import SymbolWriter
-from aecodec.entropy import analyse_hyper
-from aecodec.entropy import decode_latent
-from aecodec.entropy import encode_latent
+from aecodec.format import range_coder
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.symbols import SymbolReader
+from aecodec.format.symbols import SymbolWriter
 from aecodec.picture import open_picture
 from aecodec.tiling import latent_shape
 from aecodec.weights import load_decoder
@@ -180,12 +180,12 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["AECODEC_WEIGHTS"] = str(GOLDEN / "tiny")
     if options.coder == "python":
-        rangecoder.constriction = None
+        range_coder.constriction = None
     decoder.synthesise = partial(transforms.synthesise, piece=options.piece)  # type: ignore[assignment]
     encoder.analyse = partial(transforms.analyse, piece=options.piece)  # type: ignore[assignment]
     pixels, made = hashes(list(golden_files(options.folders)), options)
     machine = f"{platform.machine()}, NumPy {np.__version__}"
-    coder = "Python coder" if rangecoder.constriction is None else "constriction"
+    coder = "Python coder" if range_coder.constriction is None else "constriction"
     about = ", ".join(filter(None, [machine, blas_kernel(), coder]))
     print(json.dumps({"about": about, "pixels": pixels, "files": made}))
 

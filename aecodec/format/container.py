@@ -39,11 +39,11 @@ picture and before anything is decoded:
 height is within the reader's own limit (178,956,970 pixels unless told otherwise), tested as height > limit // width;
 (5) reserved bits are 0, extras are at least one where flag bit 2 is 1, and flag bit 1 is 1 exactly where n > 1 or flag
 bit 2 is 1; (6) directory and parts fill the file exactly; (7) checksum, then those of the parts; (8) the weights are
-known; (9) what a frame of an extra says of itself (`metadata.py`), for each extra before it is decompressed.
+known; (9) what a frame of an extra says of itself (`extras.py`), for each extra before it is decompressed.
 
 A file cut short, a varint in another than its shortest form and bytes after the end are damage. So is, while a stream
 is decoded, what no encoder writes: a quotient without a symbol or another end than the symbols call for
-(`rangecoder.py`), an escape that was not needed (`entropy.py`), a frame with anything but its content (`metadata.py`).
+(`range_coder.py`), an escape that was not needed (`symbols.py`), a frame with anything but its content (`extras.py`).
 
 Coded grid
 ----------
@@ -65,10 +65,10 @@ are named below. How a network is computed is defined in `engine.py`.
 
 *Quality*: the quality byte q is the row of every tensor that has 256 rows, and decides nothing else.
 
-*Streams* (`rangecoder.py`, `entropy.py`): each gives the latent [h, w, 16] and the hyper features [h, w, 32] of its
-tile, without a look at other tiles; put together they are the latent and the features of the whole field.
+*Streams* (`range_coder.py`, `latent_coding.py`): each gives the latent [h, w, 16] and the hyper features [h, w, 32] of
+its tile, without a look at other tiles; put together they are the latent and the features of the whole field.
 
-*Symbols* (`entropy.py`): magnitude up to 1024, by a table of the weights or its escape.
+*Symbols* (`symbols.py`): magnitude up to 1024, by a table of the weights or its escape.
 
 *Pixels*: the network "synthesis" runs over the whole field and knows no tiles. Its input is, channel by channel,
 narrow(latent * inverse_gain[q], inverse_shift, 12), its second input the features. Its output y has 8 times the field's
@@ -80,7 +80,7 @@ The picture is the first `height` rows and `width` columns. In a grey file each 
 
     L = floor((19595 R + 38470 G + 7471 B + 32768) / 65536)
 
-*Extras* (`metadata.py`): alpha gives every pixel one sample more, 0 (transparent) to 255, not premultiplied. An ICC
+*Extras* (`extras.py`): alpha gives every pixel one sample more, 0 (transparent) to 255, not premultiplied. An ICC
 profile says which colour space the pixels are in; without one they are sRGB. EXIF and XMP change no pixel.
 
 Compatibility
@@ -151,93 +151,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntFlag
 
 from aecodec.errors import CorruptFile
-from aecodec.errors import HeaderLimitExceeded
-from aecodec.errors import UnsupportedVersion
+from aecodec.format.header import CRC_BYTES
+from aecodec.format.header import CUT_SHORT
+from aecodec.format.header import Extra
+from aecodec.format.header import Header
+from aecodec.format.header import pack_fields
+from aecodec.format.header import pack_varint
+from aecodec.format.header import parse_fields
+from aecodec.format.header import parse_varint
+from aecodec.format.header import take
 from aecodec.limits import MAX_PIXELS
-from aecodec.limits import MAX_SIDE
-from aecodec.tiling import tile_count
-
-MAGIC = b"\xaeC\r\n"
-VERSION = 0
-QUALITY_STEPS = 256  # values of the quality byte
-
-# No header is longer, its checksum included, not even a refused one: `read_header` needs no more than this of a file.
-MAX_HEADER_BYTES = 25
-
-_GREY = 1
-_DIRECTORY = 2
-_EXTRAS = 4
-_RESERVED = 8
-
-_WEIGHTS_ID_BYTES = 4
-_CRC_BYTES = 4
-_VARINT_BYTES = 5
-
-_CUT_SHORT = "damaged file: it is cut short"
-
-
-class Extra(IntFlag):
-    """What a file can hold beside its streams, in the order in which it does."""
-
-    ALPHA = 1
-    ICC = 2
-    EXIF = 4
-    XMP = 8
-
-
-_KNOWN_EXTRAS = sum(Extra)
-NO_EXTRAS = Extra(0)
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of its picture. ValueError where a field is out of range."""
-
-    width: int  # pixels, 1..65535
-    height: int  # pixels, 1..65535
-    quality: int  # index, 0..255
-    weights_id: bytes  # 4 bytes
-    grey: bool = False
-    extras: Extra = NO_EXTRAS
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
-            raise ValueError(f"{self.width}x{self.height} pixels: sides must be in 1..{MAX_SIDE}")
-        if not 0 <= self.quality <= 255:
-            raise ValueError(f"quality index {self.quality} is not in 0..255")
-        if len(self.weights_id) != _WEIGHTS_ID_BYTES:
-            raise ValueError(f"a weights id has {_WEIGHTS_ID_BYTES} bytes, not {len(self.weights_id)}")
-        if not 0 <= self.extras <= _KNOWN_EXTRAS:
-            raise ValueError(f"extras {int(self.extras)} are not in 0..{_KNOWN_EXTRAS}")
-
-    @property
-    def tiles(self) -> int:
-        """Number of coded tiles, and of streams in the file."""
-        return tile_count(self.width, self.height)
-
-    @property
-    def parts(self) -> int:
-        """Number of parts of the file: the streams, then the extras."""
-        return self.tiles + len(self.kinds)
-
-    @property
-    def kinds(self) -> tuple[Extra, ...]:
-        """The extras one by one, in the order of their parts."""
-        return tuple(extra for extra in Extra if extra in self.extras)
-
-    @property
-    def mode(self) -> str:
-        """The mode of the picture as Pillow names it: L, LA, RGB or RGBA."""
-        return ("L" if self.grey else "RGB") + ("A" if Extra.ALPHA in self.extras else "")
-
-
-def header_size(header: Header) -> int:
-    """Bytes before the body, checksum included: the fixed cost of a plain picture of one tile (18 at 256x256)."""
-    return len(_pack_fields(header)) + _CRC_BYTES
 
 
 def pack(header: Header, parts: Sequence[bytes]) -> bytes:
@@ -247,11 +172,11 @@ def pack(header: Header, parts: Sequence[bytes]) -> bytes:
     """
     if len(parts) != header.parts:
         raise ValueError(f"{len(parts)} parts where {header.tiles} tiles and the extras call for {header.parts}")
-    fields = _pack_fields(header)
+    fields = pack_fields(header)
     if header.parts == 1:
         (stream,) = parts
         return fields + _crc(fields, stream) + stream
-    directory = b"".join(_pack_varint(len(part)) + _crc(part) for part in parts)
+    directory = b"".join(pack_varint(len(part)) + _crc(part) for part in parts)
     return b"".join([fields, _crc(fields, directory), directory, *parts])
 
 
@@ -260,8 +185,8 @@ def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, list[b
 
     Raises CorruptFile, HeaderLimitExceeded (a side above 65535 or more than `max_pixels`) or UnsupportedVersion.
     """
-    header, crc_at = _parse_fields(data, max_pixels)
-    fields, body_at = data[:crc_at], crc_at + _CRC_BYTES
+    header, crc_at = parse_fields(data, max_pixels)
+    fields, body_at = data[:crc_at], crc_at + CRC_BYTES
     crc = data[crc_at:body_at]
     if header.parts == 1:
         stream = data[body_at:]
@@ -281,93 +206,26 @@ def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, list[b
 
 def extra_sizes(data: bytes, *, max_pixels: int = MAX_PIXELS) -> dict[Extra, int]:
     """Bytes that each extra takes in a file, by its directory; no checksum is compared. Raises what `unpack` raises."""
-    header, crc_at = _parse_fields(data, max_pixels)
+    header, crc_at = parse_fields(data, max_pixels)
     if not header.extras:
         return {}
-    entries, _ = _parse_directory(data, crc_at + _CRC_BYTES, header.parts)
+    entries, _ = _parse_directory(data, crc_at + CRC_BYTES, header.parts)
     return {extra: length for extra, (length, _) in zip(header.kinds, entries[header.tiles :], strict=True)}
-
-
-def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """Header from a file's first bytes (MAX_HEADER_BYTES of them suffice); no checksum is compared.
-
-    Raises what `unpack` raises.
-    """
-    header, _ = _parse_fields(data, max_pixels)
-    return header
-
-
-def _pack_fields(header: Header) -> bytes:
-    flags = _GREY if header.grey else 0
-    if header.parts > 1:
-        flags |= _DIRECTORY
-    if header.extras:
-        flags |= _EXTRAS
-    start = MAGIC + bytes([VERSION << 4 | flags]) + header.weights_id
-    sides = _pack_varint(header.width) + _pack_varint(header.height)
-    return start + sides + bytes([header.quality]) + (bytes([header.extras]) if header.extras else b"")
-
-
-def _parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
-    """Checks 1 to 5: the header, and the position of its checksum, which is known to be there."""
-    at = len(MAGIC)
-    if data[:at] != MAGIC:
-        raise CorruptFile("not an .aec file")
-    versions, at = _take(data, at, 1)
-    version, flags = versions[0] >> 4, versions[0] & 15
-    if version > VERSION:
-        raise UnsupportedVersion(f"format version {version}: this reader knows versions up to {VERSION}")
-    weights_id, at = _take(data, at, _WEIGHTS_ID_BYTES)
-    width, at = _parse_varint(data, at)
-    height, at = _parse_varint(data, at)
-    _check_sides(width, height, max_pixels)
-    _check_flags(flags, tile_count(width, height))
-    qualities, at = _take(data, at, 1)
-    extras = NO_EXTRAS
-    if flags & _EXTRAS:
-        kinds, at = _take(data, at, 1)
-        extras = _parse_extras(kinds[0])
-    _take(data, at, _CRC_BYTES)
-    return Header(width, height, qualities[0], weights_id, bool(flags & _GREY), extras), at
-
-
-def _check_flags(flags: int, tiles: int) -> None:
-    if flags & _RESERVED:
-        raise CorruptFile("damaged file: reserved bits are set")
-    if bool(flags & _DIRECTORY) != (tiles > 1 or bool(flags & _EXTRAS)):
-        raise CorruptFile("damaged file: directory flag and number of parts disagree")
-
-
-def _parse_extras(kinds: int) -> Extra:
-    if kinds & ~_KNOWN_EXTRAS:
-        raise CorruptFile("damaged file: extras of an unknown kind")
-    if not kinds:
-        raise CorruptFile("damaged file: no extras where its flags say some")
-    return Extra(kinds)
 
 
 def _parse_directory(data: bytes, at: int, count: int) -> tuple[list[tuple[int, bytes]], int]:
     """Length and stored CRC of each of `count` parts, and where the first one starts."""
     entries = []
     for _ in range(count):
-        length, at = _parse_varint(data, at)
-        crc, at = _take(data, at, _CRC_BYTES)
+        length, at = parse_varint(data, at)
+        crc, at = take(data, at, CRC_BYTES)
         entries.append((length, crc))
     return entries, at
 
 
-def _check_sides(width: int, height: int, max_pixels: int) -> None:
-    if not (width and height):
-        raise CorruptFile(f"damaged file: a picture of {width}x{height} pixels")
-    if max(width, height) > MAX_SIDE:
-        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: sides are limited to {MAX_SIDE}")
-    if height > max_pixels // width:
-        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: the limit is {max_pixels} in all")
-
-
 def _check_length(found: int, expected: int) -> None:
     if found < expected:
-        raise CorruptFile(_CUT_SHORT)
+        raise CorruptFile(CUT_SHORT)
     if found > expected:
         raise CorruptFile(f"damaged file: {found - expected} bytes after its end")
 
@@ -376,39 +234,9 @@ def _crc(*pieces: bytes) -> bytes:
     crc = 0
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
-    return crc.to_bytes(_CRC_BYTES, "big")
+    return crc.to_bytes(CRC_BYTES, "big")
 
 
 def _check_crc(stored: bytes, *pieces: bytes) -> None:
     if _crc(*pieces) != stored:
         raise CorruptFile("damaged file: a checksum does not match")
-
-
-def _take(data: bytes, at: int, count: int) -> tuple[bytes, int]:
-    """`count` bytes at a position, and the position after them."""
-    end = at + count
-    if end > len(data):
-        raise CorruptFile(_CUT_SHORT)
-    return data[at:end], end
-
-
-def _pack_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _parse_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a position, and the position after it."""
-    value = 0
-    for index in range(_VARINT_BYTES):
-        (byte,), at = _take(data, at, 1)
-        value |= (byte & 127) << 7 * index
-        if byte < 128:
-            if byte == 0 and index > 0:
-                break
-            return value, at
-    raise CorruptFile("damaged file: a number is not in its shortest form")

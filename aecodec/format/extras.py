@@ -1,6 +1,6 @@
 """What a file holds beside the picture's streams: alpha, ICC profile, EXIF and XMP. Bytes here are bytes there.
 
-Part of the format's definition; `bitstream.py` says where the parts stand.
+Part of the format's definition; `container.py` says where the parts stand.
 
 Frame
 -----
@@ -39,10 +39,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aecodec.bitstream import NO_EXTRAS
-from aecodec.bitstream import Extra
 from aecodec.errors import CorruptFile
 from aecodec.errors import LimitExceeded
+from aecodec.format.header import NO_EXTRAS
+from aecodec.format.header import Extra
 from aecodec.limits import MAX_METADATA_BYTES
 from aecodec.limits import MAX_WINDOW_BYTES
 

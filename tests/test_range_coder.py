@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from aecodec import rangecoder
 from aecodec.errors import CorruptFile
-from aecodec.rangecoder import Backend
-from aecodec.rangecoder import Decoder
-from aecodec.rangecoder import Encoder
-from aecodec.rangecoder import Tables
+from aecodec.format import range_coder
+from aecodec.format.range_coder import Backend
+from aecodec.format.range_coder import Decoder
+from aecodec.format.range_coder import Encoder
+from aecodec.format.range_coder import Tables
 
 TOTAL = 1 << 24
-BACKENDS: tuple[Backend, ...] = ("python",) if rangecoder.constriction is None else ("python", "constriction")
+BACKENDS: tuple[Backend, ...] = ("python",) if range_coder.constriction is None else ("python", "constriction")
 EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 
 Runs = list[tuple[int, np.ndarray]]  # (table, symbols) in coding order
@@ -326,7 +326,7 @@ def test_without_constriction_the_twin_serves(monkeypatch: pytest.MonkeyPatch):
     symbols = np.arange(65)
     expected = Encoder(tables)
     expected.encode(0, symbols)
-    monkeypatch.setattr(rangecoder, "constriction", None)
+    monkeypatch.setattr(range_coder, "constriction", None)
     encoder = Encoder(tables)
     encoder.encode(0, symbols)
     assert encoder.finish() == expected.finish()

@@ -13,18 +13,18 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFilter
 
-from aecodec import bitstream
-from aecodec import metadata
-from aecodec.bitstream import Extra
 from aecodec.errors import CorruptFile
 from aecodec.errors import LimitExceeded
+from aecodec.format import container
+from aecodec.format import extras
+from aecodec.format.extras import NOTHING
+from aecodec.format.extras import Extras
+from aecodec.format.extras import flags_of
+from aecodec.format.extras import pack_extras
+from aecodec.format.extras import unpack_extras
+from aecodec.format.header import Extra
 from aecodec.limits import MAX_METADATA_BYTES
 from aecodec.limits import MAX_WINDOW_BYTES
-from aecodec.metadata import NOTHING
-from aecodec.metadata import Extras
-from aecodec.metadata import flags_of
-from aecodec.metadata import pack_extras
-from aecodec.metadata import unpack_extras
 
 MASK = np.array([[255, 0, 7], [9, 9, 255]], np.uint8)
 
@@ -60,7 +60,7 @@ def test_alpha_comes_back_to_the_bit(mask: np.ndarray):
 
 @given(masks(), st.integers(0, 3))
 def test_every_filter_is_undone(mask: np.ndarray, number: int):
-    part = bytes([number]) + frame(metadata._filter(mask, number))
+    part = bytes([number]) + frame(extras._filter(mask, number))
     np.testing.assert_array_equal(unpack_extras({Extra.ALPHA: part}, mask.shape[1], mask.shape[0]).alpha, mask)
 
 
@@ -170,8 +170,8 @@ def test_a_window_over_the_limit_is_refused():
 
 @pytest.mark.parametrize("size", [1, 3000, 1 << 22, 1 << 25])
 def test_what_is_written_is_within_the_window(size: int):
-    for level in (metadata._LEVEL, metadata._LARGE_PLANE_LEVEL):
-        parameters = zstandard.get_frame_parameters(metadata._compress(bytes(size), level))
+    for level in (extras._LEVEL, extras._LARGE_PLANE_LEVEL):
+        parameters = zstandard.get_frame_parameters(extras._compress(bytes(size), level))
         assert parameters.window_size <= MAX_WINDOW_BYTES and parameters.content_size == size
 
 
@@ -197,8 +197,8 @@ def test_damage_within_a_frame_gives_the_size_that_was_said_or_is_refused(at: in
 
 
 def test_the_pages_name_the_limits():
-    assert f"1 to {MAX_METADATA_BYTES:,} bytes" in (metadata.__doc__ or "")
-    assert f"at most {MAX_WINDOW_BYTES:,} bytes" in (metadata.__doc__ or "")
+    assert f"1 to {MAX_METADATA_BYTES:,} bytes" in (extras.__doc__ or "")
+    assert f"at most {MAX_WINDOW_BYTES:,} bytes" in (extras.__doc__ or "")
     for extra in Extra:
         name = {"ICC": "ICC profile", "ALPHA": "alpha"}.get(str(extra.name), str(extra.name))
-        assert f"bit {extra.bit_length() - 1}: {name}" in (bitstream.__doc__ or "")
+        assert f"bit {extra.bit_length() - 1}: {name}" in (container.__doc__ or "")

@@ -12,25 +12,25 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from aecodec import bitstream
-from aecodec.bitstream import MAGIC
-from aecodec.bitstream import MAX_HEADER_BYTES
-from aecodec.bitstream import NO_EXTRAS
-from aecodec.bitstream import Extra
-from aecodec.bitstream import Header
-from aecodec.bitstream import extra_sizes
-from aecodec.bitstream import header_size
-from aecodec.bitstream import pack
-from aecodec.bitstream import read_header
-from aecodec.bitstream import unpack
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnsupportedVersion
+from aecodec.format import container
+from aecodec.format.container import extra_sizes
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.extras import unpack_extras
+from aecodec.format.header import MAGIC
+from aecodec.format.header import MAX_HEADER_BYTES
+from aecodec.format.header import NO_EXTRAS
+from aecodec.format.header import Extra
+from aecodec.format.header import Header
+from aecodec.format.header import header_size
+from aecodec.format.header import read_header
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.limits import MAX_SYMBOL
-from aecodec.metadata import unpack_extras
 
 WEIGHTS_ID = b"\x00\x80\xff\x7f"
 PLAIN = pack(Header(256, 256, 128, WEIGHTS_ID), [bytes(range(40))])
@@ -94,7 +94,7 @@ def test_the_fixed_cost_is_18_bytes_at_256x256():
 def page_examples() -> list[list[tuple[bytes, str]]]:
     """Each worked example as its lines of bytes and meaning."""
     examples: list[list[tuple[bytes, str]]] = []
-    for code, meaning in re.findall(r"^    ((?:[0-9a-f]{2} )+) +(.+)$", bitstream.__doc__ or "", flags=re.MULTILINE):
+    for code, meaning in re.findall(r"^    ((?:[0-9a-f]{2} )+) +(.+)$", container.__doc__ or "", flags=re.MULTILINE):
         if meaning == "magic":
             examples.append([])
         examples[-1].append((bytes.fromhex(code), meaning))
@@ -134,7 +134,7 @@ def test_the_worked_example_with_extras_is_a_file():
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_the_byte_table_matches_the_worked_examples(number: int):
-    table = re.findall(r"^    (\d)(?:-(\d))? +(\w+) ", bitstream.__doc__ or "", flags=re.MULTILINE)
+    table = re.findall(r"^    (\d)(?:-(\d))? +(\w+) ", container.__doc__ or "", flags=re.MULTILINE)
     if number == 0:
         table = [row for row in table if row[0] != "0"]  # what only some files have
     for (least, most, field), (code, meaning) in zip(table, page_examples()[number], strict=False):
@@ -144,7 +144,7 @@ def test_the_byte_table_matches_the_worked_examples(number: int):
 
 def test_the_page_names_the_limits():
     for limit in (f"{MAX_PIXELS:,} pixels", f"1..{MAX_SIDE} pixels", f"up to {MAX_SYMBOL:d},"):
-        assert limit in (bitstream.__doc__ or "")
+        assert limit in (container.__doc__ or "")
 
 
 @SAMPLES

@@ -1,0 +1,152 @@
+"""Symbols and their probability tables, in the order in which the range coder codes them.
+
+Part of the format's definition; where the symbols come from is said in `latent_coding.py`.
+
+Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index 0..63, smallest
+index first, in their order above within a group. Table i has 2K+2 entries for a support K: symbols -K..K, then the
+escape. After the symbols of a group follow the values of its escaped symbols, in order: symbol + 1024 in a table of
+2049 equal entries of 8188 (the last one takes the remainder of 2^24: 8192). A value within the support is never
+escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from aecodec.errors import CorruptFile
+from aecodec.format.range_coder import Decoder
+from aecodec.format.range_coder import Encoder
+from aecodec.format.range_coder import Tables
+from aecodec.limits import MAX_SYMBOL
+
+UNIT = 64
+SCALE_COUNT = 64
+TOTAL = 1 << 24
+
+
+def clip_bits(x: np.ndarray, bits: int) -> np.ndarray:
+    """`x` clipped to two's complement of a width."""
+    return np.clip(x, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+def to_symbols(latent: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Symbols -1024..1024 of latents, both in 1/64."""
+    return np.clip((latent - mean + UNIT // 2) // UNIT, -MAX_SYMBOL, MAX_SYMBOL)
+
+
+def from_symbols(symbols: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Decoded latents in 1/64, 16 bits wide."""
+    return clip_bits(UNIT * symbols + mean, 16)
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolTables:
+    """The probability tables: for scale index i, `frequencies[i]` of length 2 support[i] + 2, summing to 2^24."""
+
+    frequencies: tuple[np.ndarray, ...]
+
+    @cached_property
+    def supports(self) -> np.ndarray:
+        return np.array([len(table) // 2 - 1 for table in self.frequencies])
+
+    def positions(self, index: np.ndarray, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which symbols escape the tables of their scale indexes; and positions in these, int32, or the escape's."""
+        support = self.supports[index]
+        escaped = np.abs(symbols) > support
+        return escaped, np.where(escaped, 2 * support + 1, symbols + support).astype(np.int32)
+
+    @cached_property
+    def coder(self) -> Tables:
+        size = 2 * MAX_SYMBOL + 1
+        escape = np.full(size, TOTAL // size, np.int64)
+        escape[-1] += TOTAL - int(escape.sum())
+        return Tables([*self.frequencies, escape])
+
+
+class Sink(Protocol):
+    """Takes symbols with their scale indexes, one-dimensional, in coding order."""
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None: ...
+
+
+def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
+    """The order in which symbols are coded: by scale index, smallest first, and as they came within one.
+
+    Returns positions in that order, and every scale index that occurs with its part of them.
+    """
+    ends = np.cumsum(np.bincount(index)).tolist()
+    groups = [(i, slice(start, end)) for i, (start, end) in enumerate(pairwise([0, *ends])) if start < end]
+    return np.argsort(index.astype(np.uint8), kind="stable"), groups  # of bytes: NumPy sorts them by counting
+
+
+class SymbolWriter:
+    """Range-codes symbols."""
+
+    def __init__(self, tables: SymbolTables) -> None:
+        self._tables = tables
+        self._encoder = Encoder(tables.coder)
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        order, groups = _groups(index)
+        values = symbols[order]
+        escaped, positions = self._tables.positions(index[order], values)
+        some = bool(escaped.any())
+        for table, part in groups:
+            self._encoder.encode_known(table, positions[part])
+            if some and escaped[part].any():
+                self._encoder.encode(SCALE_COUNT, values[part][escaped[part]] + MAX_SYMBOL)
+
+    def finish(self) -> bytes:
+        return self._encoder.finish()
+
+
+class SymbolMeter:
+    """Adds up the ideal code length of symbols, in bits, from the integer tables."""
+
+    def __init__(self, tables: SymbolTables) -> None:
+        self._tables = tables
+        self.bits = 0.0
+
+    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
+        order, groups = _groups(index)
+        escaped, positions = self._tables.positions(index[order], symbols[order])
+        for table, part in groups:
+            self.bits += float(np.log2(TOTAL / self._tables.frequencies[table][positions[part]]).sum())
+        self.bits += math.log2(2 * MAX_SYMBOL + 1) * int(escaped.sum())
+
+
+class SymbolReader:
+    """Reads back what `SymbolWriter` wrote. Raises CorruptFile on anything that it cannot have written."""
+
+    def __init__(self, tables: SymbolTables, data: bytes) -> None:
+        self._tables = tables
+        self._decoder = Decoder(tables.coder, data)
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        order, groups = _groups(index)
+        positions, escapes = [], []
+        for table, part in groups:
+            own = self._decoder.decode(table, part.stop - part.start)
+            positions.append(own)
+            last = len(self._tables.frequencies[table]) - 1
+            if own[own.argmax()] == last:  # a third of the time that `max` takes
+                escapes.append(self._decoder.decode(SCALE_COUNT, int((own == last).sum())) - MAX_SYMBOL)
+        support = self._tables.supports[index[order]]
+        values = np.concatenate(positions) - support
+        if escapes:
+            escaped = values > support
+            values[escaped] = np.concatenate(escapes)
+            if (np.abs(values) <= support)[escaped].any():
+                raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
+        symbols = np.empty(len(index), np.int32)
+        symbols[order] = values
+        return symbols
+
+    def finish(self) -> None:
+        self._decoder.finish()
