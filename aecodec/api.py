@@ -16,8 +16,6 @@ import numpy as np
 
 from aecodec import decoder
 from aecodec import manifest
-from aecodec.engine import NumpyRuntime
-from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.format.extras import Extras
@@ -27,6 +25,8 @@ from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import metadata_kinds
 from aecodec.limits import MAX_PIXELS
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Runtime
 from aecodec.weights import DecoderHalf
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
@@ -217,7 +217,7 @@ def _made_runtime(device: str) -> Runtime:
         return NumpyRuntime()
     if device != "cuda":
         raise AecError(f"unknown device {device!r}: there are auto, cpu and cuda")
-    from aecodec.cuda import TorchRuntime
+    from aecodec.network.torch_runtime import TorchRuntime
 
     return TorchRuntime(device)
 

@@ -13,8 +13,9 @@ from operator import index
 
 import numpy as np
 
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.latent_coding import decode_latent
-from aecodec.engine import Runtime
 from aecodec.errors import OutsidePicture
 from aecodec.format.container import unpack
 from aecodec.format.extras import Extras
@@ -23,9 +24,8 @@ from aecodec.format.header import Extra
 from aecodec.format.header import Header
 from aecodec.format.symbols import SymbolReader
 from aecodec.limits import MAX_PIXELS
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import reach
+from aecodec.network.layers import receptive_field
+from aecodec.network.quantized import Runtime
 from aecodec.tiling import STRIDE
 from aecodec.tiling import Box
 from aecodec.tiling import latent_shape
@@ -125,7 +125,7 @@ def area_of(crop: Sequence[int], header: Header) -> Box:
 
 def decode_area(header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime, area: Box) -> np.ndarray:
     """Pixels uint8 [h, w, 3], or [h, w] of a grey file, of an area in pixels. `parts` as `decode_parts` takes them."""
-    seen = area.coarser(STRIDE).grown(reach(decoder.synthesis.layers), _field(header))
+    seen = area.coarser(STRIDE).grown(receptive_field(decoder.synthesis.layers), _field(header))
     latent, features = decode_parts(header, parts, decoder, runtime, seen)
     pixels = synthesise(decoder, runtime, latent, features, np.array([header.quality]))
     pixels = pixels[area.within(seen.times(STRIDE)).index][0]

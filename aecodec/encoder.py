@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.decoder import decode_picture
-from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
 from aecodec.fill import fill
@@ -30,9 +31,8 @@ from aecodec.format.header import Header
 from aecodec.format.symbols import SymbolWriter
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import reach
+from aecodec.network.layers import receptive_field
+from aecodec.network.quantized import Runtime
 from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE
 from aecodec.tiling import pieces
@@ -150,7 +150,7 @@ class Analysed:
 
         model = FloatModel(self._decoder)
         latent, hyper = latents.latent.copy(), latents.hyper.copy()
-        halo = 2 * reach(self._decoder.synthesis.layers)  # pixels of the outer half do not see the tile
+        halo = 2 * receptive_field(self._decoder.synthesis.layers)  # pixels of the outer half do not see the tile
         cut = list(pieces(latent.shape[1], latent.shape[2], TILE // STRIDE, halo))
         for number, (tile, frame) in enumerate(cut):
             around = Surroundings(

@@ -18,15 +18,15 @@ from functools import partial
 
 import numpy as np
 
-from aecodec.adjoint import FloatNetwork
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.latent_coding import STEP_CHANNELS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import UNIT
 from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
+from aecodec.network.gradients import FloatNetwork
 from aecodec.tiling import Box
 from aecodec.transforms import PIXEL_EXPONENT
 from aecodec.weights import DecoderHalf

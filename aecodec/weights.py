@@ -9,7 +9,7 @@ tensors are little-endian, the last axis running fastest, of dtype I8, U8, I16, 
 values (a PATH.weight is always I8). Beside them `__metadata__` has the one key "description", a string that is JSON
 again. No pickles, nothing is executed.
 
-Tensors of a decoding half, with what they mean in `latent_coding.py`, `container.py` and `engine.py`:
+Tensors of a decoding half, with what they mean in `latent_coding.py`, `container.py` and `quantized.py`:
 
     name                  shape              contents
     tables.supports       [64]               support K of each probability table, at most 1024
@@ -24,7 +24,7 @@ Tensors of a decoding half, with what they mean in `latent_coding.py`, `containe
 The description has "name", the shifts "latent_shift", "hyper_shift" (0 or more) and "inverse_shift" (1 or more), and
 "networks": for each of synthesis, hyper_synthesis and context0 to context3 {"layers": [...], "exponent": e}. Of the
 exponents a decoder needs only that of the synthesis, whose output integers stand for real numbers in units of 2^-e. A
-layer is an object with its kind under "layer" (`networks.py`) and its fields:
+layer is an object with its kind under "layer" (`layers.py`) and its fields:
 
     Conv         inputs, outputs, kernel, stride, padding, active
     Depthwise    channels (its inputs and its outputs)
@@ -53,25 +53,25 @@ from typing import Any
 
 import numpy as np
 
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.architectures import STEPS
 from aecodec.codec.latent_coding import CONTEXT_BITS
 from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import EntropyModel
 from aecodec.codec.latent_coding import HyperAnalysis
-from aecodec.engine import Integers
-from aecodec.engine import Network
 from aecodec.errors import UnknownWeights
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
 from aecodec.manifest import Entry
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import STEPS
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import from_json
-from aecodec.networks import walk
+from aecodec.network.layers import Conv
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import from_json
+from aecodec.network.layers import walk
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
 
 SYNTHESIS_BITS = 12  # width of latents as the synthesis sees them
 
@@ -204,7 +204,7 @@ class _File:
                 numbers[path.removeprefix(f"{name}.")] = self._layer(path, layer)
         return Network(layers, numbers, INPUT_BOUNDS[name], _FEATURES, int(described["exponent"]))
 
-    def _layer(self, path: str, layer: Conv | Depthwise) -> Integers:
+    def _layer(self, path: str, layer: Conv | Depthwise) -> QuantizedParameters:
         if isinstance(layer, Conv):
             rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
         else:
@@ -213,7 +213,7 @@ class _File:
         if weight.dtype != np.int8 or weight.shape != (rows, outputs):
             raise ValueError(f"tensor {path}.weight is {weight.dtype} {weight.shape}, not int8 {(rows, outputs)}")
         columns = [self.integers(f"{path}.{part}", outputs) for part in ("bias", "shift", "low", "high")]
-        return Integers(weight, *columns)
+        return QuantizedParameters(weight, *columns)
 
 
 def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
@@ -248,7 +248,7 @@ def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
 
 def _check(model: EntropyModel) -> None:
     """Raises ValueError where a table is none, or a scale index could be without a table."""
-    last = [network.integers[str(len(network.layers) - 1)] for network in model.context]
+    last = [network.parameters[str(len(network.layers) - 1)] for network in model.context]
     edges = np.concatenate([own.low[LATENT_CHANNELS:] for own in last] + [own.high[LATENT_CHANNELS:] for own in last])
     indexes = np.append(edges, model.hyper_index)
     if len(model.tables.coder) != SCALE_COUNT + 1 or indexes.min() < 0 or indexes.max() >= SCALE_COUNT:

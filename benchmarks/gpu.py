@@ -31,13 +31,13 @@ import torch
 from aecodec.api import load_decoder
 from aecodec.api import load_encoder
 from aecodec.bench.pictures import Pictures
-from aecodec.cuda import TorchRuntime
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
-from aecodec.engine import Runtime
 from aecodec.manifest import find_by_name
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import Runtime
+from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.tiling import Box
 from aecodec.transforms import analyse
 from aecodec.transforms import synthesise

@@ -32,13 +32,14 @@ from pathlib import Path
 import numpy as np
 
 from aecodec import api
-from aecodec import networks
 from aecodec.bench.codecs import BenchCodec
 from aecodec.bench.environment import describe
 from aecodec.bench.measure import quality_within
 from aecodec.bench.metrics import psnr
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import centre_square
+from aecodec.codec.architectures import standard
+from aecodec.network.layers import multiply_adds as count_multiply_adds
 from aecodec.picture import open_picture
 from aecodec.picture import png_of
 
@@ -62,12 +63,12 @@ def rate(positions: int = 1024, inputs: int = 192, outputs: int = 384) -> float:
 
 def multiply_adds(names: list[str], pixels: int) -> float:
     """Of the standard model's networks with these names on a picture of so many pixels."""
-    architecture = networks.standard()
+    architecture = standard()
     total = 0.0
     for name, layers in architecture.networks().items():
         if any(name.startswith(wanted) for wanted in names):
             start = 1.0 if name == "analysis" else 1 / 64 if name != "hyper_synthesis" else 1 / 1024
-            total += networks.multiply_adds(layers, start * pixels)[0]
+            total += count_multiply_adds(layers, start * pixels)[0]
     return total
 
 

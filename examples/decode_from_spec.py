@@ -165,7 +165,7 @@ def weights_folders() -> list[Path]:
     return [here / "weights", here.parent / "weights", *(Path(folder) for folder in named if folder)]
 
 
-# aecodec/engine.py: integer networks
+# aecodec/network/quantized.py: quantized networks
 
 
 def run(weights: Weights, name: str, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:

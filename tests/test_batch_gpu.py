@@ -37,12 +37,12 @@ from aecodec.batch.gpu import GpuProcess
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.run import run_batch
 from aecodec.cli import run
-from aecodec.cuda import TorchRuntime
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
 from aecodec.errors import AecError
 from aecodec.errors import MissingExtra
 from aecodec.manifest import entries_of
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.task import DecodeTask
 from aecodec.task import EncodeTask
 from aecodec.tiling import Box
@@ -170,7 +170,7 @@ def test_networks_are_known_by_what_they_hold(tiny: Halves):
     assert remote.digest_of(again.synthesis) == remote.digest_of(tiny[1].synthesis)
     assert remote.digest_of(pickle.loads(pickle.dumps(again.synthesis))) == remote.digest_of(again.synthesis)
     assert len({remote.digest_of(network) for network in again.entropy.context}) == 4
-    again.synthesis.integers["0"].bias[0] += 1
+    again.synthesis.parameters["0"].bias[0] += 1
     assert remote.digest_of(again.synthesis) != remote.digest_of(tiny[1].synthesis)
 
 

@@ -17,8 +17,6 @@ from aecodec.decoder import decode_parts
 from aecodec.decoder import luma
 from aecodec.encoder import Analysed
 from aecodec.encoder import check_size
-from aecodec.engine import NumpyRuntime
-from aecodec.engine import Runtime
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
@@ -30,6 +28,8 @@ from aecodec.format.header import Header
 from aecodec.format.header import read_header
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Runtime
 from aecodec.picture import open_picture
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
@@ -309,7 +309,7 @@ def test_weights_that_nobody_has(tiny: Tiny):
 def runtimes() -> dict[str, Callable[[], Runtime]]:
     def torch_cpu() -> Runtime:
         pytest.importorskip("torch")
-        from aecodec.cuda import TorchRuntime
+        from aecodec.network.torch_runtime import TorchRuntime
 
         return TorchRuntime("cpu")
 
@@ -317,7 +317,7 @@ def runtimes() -> dict[str, Callable[[], Runtime]]:
         torch = pytest.importorskip("torch")
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
-        from aecodec.cuda import TorchRuntime
+        from aecodec.network.torch_runtime import TorchRuntime
 
         return TorchRuntime("cuda")
 

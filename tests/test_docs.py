@@ -48,7 +48,7 @@ FORMAT_PAGES = (
     "format.range_coder",
     "format.extras",
     "codec.latent_coding",
-    "engine",
+    "network.quantized",
     "weights",
 )
 

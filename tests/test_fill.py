@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aecodec.encoder import Analysed
-from aecodec.engine import NumpyRuntime
 from aecodec.fill import fill
 from aecodec.format.extras import Extras
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 

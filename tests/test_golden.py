@@ -23,13 +23,13 @@ from aecodec import api
 from aecodec.decoder import decode
 from aecodec.decoder import decode_picture
 from aecodec.encoder import Analysed
-from aecodec.engine import NumpyRuntime
 from aecodec.format.container import unpack
 from aecodec.format.extras import NOTHING
 from aecodec.info import read_info
 from aecodec.manifest import entries_of
 from aecodec.manifest import find_by_id
 from aecodec.manifest import find_by_name
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.picture import open_picture
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
@@ -88,7 +88,7 @@ def test_the_extras_of_a_permanent_file_are_what_they_were():
 @pytest.mark.parametrize("name", ["car-128.aec", "two-tiles-30.aec"])
 def test_torch_decodes_a_permanent_file_to_its_pixels(name: str):
     pytest.importorskip("torch")
-    from aecodec.cuda import TorchRuntime
+    from aecodec.network.torch_runtime import TorchRuntime
 
     pixels = decode((TINY / name).read_bytes(), TorchRuntime("cpu"), lambda found: load_decoder(find_by_id(found)))
     assert digest(pixels) == PERMANENT[name]["pixels_sha256"]

@@ -20,7 +20,6 @@ from aecodec.codec.latent_coding import decode_latent
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.latent_coding import narrow
 from aecodec.codec.latent_coding import scale_of_index
-from aecodec.engine import NumpyRuntime
 from aecodec.errors import CorruptFile
 from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
@@ -34,6 +33,7 @@ from aecodec.format.symbols import clip_bits
 from aecodec.format.symbols import from_symbols
 from aecodec.format.symbols import to_symbols
 from aecodec.limits import MAX_SYMBOL
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.picture import open_picture
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain

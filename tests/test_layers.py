@@ -19,12 +19,11 @@ PACKAGE = Path(aecodec.__file__).parent
 ROWS = (
     ("errors",),
     ("limits",),
-    ("networks", "tiling", "temporary", "exif", "fill"),
-    ("files", "trim"),
-    ("format", "manifest", "engine"),
+    ("tiling", "temporary", "exif", "fill"),
+    ("files",),
+    ("format", "network", "manifest"),
     ("info",),
     ("picture",),
-    ("cuda", "adjoint"),
     ("codec",),
     ("weights",),
     ("transforms",),
@@ -42,7 +41,13 @@ ROWS = (
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 PAPER_ROOMS = ("paper/systems.py", "paper/training.py", "paper/table3.py")
-TORCH_ROOMS = ("train/", *PAPER_ROOMS, "cuda.py", "torch_dataset.py", "cli/model.py")  # the last only looks for it
+TORCH_ROOMS = (
+    "train/",
+    *PAPER_ROOMS,
+    "network/torch_runtime.py",
+    "torch_dataset.py",
+    "cli/model.py",
+)  # the last only looks for it
 PIL_ROOMS = ("picture.py", "exif.py", "pillow_plugin.py", "bench/", "paper/figure1.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
@@ -78,8 +83,8 @@ def imported(file: str, *, type_checking: bool = True) -> set[str]:
 
 
 def test_the_walk_sees_the_package():
-    assert {"aecodec.engine", "numpy"} <= imported("codec/latent_coding.py")
-    assert "torch" in imported("cuda.py")
+    assert {"aecodec.network.numpy_runtime", "numpy"} <= imported("codec/latent_coding.py")
+    assert "torch" in imported("network/torch_runtime.py")
     assert "aecodec.picture" in imported("api.py"), "imports in functions count"
 
 

@@ -20,9 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecodec import networks
 from aecodec.cli import run
+from aecodec.codec.architectures import paper
 from aecodec.errors import InputError
+from aecodec.network.layers import Conv
+from aecodec.network.layers import walk
 from aecodec.paper import references
 from aecodec.paper.report import report
 from aecodec.paper.report import table
@@ -115,9 +117,9 @@ def test_the_plain_systems_have_the_layers_of_their_names(name: str, layers: int
 def test_parameters() -> None:
     counts = {name: sum(p.numel() for p in AutoEncoder(system).parameters()) for name, system in BY_NAME.items()}
     assert counts == {"conv4": 14803, "conv6": 24083, "conv4-l2": 14803, "paper": 44963}
-    codec = networks.paper()
-    layers = [layer for path in (codec.analysis, codec.synthesis) for _, layer in networks.walk(path, "")]
-    convolutions = [layer for layer in layers if isinstance(layer, networks.Conv)]
+    codec = paper()
+    layers = [layer for path in (codec.analysis, codec.synthesis) for _, layer in walk(path, "")]
+    convolutions = [layer for layer in layers if isinstance(layer, Conv)]
     assert counts["paper"] == sum((c.inputs * c.kernel**2 + 1) * c.outputs for c in convolutions), "as in the codec"
 
 

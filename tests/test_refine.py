@@ -13,9 +13,9 @@ from aecodec import encoder
 from aecodec import manifest
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
-from aecodec.engine import NumpyRuntime
 from aecodec.errors import AecError
 from aecodec.format.symbols import SymbolMeter
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.picture import open_picture
 from aecodec.refine import FloatModel
 from aecodec.refine import Objective

@@ -21,7 +21,7 @@ from aecodec.errors import OutsidePicture
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.symbols import SymbolReader
-from aecodec.networks import reach
+from aecodec.network.layers import receptive_field
 from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE
 from aecodec.weights import DecoderHalf
@@ -91,7 +91,7 @@ def test_only_the_tiles_under_it_are_decoded(
     data, whole = coded(3)
     header, parts = unpack(data)
     damaged = pack(header, [parts[0], np.random.default_rng(0).bytes(900), *parts[2:]])
-    halo = STRIDE * reach(tiny[1].synthesis.layers)
+    halo = STRIDE * receptive_field(tiny[1].synthesis.layers)
     last = TILE - halo  # columns from here on depend on the second tile
     region = aecodec.decode_pixels(damaged, crop=(0, 0, last, 50))
     np.testing.assert_array_equal(region, whole[:50, :last])

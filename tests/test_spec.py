@@ -22,9 +22,6 @@ from PIL import Image
 
 from aecodec import api
 from aecodec.decoder import luma
-from aecodec.engine import Integers
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.format.container import unpack
@@ -33,15 +30,18 @@ from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.range_coder import Tables
 from aecodec.format.symbols import SCALE_COUNT
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
-from aecodec.networks import to_json
-from aecodec.networks import walk
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import to_json
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
 
@@ -291,9 +291,16 @@ NETWORKS: dict[str, Layers] = {
     "bodies of more and fewer channels": (
         Residual((Conv(4, 7, kernel=3, padding=1, active=True),)),
         Residual((Conv(7, 7, active=True), Depthwise(7), Conv(7, 2))),
-        Side((Conv(3, 5, active=True), Depthwise(5))),
+        SideInput((Conv(3, 5, active=True), Depthwise(5))),
     ),
-    "moves": (Conv(4, 18), Shuffle(3, 1), Depthwise(2), Repeat(2), Conv(2, 4, kernel=3, padding=1), Shuffle(2, 0)),
+    "moves": (
+        Conv(4, 18),
+        DepthToSpace(3, 1),
+        Depthwise(2),
+        NearestUpsample(2),
+        Conv(2, 4, kernel=3, padding=1),
+        DepthToSpace(2, 0),
+    ),
 }
 
 
@@ -314,13 +321,13 @@ def test_every_layer_gives_the_integers_of_the_engine(name: str):
     assert np.array_equal(result, expected)
 
 
-def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> Integers:
+def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> QuantizedParameters:
     if isinstance(layer, Conv):
         rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
     else:
         rows, outputs = 9, layer.channels
     edge = rng.integers(200, 1024, outputs)
-    return Integers(
+    return QuantizedParameters(
         weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
         bias=rng.integers(-5000, 5000, outputs),
         shift=rng.integers(-1, 10, outputs),

@@ -13,19 +13,19 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor
 
+from aecodec.codec.architectures import paper
+from aecodec.codec.architectures import standard
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.latent_coding import scale_of_index
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
-from aecodec.engine import FLOAT32_LIMIT
-from aecodec.engine import NumpyRuntime
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import SymbolMeter
-from aecodec.networks import Shuffle
-from aecodec.networks import paper
-from aecodec.networks import standard
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.picture import open_picture
 from aecodec.train.export import Halves
 from aecodec.train.export import export
@@ -528,7 +528,7 @@ def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
     model = small_model("standard")
     model.set_rounding(True)
     shuffle = model.architecture.synthesis[-1]
-    assert isinstance(shuffle, Shuffle)
+    assert isinstance(shuffle, DepthToSpace)
 
     @torch.no_grad()
     def errors() -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
 
-from aecodec.networks import standard
+from aecodec.codec.architectures import standard
 from aecodec.train import release
 from aecodec.train.checkpoint import write_checkpoint
 from aecodec.train.model import CONFIGS

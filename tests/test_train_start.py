@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional
 
-from aecodec.engine import shuffle
-from aecodec.networks import standard
+from aecodec.codec.architectures import standard
+from aecodec.network.numpy_runtime import shuffle
 from aecodec.picture import open_picture
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder

@@ -8,28 +8,28 @@ import numpy as np
 import pytest
 from conftest import PHOTOS
 
-from aecodec.cuda import TorchRuntime
-from aecodec.engine import Integers
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Shuffle
-from aecodec.networks import paper
-from aecodec.networks import reach
-from aecodec.networks import standard
-from aecodec.networks import walk
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.architectures import paper
+from aecodec.codec.architectures import standard
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import receptive_field
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
+from aecodec.network.torch_runtime import TorchRuntime
+from aecodec.network.windows import run_layers
 from aecodec.picture import open_picture
 from aecodec.tiling import Box
 from aecodec.tiling import pieces
 from aecodec.transforms import analyse
 from aecodec.transforms import apply_gain
 from aecodec.transforms import synthesise
-from aecodec.trim import run_layers
 from aecodec.weights import INPUT_BOUNDS
 from aecodec.weights import DecoderHalf
 from aecodec.weights import EncoderHalf
@@ -54,7 +54,7 @@ def lively_network(layers: Layers, name: str) -> Network:
         weight = rng.integers(-127, 128, (rows, outputs)).astype(np.int8)
         shift = np.full(outputs, round(np.log2(73 * rows**0.5)))
         edge = np.full(outputs, 1 << (layer.bits - 1))
-        numbers[path.removeprefix(".")] = Integers(weight, 1 << (shift - 1), shift, -edge, edge - 1)
+        numbers[path.removeprefix(".")] = QuantizedParameters(weight, 1 << (shift - 1), shift, -edge, edge - 1)
     return Network(layers, numbers, INPUT_BOUNDS[name], np.full(FEATURES, 1024.0), 9)
 
 
@@ -100,7 +100,7 @@ def test_a_halo_one_short_would_show():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 8 * ROWS, 8 * COLUMNS, 3), dtype=np.uint8)
     whole = analyse(network, RUNTIME, pixels)
     cut = np.empty_like(whole)
-    for core, box in pieces(ROWS, COLUMNS, 6, reach(network.layers) - 1):
+    for core, box in pieces(ROWS, COLUMNS, 6, receptive_field(network.layers) - 1):
         x = pixels[box.times(8).index].astype(np.float32) * 2 - 255
         cut[core.index] = RUNTIME.run(network, x)[core.within(box).index]
     assert (cut != whole).any()
@@ -115,7 +115,7 @@ def test_a_piece_shrinks_on_its_way_through_the_layers():
 
     layers = ARCHITECTURES["standard"].analysis
     out = run_layers(layers, apply, np.zeros((1, 80, 80, 1)), None, Box(3, 3, 7, 7))
-    assert reach(layers) == 3 and rows == [80, 8, 6, 6, 4, 4] and out.shape == (1, 4, 4, 1)
+    assert receptive_field(layers) == 3 and rows == [80, 8, 6, 6, 4, 4] and out.shape == (1, 4, 4, 1)
 
 
 def test_a_batch_is_its_pictures(tiny: Tiny):
@@ -161,9 +161,11 @@ def through(tiny: Tiny, values: list[int], exponent: int, gain: int = 64, shift:
     weight = np.zeros((LATENT_CHANNELS, 192), np.int8)
     weight[0] = 1
     zero, edge = np.zeros(192, np.int64), np.full(192, 1 << 15)
-    layers = (Conv(LATENT_CHANNELS, 192, bits=16), Shuffle(8, 0))
+    layers = (Conv(LATENT_CHANNELS, 192, bits=16), DepthToSpace(8, 0))
     bound = INPUT_BOUNDS["synthesis"]
-    network = Network(layers, {"0": Integers(weight, zero, zero, -edge, edge - 1)}, bound, np.zeros(1), exponent)
+    network = Network(
+        layers, {"0": QuantizedParameters(weight, zero, zero, -edge, edge - 1)}, bound, np.zeros(1), exponent
+    )
     inverse = np.full((256, LATENT_CHANNELS), gain, np.int64)
     decoder = replace(tiny[1], synthesis=network, inverse_gain=inverse, inverse_shift=shift)
     latent = np.zeros((1, 1, len(values), LATENT_CHANNELS), np.int32)

@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 import aecodec
 from aecodec import manifest
+from aecodec.codec.architectures import standard
 from aecodec.errors import AecError
 from aecodec.errors import UnknownWeights
 from aecodec.manifest import MANIFEST
@@ -31,7 +32,6 @@ from aecodec.manifest import find_by_file
 from aecodec.manifest import find_by_id
 from aecodec.manifest import find_by_name
 from aecodec.manifest import folders
-from aecodec.networks import standard
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder
 from aecodec.weights import parse_decoder

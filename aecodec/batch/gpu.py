@@ -21,7 +21,7 @@ from aecodec.batch.workers import spawned
 from aecodec.errors import AecError
 
 if TYPE_CHECKING:
-    from aecodec.cuda import TorchRuntime
+    from aecodec.network.torch_runtime import TorchRuntime
 
 
 class GpuProcess:
@@ -101,7 +101,7 @@ def _runtime(device: str) -> TorchRuntime | AecError:
     from aecodec.batch.remote import one_line
 
     try:
-        from aecodec.cuda import TorchRuntime
+        from aecodec.network.torch_runtime import TorchRuntime
 
         return TorchRuntime(device)
     except AecError as error:

@@ -20,11 +20,11 @@ from typing import Protocol
 
 import numpy as np
 
-from aecodec.engine import Network
-from aecodec.engine import integer_type
 from aecodec.errors import AecError
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import integer_type
+from aecodec.network.windows import reduction
 from aecodec.tiling import Box
-from aecodec.trim import reduction
 
 # Of a network's coarsest field, in one run: 64 pictures of 256x256, which take up to 4 GB of a GPU.
 MOST_POSITIONS = 2**16
@@ -83,7 +83,7 @@ class RemoteRuntime:
 def digest_of(network: Network) -> bytes:
     """Equal for equal networks, whichever process loaded them."""
     found = hashlib.sha256(repr((network.layers, network.exponent)).encode())
-    for path, own in sorted(network.integers.items()):
+    for path, own in sorted(network.parameters.items()):
         found.update(path.encode())
         for values in (own.weight, own.bias, own.shift, own.low, own.high):
             found.update(values.tobytes())

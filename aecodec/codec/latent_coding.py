@@ -35,8 +35,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aecodec.engine import Network
-from aecodec.engine import Runtime
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.architectures import STEPS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import Sink
 from aecodec.format.symbols import SymbolReader
@@ -44,9 +45,8 @@ from aecodec.format.symbols import SymbolTables
 from aecodec.format.symbols import clip_bits
 from aecodec.format.symbols import from_symbols
 from aecodec.format.symbols import to_symbols
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import STEPS
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import Runtime
 
 SCALE_RANGE = (0.08, 64.0)  # standard deviations, in symbols, of the first and the last table
 CONTEXT_BITS = 12  # width of latents as context and hyper networks see them

@@ -61,7 +61,7 @@ range -2^(b-1)..2^(b-1) - 1; arrays are [rows, columns, channels]; and
     narrow(x, s, b) = floor(x 2^-s + 1/2), clipped to b bits
 
 *Weights* (`weights.py`): the file whose SHA-256 starts with the weights id holds all tensors, shifts and networks that
-are named below. How a network is computed is defined in `engine.py`.
+are named below. How a network is computed is defined in `quantized.py`.
 
 *Quality*: the quality byte q is the row of every tensor that has 256 rows, and decides nothing else.
 

@@ -17,11 +17,11 @@ from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
-from aecodec.engine import NumpyRuntime
 from aecodec.errors import AecError
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.info import QUALITY_MAXIMUM
 from aecodec.manifest import find_by_name
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.paper.progress import Bar
 from aecodec.paper.table import markdown_table
 from aecodec.weights import load_decoder

@@ -9,7 +9,7 @@ import numpy as np
 from aecodec.bench.measure import quality_within
 from aecodec.bench.metrics import l1
 from aecodec.bench.peers import peers_named
-from aecodec.networks import LATENT_CHANNELS
+from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.paper.table import Reference
 
 PRINCIPAL_COMPONENTS = "principal components"

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
+from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.errors import InputError
-from aecodec.networks import LATENT_CHANNELS
 from aecodec.paper.table import System
 from aecodec.train.checkpoint import first_line
 

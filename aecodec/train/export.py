@@ -16,18 +16,18 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor
 
+from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.architectures import STEPS
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.latent_coding import scale_of_index
-from aecodec.engine import FLOAT32_LIMIT
-from aecodec.engine import NumpyRuntime
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import UNIT
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import STEPS
-from aecodec.networks import to_json
+from aecodec.network.layers import to_json
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import DepthwiseLayer
 from aecodec.train.model import AutoEncoder

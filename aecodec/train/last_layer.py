@@ -22,10 +22,10 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional
 
-from aecodec.networks import Shuffle
+from aecodec.network.layers import DepthToSpace
 from aecodec.train.evaluate import as_input
 from aecodec.train.layers import ConvLayer
-from aecodec.train.layers import ShuffleLayer
+from aecodec.train.layers import DepthToSpaceLayer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.rounding import rounded_in_turn
 
@@ -42,10 +42,10 @@ def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: i
     """Moves the last product of `model` to the least squares over photographs uint8 [H, W, 3]; turns its rounding on.
 
     Some hundreds of 256x256 are a start: few are learned by heart. Leaves a model alone whose synthesis does not end in
-    a linear product and a `Shuffle`, as that of `standard` does.
+    a linear product and a `DepthToSpace`, as that of `standard` does.
     """
     product, shuffle = (model.synthesis.get_submodule(str(model.synthesis.size - back)) for back in (2, 1))
-    if not isinstance(product, ConvLayer) or not isinstance(shuffle, ShuffleLayer) or product.layer.active:
+    if not isinstance(product, ConvLayer) or not isinstance(shuffle, DepthToSpaceLayer) or product.layer.active:
         return
     model.set_rounding(True)
     random = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: i
 def _equations(
     model: AutoEncoder,
     product: ConvLayer,
-    shuffle: Shuffle,
+    shuffle: DepthToSpace,
     random: Generator,
     pictures: Sequence[np.ndarray],
     weight: float | None = None,
@@ -123,7 +123,7 @@ def pure_picture(random: Generator) -> np.ndarray:
     return np.full((FLAT_SIDE, FLAT_SIDE, 3), colour)
 
 
-def blocks(x: Tensor, layer: Shuffle) -> Tensor:
+def blocks(x: Tensor, layer: DepthToSpace) -> Tensor:
     """What the product's outputs become, of a picture [1, 3, H, W] whose border is cut: [positions, samples]."""
     inner = functional.pad(x, (-layer.crop,) * 4)[0]
     rows, columns = (length // layer.factor for length in inner.shape[1:])

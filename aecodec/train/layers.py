@@ -1,8 +1,8 @@
-"""The layers of `aecodec.networks` as trainable torch modules, with the engine's rounding available in the loop.
+"""The layers of `aecodec.network.layers` as trainable torch modules, with the engine's rounding available in the loop.
 
 With rounding off these are plain float layers. With rounding on, every value lies on the grid that the integer engine
 uses (power-of-two scales, so float32 holds it exactly) and gradients pass straight through: what is trained is what
-is shipped. Parameters are named by the paths of `networks.walk`.
+is shipped. Parameters are named by the paths of `layers.walk`.
 
 Tensors are [B, C, H, W] in channels_last memory format.
 """
@@ -14,15 +14,15 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional
 
-from aecodec.engine import FLOAT32_LIMIT
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.quantized import FLOAT32_LIMIT
 
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
@@ -159,7 +159,7 @@ class _Product(nn.Module):
 
 
 class ConvLayer(_Product):
-    """`networks.Conv`; a 1x1 convolution runs as a matrix product on the channels-last view."""
+    """`layers.Conv`; a 1x1 convolution runs as a matrix product on the channels-last view."""
 
     def __init__(self, layer: Conv, mode: Mode, outside: Scale, given: Scale | None) -> None:
         super().__init__((layer.outputs, layer.inputs, layer.kernel, layer.kernel), layer.bits, mode, outside, given)
@@ -180,7 +180,7 @@ class ConvLayer(_Product):
 
 
 class DepthwiseLayer(_Product):
-    """`networks.Depthwise`."""
+    """`layers.Depthwise`."""
 
     def __init__(self, layer: Depthwise, mode: Mode, outside: Scale, given: Scale | None) -> None:
         super().__init__((layer.channels, 1, 3, 3), layer.bits, mode, outside, given)
@@ -195,10 +195,10 @@ class DepthwiseLayer(_Product):
         return self.finish(x, False)
 
 
-class ShuffleLayer(nn.Module):
-    """`networks.Shuffle`."""
+class DepthToSpaceLayer(nn.Module):
+    """`layers.DepthToSpace`."""
 
-    def __init__(self, layer: Shuffle) -> None:
+    def __init__(self, layer: DepthToSpace) -> None:
         super().__init__()
         self.layer = layer
 
@@ -213,10 +213,10 @@ class ShuffleLayer(nn.Module):
         return full[:, crop : rows * factor - crop, crop : columns * factor - crop].permute(0, 3, 1, 2)
 
 
-class RepeatLayer(nn.Module):
-    """`networks.Repeat`."""
+class NearestUpsampleLayer(nn.Module):
+    """`networks.NearestUpsample`."""
 
-    def __init__(self, layer: Repeat) -> None:
+    def __init__(self, layer: NearestUpsample) -> None:
         super().__init__()
         self.layer = layer
 
@@ -257,12 +257,12 @@ class Stack(nn.Module):
 
 
 class SumLayer(Stack):
-    """`networks.Residual` and `networks.Side`: the body ends on the scale of the sum, so both inputs share it."""
+    """`layers.Residual` and `layers.SideInput`: the body ends on the scale of the sum, so both inputs share it."""
 
-    def __init__(self, layer: Residual | Side, mode: Mode, outside: Scale, beside: Scale) -> None:
-        start = beside if isinstance(layer, Side) else outside
+    def __init__(self, layer: Residual | SideInput, mode: Mode, outside: Scale, beside: Scale) -> None:
+        start = beside if isinstance(layer, SideInput) else outside
         super().__init__(layer.body, mode, start, beside, last=outside)
-        self.from_side = isinstance(layer, Side)
+        self.from_side = isinstance(layer, SideInput)
         final = layer.body[-1]
         assert isinstance(final, Conv), "a body ends in a convolution"
         self.low, self.high = limits(final.bits)
@@ -292,9 +292,9 @@ def _make(layer: Layer, mode: Mode, outside: Scale, beside: Scale, given: Scale 
         case Depthwise():
             depthwise = DepthwiseLayer(layer, mode, outside, given)
             return depthwise, depthwise.output_scale
-        case Residual() | Side():
+        case Residual() | SideInput():
             return SumLayer(layer, mode, outside, beside), outside
-        case Shuffle():
-            return ShuffleLayer(layer), outside
-        case Repeat():
-            return RepeatLayer(layer), outside
+        case DepthToSpace():
+            return DepthToSpaceLayer(layer), outside
+        case NearestUpsample():
+            return NearestUpsampleLayer(layer), outside

@@ -20,17 +20,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch import nn
 
+from aecodec.codec.architectures import ARCHITECTURES
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.architectures import STEPS
+from aecodec.codec.architectures import Architecture
 from aecodec.codec.latent_coding import CONTEXT_BITS
 from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import STEP_CHANNELS
 from aecodec.codec.latent_coding import scale_of_index
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import UNIT
-from aecodec.networks import ARCHITECTURES
-from aecodec.networks import FEATURES
-from aecodec.networks import LATENT_CHANNELS
-from aecodec.networks import STEPS
-from aecodec.networks import Architecture
 from aecodec.train.headroom import give_headroom
 from aecodec.train.layers import Mode
 from aecodec.train.layers import Scale
@@ -297,7 +297,7 @@ def _start_from_components(model: AutoEncoder, patches: np.ndarray) -> None:
 def transposed_as_product(weight: Tensor, factor: int) -> Tensor:
     """A transposed convolution's weight [I, O, 2f, 2f] (stride f, padding f/2) as the 2x2 product of `expansion`.
 
-    Returns [f*f*O, I, 2, 2], output channels in the order [f, f, O] that Shuffle moves apart.
+    Returns [f*f*O, I, 2, 2], output channels in the order [f, f, O] that DepthToSpace moves apart.
     """
     inputs, outputs = weight.shape[:2]
     split = weight.reshape(inputs, outputs, 2, factor, 2, factor).flip(2, 4)  # [I, O, tap row, r, tap column, c]

@@ -16,12 +16,12 @@ from aecodec.bench.land import TARGET_BYTES
 from aecodec.bench.metrics import psnr
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
-from aecodec.engine import NumpyRuntime
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.files import write_atomic
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.manifest import add_entry
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import load_folders
 from aecodec.train.evaluate import QUALITIES

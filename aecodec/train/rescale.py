@@ -38,7 +38,7 @@ class Between(NamedTuple):
 
 
 def tensors_between(stack: Stack) -> list[Between]:
-    """Those of a network, but for what comes in, what goes out, and what a `Shuffle` or `Repeat` moves."""
+    """Those of a network, except inputs, outputs and what a `DepthToSpace` or `NearestUpsample` moves."""
     found: list[Between] = []
     trunk: Between | None = None  # what comes in
     for layer in stack.children():

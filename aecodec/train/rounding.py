@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aecodec.codec.architectures import STEPS
 from aecodec.codec.latent_coding import FEATURE_BITS
-from aecodec.networks import STEPS
 from aecodec.train.layers import WEIGHT_MAXIMUM
 from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import Stack

@@ -19,10 +19,10 @@ import numpy as np
 
 from aecodec.decoder import decode
 from aecodec.encoder import Analysed
-from aecodec.engine import NumpyRuntime
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
 from aecodec.manifest import entries_of
+from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.picture import open_picture
 from aecodec.weights import load_decoder
 from aecodec.weights import load_encoder

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aecodec.codec.architectures import standard
 from aecodec.manifest import add_entry
-from aecodec.networks import standard
 from aecodec.picture import open_picture
 from aecodec.train.export import export
 from aecodec.train.model import CONFIGS

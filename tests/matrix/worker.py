@@ -25,13 +25,13 @@ from aecodec import transforms
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import decode_latent
 from aecodec.codec.latent_coding import encode_latent
-from aecodec.engine import NumpyRuntime
-from aecodec.engine import Runtime
 from aecodec.format import range_coder
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.symbols import SymbolReader
 from aecodec.format.symbols import SymbolWriter
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Runtime
 from aecodec.picture import open_picture
 from aecodec.tiling import latent_shape
 from aecodec.weights import load_decoder
@@ -124,7 +124,7 @@ def runtime_of(options: argparse.Namespace) -> Runtime:
         return NumpyRuntime(np.float64 if options.runtime == "float64" else None)
     import torch
 
-    from aecodec.cuda import TorchRuntime
+    from aecodec.network.torch_runtime import TorchRuntime
 
     if options.without_onednn:
         torch.backends.mkldnn.enabled = False

@@ -1,76 +1,21 @@
-"""The shapes of the networks as plain data: what training, export and both runtimes walk through.
-
-A network is a tuple of layers over arrays [batch, rows, columns, channels]. Only operations with an exact integer
-form are here: products, leaky ReLU of slope 1/8, sums, and moves of samples.
-"""
+"""The networks of every codec, layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
+
+from aecodec.network.layers import Conv
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import expansion
 
 LATENT_CHANNELS = 16
 FEATURES = 32  # channels of the hyper features, which the context steps and the synthesis see
 STEPS = 4  # context steps
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A convolution over the zero-padded input, then an optional leaky ReLU of slope 1/8.
-
-    `bits` is the width of the integers it puts out.
-    """
-
-    inputs: int
-    outputs: int
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    active: bool = False
-    bits: int = 11
-
-
-@dataclass(frozen=True)
-class Depthwise:
-    """A 3x3 convolution of each channel by itself, zero-padded by one."""
-
-    channels: int
-    bits: int = 11
-
-
-@dataclass(frozen=True)
-class Residual:
-    """`x + body(x)`; where the channel counts differ, the sum is over the channels that both have."""
-
-    body: tuple[Layer, ...]
-
-
-@dataclass(frozen=True)
-class Side:
-    """`x + body(side)`: lets the network's second input in."""
-
-    body: tuple[Layer, ...]
-
-
-@dataclass(frozen=True)
-class Shuffle:
-    """Channels [factor, factor, C] to a `factor` times larger field, then `crop` samples less on every side."""
-
-    factor: int
-    crop: int
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """Every sample `factor` times in both directions (nearest-neighbour expansion)."""
-
-    factor: int
-
-
-Layer = Conv | Depthwise | Residual | Side | Shuffle | Repeat
-Layers = tuple[Layer, ...]
 
 
 @dataclass(frozen=True)
@@ -93,21 +38,6 @@ class Architecture:
             "hyper_synthesis": self.hyper_synthesis,
         }
         return named | {f"context{step}": layers for step, layers in enumerate(self.context)}
-
-
-def walk(layers: Layers, prefix: str) -> Iterator[tuple[str, Layer]]:
-    """Every layer with its path (`synthesis.2.1`), depth first, in order of execution."""
-    for position, layer in enumerate(layers):
-        path = f"{prefix}.{position}"
-        yield path, layer
-        if isinstance(layer, (Residual, Side)):
-            yield from walk(layer.body, path)
-
-
-def expansion(inputs: int, outputs: int, factor: int, *, active: bool = False, bits: int = 11) -> Layers:
-    """A transposed convolution of kernel 2*factor and stride `factor`: a 2x2 product, then its samples moved apart."""
-    product = Conv(inputs, factor * factor * outputs, kernel=2, padding=1, active=active, bits=bits)
-    return product, Shuffle(factor, factor // 2)
 
 
 def _mixing_block(channels: int) -> Layers:
@@ -156,7 +86,7 @@ def standard(
         ),
         synthesis=(
             Conv(LATENT_CHANNELS, channels, kernel=3, padding=1),
-            Side((Conv(FEATURES, channels),)),
+            SideInput((Conv(FEATURES, channels),)),
             *blocks * synthesis_blocks,
             *expansion(channels, 3, 8, bits=16),
         ),
@@ -193,11 +123,11 @@ def paper() -> Architecture:
         synthesis=(
             conv(),  # expand_0
             block(),  # block_0
-            *(Repeat(2), conv()),  # expand_1
+            *(NearestUpsample(2), conv()),  # expand_1
             block(),  # block_1
-            *(Repeat(2), conv()),  # expand_2
+            *(NearestUpsample(2), conv()),  # expand_2
             block(),  # block_2
-            *(Repeat(2), conv()),  # expand_3
+            *(NearestUpsample(2), conv()),  # expand_3
             Residual((conv(16, 3, active=False),)),  # block_3
         ),
         **_entropy_networks(),
@@ -205,63 +135,3 @@ def paper() -> Architecture:
 
 
 ARCHITECTURES = {"standard": standard, "paper": paper}
-
-
-def multiply_adds(layers: Layers, positions: float = 1.0) -> tuple[float, float]:
-    """(multiply-adds, output positions) of a network on a field of `positions` positions."""
-    total = 0.0
-    for layer in layers:
-        match layer:
-            case Conv():
-                positions /= layer.stride**2
-                total += positions * layer.inputs * layer.outputs * layer.kernel**2
-            case Depthwise():
-                total += positions * layer.channels * 9
-            case Residual() | Side():
-                total += multiply_adds(layer.body, positions)[0]
-            case Shuffle() | Repeat():
-                positions *= layer.factor**2
-    return total, positions
-
-
-def reach(layers: Layers) -> int:
-    """Receptive field beyond a position, in positions of the coarsest field: the halo that a work piece needs.
-
-    Every layer's one-sided reach, in positions of its own output and rounded up, counts in full, so the sum is an
-    upper bound.
-    """
-    total = 0
-    for layer in layers:
-        match layer:
-            case Conv():
-                beyond = max(layer.padding, layer.kernel - layer.padding - layer.stride)
-                total += -(-beyond // layer.stride)
-            case Depthwise():
-                total += 1
-            case Residual() | Side():
-                total += reach(layer.body)
-    return total
-
-
-def to_json(layers: Layers) -> list[dict[str, Any]]:
-    """The layers as JSON values, for the header of a weights file."""
-    described = []
-    for layer in layers:
-        fields = asdict(layer)
-        if isinstance(layer, (Residual, Side)):
-            fields["body"] = to_json(layer.body)
-        described.append({"layer": type(layer).__name__} | fields)
-    return described
-
-
-def from_json(described: list[dict[str, Any]]) -> Layers:
-    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    kinds = {kind.__name__: kind for kind in (Conv, Depthwise, Residual, Side, Shuffle, Repeat)}
-    layers = []
-    for fields in described:
-        values = dict(fields)
-        kind = kinds[values.pop("layer")]
-        if "body" in values:
-            values["body"] = from_json(values["body"])
-        layers.append(kind(**values))
-    return tuple(layers)

@@ -7,28 +7,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aecodec.engine import Integers
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
-from aecodec.networks import ARCHITECTURES
-from aecodec.networks import FEATURES
-from aecodec.networks import Architecture
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
-from aecodec.networks import expansion
-from aecodec.networks import from_json
-from aecodec.networks import multiply_adds
-from aecodec.networks import paper
-from aecodec.networks import reach
-from aecodec.networks import standard
-from aecodec.networks import to_json
-from aecodec.networks import walk
+from aecodec.codec.architectures import ARCHITECTURES
+from aecodec.codec.architectures import FEATURES
+from aecodec.codec.architectures import Architecture
+from aecodec.codec.architectures import paper
+from aecodec.codec.architectures import standard
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import expansion
+from aecodec.network.layers import from_json
+from aecodec.network.layers import multiply_adds
+from aecodec.network.layers import receptive_field
+from aecodec.network.layers import to_json
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
 
 PIXELS = 256 * 256
 
@@ -71,14 +71,14 @@ def shape_after(layer: Layer, shape: Shape) -> Shape:
             after = shape_of(layer.body, shape)
             assert after[:2] == shape[:2]
             return after
-        case Side():
+        case SideInput():
             assert shape_of(layer.body, (rows, columns, FEATURES)) == shape
             return shape
-        case Shuffle():
+        case DepthToSpace():
             factor = layer.factor
             assert channels % factor**2 == 0
             return rows * factor - 2 * layer.crop, columns * factor - 2 * layer.crop, channels // factor**2
-        case Repeat():
+        case NearestUpsample():
             return rows * layer.factor, columns * layer.factor, channels
 
 
@@ -96,7 +96,7 @@ def rows_of(layers: Layers) -> list[Layers]:
     """The layers as the paper's rows: an expansion is its repetition and the convolution after it."""
     rows: list[Layers] = []
     for layer in layers:
-        if rows and isinstance(rows[-1][-1], Repeat):
+        if rows and isinstance(rows[-1][-1], NearestUpsample):
             rows[-1] = (*rows[-1], layer)
         else:
             rows.append((layer,))
@@ -202,7 +202,7 @@ def open_network(layers: Layers, inputs: int) -> Network:
             wide = isinstance(layer, Conv)
             rows, outputs = (layer.kernel**2 * layer.inputs, layer.outputs) if wide else (9, layer.channels)
             row = np.zeros(outputs, np.int64)
-            numbers[path.removeprefix(".")] = Integers(
+            numbers[path.removeprefix(".")] = QuantizedParameters(
                 np.ones((rows, outputs), np.int8), row, row, row - (1 << 20), row + (1 << 20)
             )
     return Network(layers, numbers, np.ones(inputs), np.ones(1), 0)
@@ -215,7 +215,7 @@ def linear(layers: Layers) -> Layers:
         match layer:
             case Conv():
                 changed.append(replace(layer, active=False))
-            case Residual() | Side():
+            case Residual() | SideInput():
                 changed.append(replace(layer, body=linear(layer.body)))
             case _:
                 changed.append(layer)
@@ -228,13 +228,13 @@ def narrowed(layers: Layers) -> Layers:
     for layer, following in zip(layers, (*layers[1:], None), strict=True):
         match layer:
             case Conv():
-                outputs = following.factor**2 if isinstance(following, Shuffle) else 1
+                outputs = following.factor**2 if isinstance(following, DepthToSpace) else 1
                 changed.append(replace(layer, inputs=1, outputs=outputs))
             case Depthwise():
                 changed.append(Depthwise(1))
-            case Residual() | Side():
+            case Residual() | SideInput():
                 changed.append(replace(layer, body=narrowed(layer.body)))
-            case Shuffle() | Repeat():
+            case DepthToSpace() | NearestUpsample():
                 changed.append(layer)
     return tuple(changed)
 
@@ -256,7 +256,7 @@ def test_reach_covers_all_that_an_input_position_can_change(name: str):
     """`coarse` inputs, or outputs, to a position of the coarsest field."""
     layers, coarse_inputs, coarse_outputs = REACHES[name]
     layers = linear(narrowed(layers))
-    halo, positions = reach(layers), 30
+    halo, positions = receptive_field(layers), 30
     network, runtime = open_network(layers, 1), NumpyRuntime(np.float64)
     side = np.zeros((1, positions, positions, 1), np.float32)
     quiet = np.zeros((1, positions * coarse_inputs, positions * coarse_inputs, 1), np.float32)
@@ -273,5 +273,5 @@ def test_reach_covers_all_that_an_input_position_can_change(name: str):
 
 def test_the_halo_costs_little():
     """Every piece of 64 positions pays for it on each side."""
-    assert reach(standard().analysis) == 7 and reach(standard().synthesis) == 6
-    assert reach(paper().analysis) == 10 and reach(paper().synthesis) == 11
+    assert receptive_field(standard().analysis) == 7 and receptive_field(standard().synthesis) == 6
+    assert receptive_field(paper().analysis) == 10 and receptive_field(paper().synthesis) == 11

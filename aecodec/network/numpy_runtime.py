@@ -1,192 +1,37 @@
-"""The integer engine: runs a network exactly, on any machine, in any order of summation.
+"""Runs quantized networks with NumPy, exactly, on any machine and in any order of summation.
 
 Every value is an integer carried in a float product. A product sums integers below 2^24 in float32 (2^52 in float64),
-where each partial sum is exact whatever the library's order, blocking or fused multiply-add; the bound is computed
-from the weights when a network is loaded, and a layer that does not fit runs in float64. The carrier is no part of
-the definition. Source of the idea: Balle, Johnston, Minnen, "Integer networks for data compression with latent-variable
-models", ICLR 2019.
-
-Definition
-----------
-Arrays are [rows, columns, channels] (in the code a batch of them). A network hands its input x through its layers in
-order; a second input is there for the layers "Side" alone. Outside its field, which is that of a coded tile or, in the
-synthesis, that of the whole picture, the input of every layer is zero.
-
-*Conv* of kernel k, stride t and padding p has floor((rows + 2p - k) / t) + 1 rows of output, columns likewise. With
-weights w (int8), bias b, shift s and bounds [low, high], the latter four per output channel o, output (i, j, o) is
-
-    r = clip(floor((sum + b) 2^-s), low, high)        then, if active,        max(r, floor(r / 8 + 1/2))
-
-where sum = sum over m, n = 0..k-1 and input channels c of x(t i + m - p, t j + n - p, c) w((m k + n) inputs + c, o).
-The kernel is not turned round; a negative shift multiplies; the rounding constant 2^(s-1) is part of b.
-
-*Depthwise*: the same for each channel by itself, with k = 3, t = 1, p = 1, weight w(3 m + n, o) and never active.
-
-*Residual*: x + body(x). *Side*: x + body(second input). Either has the channels of its body; where x has fewer or more,
-the sum is over the channels that both have, the first ones, and the body's others stay as they are. The sum is clipped
-to the bounds of the body's last layer, a Conv or Depthwise.
-
-*Shuffle* by factor f: y(f i + m, f j + n, c) = x(i, j, (m f + n) C + c) for m, n = 0..f-1, where C = channels / f^2;
-then `crop` rows and columns are cut away on each of the four sides.
-
-*Repeat* by factor f: y(i, j) = x(floor(i / f), floor(j / f)), f times as many rows and columns.
+where each partial sum is exact regardless of the library's order, blocking or fused multiply-add. The bound is computed
+from the weights when a network is loaded; a layer that does not fit runs in float64. The carrier is not part of the
+definition, which stands at the head of `quantized.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from functools import partial
 from itertools import product
 from typing import Any
 from typing import NamedTuple
-from typing import Protocol
 from typing import cast
 
 import numpy as np
 
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.quantized import FLOAT32_LIMIT
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import path_of
+from aecodec.network.windows import run_layers
 from aecodec.tiling import Box
-from aecodec.trim import run_layers
 
-FLOAT32_LIMIT = 2.0**24
-FLOAT64_LIMIT = 2.0**52
-VALUE_LIMIT = 2.0**23  # of a layer's outputs: float32 holds the sum of any two
-SHIFT_LIMIT = 30
 BAND = 2**16  # samples that a depthwise layer works on at a time
-
-
-@dataclass(frozen=True)
-class Integers:
-    """One layer's numbers. `weight` int8 [kernel*kernel*inputs, outputs] (depthwise [9, channels]), the rest [outputs].
-
-    Rows of `weight` are in the order kernel row, kernel column, input channel.
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray  # int64, in units of the sum
-    shift: np.ndarray  # int64, -30..30
-    low: np.ndarray  # int64
-    high: np.ndarray  # int64
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """Layers with their integers by path, and the bound of the inputs: |x| <= input_bound, per channel or for all.
-
-    `exponent` says what the output integers mean: real = integer * 2^-exponent. `output_bound` is that of the outputs.
-    """
-
-    layers: Layers
-    integers: Mapping[str, Integers]
-    input_bound: np.ndarray
-    side_bound: np.ndarray
-    exponent: int
-    bounds: Mapping[str, float] = dataclass_field(init=False)
-    output_bound: np.ndarray = dataclass_field(init=False)
-
-    def __post_init__(self) -> None:
-        bounds: dict[str, float] = {}
-        output_bound = _propagate(self.layers, "", self.integers, self.input_bound, self.side_bound, bounds)
-        object.__setattr__(self, "bounds", bounds)
-        object.__setattr__(self, "output_bound", output_bound)
-
-
-class Runtime(Protocol):
-    """Runs networks. Arrays [batch, rows, columns, channels] of integers in any numeric dtype; the result likewise.
-
-    Of the result only the `wanted` part is made, an area in positions of the network's coarsest field; by default all.
-    """
-
-    def run(
-        self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
-    ) -> np.ndarray: ...
-
-
-def integer_type(bound: np.ndarray) -> np.dtype[Any]:
-    """The smallest signed integers that hold values within -bound..bound."""
-    return np.min_scalar_type(-int(bound.max()) - 1)
-
-
-def path_of(prefix: str, position: int) -> str:
-    return f"{prefix}.{position}" if prefix else str(position)
-
-
-def _magnitude(integers: Integers) -> np.ndarray:
-    return np.maximum(np.abs(integers.low), np.abs(integers.high)).astype(np.float64)
-
-
-def _check_numbers(path: str, own: Integers) -> None:
-    if np.abs(own.shift).max() > SHIFT_LIMIT:
-        raise ValueError(f"layer {path}: shifts {own.shift.min()}..{own.shift.max()} are not within 30 bits")
-    if (own.low > own.high).any():
-        raise ValueError(f"layer {path}: a lower bound is above its upper bound")
-
-
-def _propagate(
-    layers: Layers,
-    prefix: str,
-    numbers: Mapping[str, Integers],
-    bound: np.ndarray,
-    side: np.ndarray,
-    found: dict[str, float],
-) -> np.ndarray:
-    """Bounds of |x| through the layers; notes in `found` the largest partial sum each product can reach.
-
-    Raises ValueError where a sum could leave float64's exact range, or a value float32's.
-    """
-    for position, layer in enumerate(layers):
-        path = path_of(prefix, position)
-        match layer:
-            case Conv() | Depthwise():
-                own = numbers[path]
-                _check_numbers(path, own)
-                found[path] = _largest_sum(layer, own, bound)
-                if found[path] >= FLOAT64_LIMIT:
-                    raise ValueError(f"layer {path}: sums can reach 2^{np.log2(found[path]):.1f}, more than 2^52")
-                bound = _magnitude(own)
-                if bound.max() > VALUE_LIMIT:
-                    raise ValueError(f"layer {path}: values can reach {bound.max():.0f}, more than 2^23")
-            case Residual():
-                bound = _propagate(layer.body, path, numbers, bound, side, found)
-            case Side():
-                bound = _propagate(layer.body, path, numbers, side, side, found)
-            case Shuffle():
-                bound = bound.reshape(layer.factor**2, -1).max(0)
-            case Repeat():
-                pass
-    return bound
-
-
-def _largest_sum(layer: Conv | Depthwise, own: Integers, bound: np.ndarray) -> float:
-    """The largest partial sum that a layer's product can reach for inputs |x| <= `bound`, the bias included.
-
-    Float32 is asked first, for speed. It adds non-negative integers exactly while their sum is under 2^24, and rounding
-    takes no larger one back under it.
-    """
-    largest = _largest_sum_in(np.float32, layer, own, bound)
-    return largest if largest < FLOAT32_LIMIT else _largest_sum_in(np.float64, layer, own, bound)
-
-
-def _largest_sum_in(
-    carrier: type[np.floating[Any]], layer: Conv | Depthwise, own: Integers, bound: np.ndarray
-) -> float:
-    weight = own.weight.astype(carrier)
-    np.abs(weight, out=weight)
-    if isinstance(layer, Conv):
-        per_row = np.tile(np.broadcast_to(bound, (layer.inputs,)), layer.kernel**2)
-        sums = per_row.astype(carrier) @ weight
-    else:
-        sums = weight.sum(0) * bound
-    return float((sums + np.abs(own.bias)).max())
 
 
 # No value here overflows or divides, but some libraries' products raise a processor's flags all the same (those for Arm
@@ -249,7 +94,7 @@ class NumpyRuntime:
         """Output integers of `network` for input `x` [B, H, W, C] and second input `side`, in float32 or float64."""
         known = self._prepared.get(id(network))
         if known is None:
-            prepared = {path: self._prepare(network, path) for path in network.integers}
+            prepared = {path: self._prepare(network, path) for path in network.parameters}
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
         second = None if side is None else np.asarray(side, np.float32)
         with _QUIET():
@@ -257,7 +102,7 @@ class NumpyRuntime:
             return cast(np.ndarray, run_layers(network.layers, apply, np.asarray(x, np.float32), second, wanted))
 
     def _prepare(self, network: Network, path: str) -> _Prepared:
-        own = network.integers[path]
+        own = network.parameters[path]
         fits = network.bounds[path] < FLOAT32_LIMIT
         carrier = self._carrier or (np.float32 if fits else np.float64)
         scale = np.ldexp(1.0, -own.shift.astype(np.intc))  # not int64: no such loop where a C long is 32 bits wide
@@ -294,13 +139,13 @@ def _apply(
         case Residual():
             body = _run(prepared, layer.body, path, x, side)
             return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
-        case Side():
+        case SideInput():
             assert side is not None, "this network has a second input"
             body = _run(prepared, layer.body, path, side, side)
             return _sum(x, body, prepared[path_of(path, len(layer.body) - 1)])
-        case Shuffle():
+        case DepthToSpace():
             return shuffle(x, layer.factor, layer.crop)
-        case Repeat():
+        case NearestUpsample():
             return x.repeat(layer.factor, axis=1).repeat(layer.factor, axis=2)
 
 

@@ -8,19 +8,19 @@ import weakref
 import numpy as np
 import pytest
 
-from aecodec.adjoint import FloatNetwork
-from aecodec.engine import Integers
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
-from aecodec.networks import expansion
-from aecodec.networks import walk
+from aecodec.network.gradients import FloatNetwork
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import expansion
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
 
 # Every kind of layer, and every way in which channel counts can differ in a sum. Inputs of 4 channels, 3 beside.
 NETWORKS: dict[str, Layers] = {
@@ -30,12 +30,12 @@ NETWORKS: dict[str, Layers] = {
     "residual": (Residual((Conv(4, 4, active=True), Depthwise(4), Conv(4, 4))),),
     "wider": (Residual((Conv(4, 7),)),),
     "narrower": (Residual((Conv(4, 2),)),),
-    "side": (Side((Conv(3, 4),)), Residual((Conv(4, 4, active=True),)), Side((Conv(3, 4, active=True),))),
-    "wider side": (Side((Conv(3, 6),)), Conv(6, 2)),
-    "narrower side": (Side((Conv(3, 2),)),),
+    "side": (SideInput((Conv(3, 4),)), Residual((Conv(4, 4, active=True),)), SideInput((Conv(3, 4, active=True),))),
+    "wider side": (SideInput((Conv(3, 6),)), Conv(6, 2)),
+    "narrower side": (SideInput((Conv(3, 2),)),),
     "expansion": expansion(4, 3, 2, active=True),
-    "shuffle": (Conv(4, 8), Shuffle(2, 1)),
-    "repeat": (Repeat(3), Conv(4, 2, kernel=3, padding=1)),
+    "shuffle": (Conv(4, 8), DepthToSpace(2, 1)),
+    "repeat": (NearestUpsample(3), Conv(4, 2, kernel=3, padding=1)),
 }
 
 
@@ -46,7 +46,7 @@ def network(layers: Layers, shift: int = 12) -> Network:
         if isinstance(layer, (Conv, Depthwise)):
             rows = layer.kernel**2 * layer.inputs if isinstance(layer, Conv) else 9
             outputs = layer.outputs if isinstance(layer, Conv) else layer.channels
-            integers[path.removeprefix("n.")] = Integers(
+            integers[path.removeprefix("n.")] = QuantizedParameters(
                 weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
                 bias=rng.integers(-(2**15), 2**15, outputs) + 2 ** (shift - 1),
                 shift=np.full(outputs, shift),

@@ -17,22 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from aecodec.engine import FLOAT32_LIMIT
-from aecodec.engine import Network
-from aecodec.engine import integer_type
-from aecodec.engine import known_product
-from aecodec.engine import path_of
 from aecodec.errors import MissingExtra
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.numpy_runtime import known_product
+from aecodec.network.quantized import FLOAT32_LIMIT
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import integer_type
+from aecodec.network.quantized import path_of
+from aecodec.network.windows import run_layers
 from aecodec.tiling import Box
-from aecodec.trim import run_layers
 
 try:
     import torch
@@ -84,7 +84,7 @@ class TorchRuntime:
         """
         known = self._prepared.get(id(network))
         if known is None:
-            prepared = {path: self._prepare(network, path) for path in network.integers}
+            prepared = {path: self._prepare(network, path) for path in network.parameters}
             self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
         x, side = self._take(xs), None if sides is None else self._take(sides)
         with _full_precision(self._device):
@@ -109,7 +109,7 @@ class TorchRuntime:
         return torch.empty(tuple(shape), dtype=dtype, pin_memory=self._device.type == "cuda")
 
     def _prepare(self, network: Network, path: str) -> _Prepared:
-        own = network.integers[path]
+        own = network.parameters[path]
         fits = self._float32_is_exact and network.bounds[path] < FLOAT32_LIMIT
         scale = np.ldexp(1.0, -own.shift.astype(np.intc))  # not int64: no such loop where a C long is 32 bits wide
         values = (own.weight * scale, own.bias * scale, own.low, own.high)
@@ -163,12 +163,12 @@ def _apply(prepared: Mapping[str, _Prepared], layer: Layer, path: str, x: Tensor
             return _requantise(_depthwise(prepared[path], x), prepared[path])
         case Residual():
             return _sum(x, _run(prepared, layer.body, path, x, side), prepared[path_of(path, len(layer.body) - 1)])
-        case Side():
+        case SideInput():
             assert side is not None, "this network has a second input"
             return _sum(x, _run(prepared, layer.body, path, side, side), prepared[path_of(path, len(layer.body) - 1)])
-        case Shuffle():
+        case DepthToSpace():
             return _shuffle(x, layer.factor, layer.crop)
-        case Repeat():
+        case NearestUpsample():
             return x.repeat_interleave(layer.factor, 1).repeat_interleave(layer.factor, 2)
 
 

@@ -14,21 +14,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aecodec.engine import Integers
-from aecodec.engine import Network
-from aecodec.engine import depthwise
-from aecodec.engine import pad
-from aecodec.engine import path_of
-from aecodec.engine import shuffle
-from aecodec.engine import unfold
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.numpy_runtime import depthwise
+from aecodec.network.numpy_runtime import pad
+from aecodec.network.numpy_runtime import shuffle
+from aecodec.network.numpy_runtime import unfold
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
+from aecodec.network.quantized import path_of
 
 SLOPE = np.float32(0.125)
 
@@ -46,7 +46,7 @@ class FloatNetwork:
 
     def __init__(self, network: Network) -> None:
         self._layers = network.layers
-        self._floats = {path: _to_floats(integers) for path, integers in network.integers.items()}
+        self._floats = {path: _to_floats(integers) for path, integers in network.parameters.items()}
 
     def forward(self, x: np.ndarray, side: np.ndarray | None = None) -> tuple[np.ndarray, Pass]:
         """Output for `x` and the second input `side`, and the pass, which takes gradients back."""
@@ -72,7 +72,7 @@ class Pass:
         self.side_gradient = gradient if self.side_gradient is None else self.side_gradient + gradient
 
 
-def _to_floats(own: Integers) -> _Floats:
+def _to_floats(own: QuantizedParameters) -> _Floats:
     scale = np.ldexp(1.0, -own.shift.astype(np.intc))
     rounding = np.where(own.shift > 0, 0.5, 0.0)  # floor on average, where it cuts anything
     return _Floats((own.weight * scale).astype(np.float32), (own.bias * scale - rounding).astype(np.float32))
@@ -113,7 +113,7 @@ def _apply(
                 return own
 
             return _add(x, body, both), backward
-        case Side():
+        case SideInput():
             assert record.side is not None, "this network has a second input"
             body, back_side = _run(layer.body, path, floats, record.side, record)
             both = min(x.shape[-1], body.shape[-1])
@@ -124,9 +124,9 @@ def _apply(
                 return _fit_channels(gradient, channels)
 
             return _add(x, body, both), backward_side
-        case Shuffle():
+        case DepthToSpace():
             return shuffle(x, layer.factor, layer.crop), lambda g: _unshuffle(g, layer.factor, layer.crop)
-        case Repeat():
+        case NearestUpsample():
             factor = layer.factor
             return x.repeat(factor, axis=1).repeat(factor, axis=2), lambda g: _gather(g, factor)
 

@@ -12,26 +12,26 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from aecodec.engine import FLOAT32_LIMIT
-from aecodec.engine import Integers
-from aecodec.engine import Network
-from aecodec.engine import NumpyRuntime
-from aecodec.engine import Runtime
-from aecodec.engine import float32_is_exact
-from aecodec.engine import known_product
-from aecodec.networks import Conv
-from aecodec.networks import Depthwise
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Residual
-from aecodec.networks import Shuffle
-from aecodec.networks import Side
-from aecodec.networks import expansion
-from aecodec.networks import walk
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import expansion
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.numpy_runtime import float32_is_exact
+from aecodec.network.numpy_runtime import known_product
+from aecodec.network.quantized import FLOAT32_LIMIT
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
+from aecodec.network.quantized import Runtime
 
 torch = pytest.importorskip("torch")
-from aecodec.cuda import TorchRuntime
+from aecodec.network.torch_runtime import TorchRuntime
 
 RUNTIMES: dict[str, Runtime] = {
     "numpy": NumpyRuntime(),
@@ -40,7 +40,7 @@ RUNTIMES: dict[str, Runtime] = {
 }
 INPUT, SIDE, CHANNELS, SIDE_CHANNELS = 1023, 500, 5, 3
 
-Numbers = Mapping[str, Integers]
+Numbers = Mapping[str, QuantizedParameters]
 
 
 # The reference: one output sample at a time, int64, shifts instead of products by powers of two.
@@ -62,23 +62,23 @@ def reference_layer(layer: Layer, path: str, numbers: Numbers, x: np.ndarray, si
             own = numbers[path]
             channels = []
             for c in range(layer.channels):
-                alone = Integers(*(values[..., c : c + 1] for values in vars(own).values()))
+                alone = QuantizedParameters(*(values[..., c : c + 1] for values in vars(own).values()))
                 channels.append(reference_product(alone, x[..., c : c + 1], 3, 1, 1))
             return np.concatenate(channels, -1)
-        case Residual() | Side():
+        case Residual() | SideInput():
             start = x if isinstance(layer, Residual) else side
             total = reference(layer.body, path, numbers, start, side)
             both = min(total.shape[-1], x.shape[-1])
             total[..., :both] += x[..., :both]
             last = numbers[f"{path}.{len(layer.body) - 1}"]
             return np.minimum(np.maximum(total, last.low), last.high)
-        case Shuffle():
+        case DepthToSpace():
             return reference_shuffle(x, layer.factor, layer.crop)
-        case Repeat():
+        case NearestUpsample():
             return np.kron(x, np.ones((1, layer.factor, layer.factor, 1), np.int64))
 
 
-def reference_product(own: Integers, x: np.ndarray, kernel: int, stride: int, padding: int) -> np.ndarray:
+def reference_product(own: QuantizedParameters, x: np.ndarray, kernel: int, stride: int, padding: int) -> np.ndarray:
     batch, rows, columns, channels = x.shape
     up, across = ((n + 2 * padding - kernel) // stride + 1 for n in (rows, columns))
     out = np.empty((batch, up, across, own.weight.shape[1]), np.int64)
@@ -103,14 +103,14 @@ def reference_shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
     return full[:, crop : full.shape[1] - crop, crop : full.shape[2] - crop]
 
 
-def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> Integers:
+def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> QuantizedParameters:
     if isinstance(layer, Conv):
         rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
     else:
         rows, outputs = 9, layer.channels
     shift = rng.integers(-2, 14, outputs)
     edge = rng.integers(1, 1 << (layer.bits - 1), outputs)
-    return Integers(
+    return QuantizedParameters(
         weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
         bias=rng.integers(-(1 << 16), 1 << 16, outputs),
         shift=shift,
@@ -130,7 +130,7 @@ def random_network(layers: Layers, rng: np.random.Generator) -> Network:
 
 def assert_all_agree(network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
     second = side if side is not None else np.zeros((*x.shape[:3], SIDE_CHANNELS), np.int64)
-    expected = reference(network.layers, "", network.integers, x.astype(np.int64), second.astype(np.int64))
+    expected = reference(network.layers, "", network.parameters, x.astype(np.int64), second.astype(np.int64))
     for name, runtime in RUNTIMES.items():
         before = x.copy()
         got = runtime.run(network, x, side)
@@ -149,13 +149,13 @@ KINDS: dict[str, Layers] = {
     "strided 1x1": (Conv(5, 4, stride=2),),
     "depthwise": (Depthwise(5),),
     "expansion": expansion(5, 2, 2, active=True),
-    "repeat": (Repeat(2), Conv(5, 4, kernel=3, padding=1)),
+    "repeat": (NearestUpsample(2), Conv(5, 4, kernel=3, padding=1)),
     "residual": (Residual((Conv(5, 7, active=True), Depthwise(7), Conv(7, 5))),),
     "residual to more channels": (Residual((Conv(5, 8, kernel=3, padding=1),)), Conv(8, 2)),
     "residual to fewer channels": (Residual((Conv(5, 3, kernel=3, padding=1, active=True),)), Conv(3, 2)),
     "nested": (Residual((Residual((Conv(5, 5, active=True),)), Conv(5, 5))),),
-    "side": (Conv(5, 6), Side((Conv(3, 6),)), Residual((Conv(6, 6),))),
-    "side in two layers": (Conv(5, 6), Side((Conv(3, 4, active=True), Conv(4, 6)))),
+    "side": (Conv(5, 6), SideInput((Conv(3, 6),)), Residual((Conv(6, 6),))),
+    "side in two layers": (Conv(5, 6), SideInput((Conv(3, 4, active=True), Conv(4, 6)))),
 }
 
 
@@ -175,7 +175,7 @@ def test_every_kind_of_layer(kind: str, seed: int, batch: int, rows: int, extrem
 def single(layer: Conv, weight: list[list[int]], **numbers: int) -> Network:
     values = {"bias": 0, "shift": 0, "low": -1024, "high": 1023} | numbers
     columns = {name: np.full(layer.outputs, value, np.int64) for name, value in values.items()}
-    own = Integers(weight=np.array(weight, np.int8), **columns)
+    own = QuantizedParameters(weight=np.array(weight, np.int8), **columns)
     return Network((layer,), {"0": own}, np.array([float(INPUT)] * layer.inputs), np.zeros(1), 0)
 
 
@@ -209,7 +209,7 @@ def test_leaky_relu_is_exact_around_every_step_at_every_shift(shift: int):
     limit = (1 << 24) - 1
     sums = np.concatenate([sums[np.abs(sums) < limit], [-limit, limit]]) if shift else sums[np.abs(sums) < 1 << 22]
     bounds = [np.array([v]) for v in (0, shift, -(1 << 22), 1 << 22)]
-    own = Integers(np.array([[1]], np.int8), *bounds)
+    own = QuantizedParameters(np.array([[1]], np.int8), *bounds)
     network = Network((Conv(1, 1, active=True),), {"0": own}, np.ones(1), np.zeros(1), 0)
     assert_all_agree(network, sums[None, None, :, None])
 
@@ -220,7 +220,9 @@ def test_bounds_of_an_activated_layer_are_those_before_its_activation():
         assert out.min() == max(low, (low + 4) // 8)
         assert out.max() == max(high, (high + 4) // 8)
     columns = {"bias": [0, 0], "shift": [0, 0], "low": [-9, -40], "high": [5, -3]}
-    own = Integers(np.array([[1, 1]], np.int8), **{name: np.array(values) for name, values in columns.items()})
+    own = QuantizedParameters(
+        np.array([[1, 1]], np.int8), **{name: np.array(values) for name, values in columns.items()}
+    )
     network = Network((Conv(1, 2, active=True),), {"0": own}, np.array([float(INPUT)]), np.zeros(1), 0)
     out = assert_all_agree(network, row_of(range(-50, 50)))
     assert out.min((0, 1, 2)).tolist() == [-1, -5]
@@ -229,7 +231,7 @@ def test_bounds_of_an_activated_layer_are_those_before_its_activation():
 
 def test_a_residual_sum_is_clipped_to_the_bounds_of_its_body():
     layers = (Residual((Conv(1, 1),)),)
-    numbers = {"0.0": Integers(np.array([[1]], np.int8), *(np.array([v]) for v in (0, 0, -100, 99)))}
+    numbers = {"0.0": QuantizedParameters(np.array([[1]], np.int8), *(np.array([v]) for v in (0, 0, -100, 99)))}
     network = Network(layers, numbers, np.array([float(INPUT)]), np.zeros(1), 0)
     out = assert_all_agree(network, row_of(range(-120, 121, 10)))
     assert out.min() == -100 and out.max() == 99 and 80 in out
@@ -242,7 +244,7 @@ def test_a_layer_whose_sums_pass_2_24_runs_in_float64_and_is_right(inputs: int):
     weight = np.full((inputs, 2), 127, np.int8)
     weight[:, 1] = np.where(np.arange(inputs) % 2, 127, 125)
     bounds = [np.array([v, v]) for v in (1, 6, -(1 << 19), (1 << 19) - 1)]
-    network = Network((layer,), {"0": Integers(weight, *bounds)}, np.full(inputs, 1023.0), np.zeros(1), 0)
+    network = Network((layer,), {"0": QuantizedParameters(weight, *bounds)}, np.full(inputs, 1023.0), np.zeros(1), 0)
     assert (network.bounds["0"] >= FLOAT32_LIMIT) == (inputs > 129)
     rng = np.random.default_rng(inputs)
     for x in (rng.integers(1000, 1024, (1, 8, 8, inputs)), np.full((1, 1, 1, inputs), 1023)):
@@ -253,7 +255,7 @@ def test_in_float32_such_a_layer_would_be_wrong():
     """What the bound is for: the same network with its bound understated."""
     inputs = 300
     bounds = [np.array([v]) for v in (3, 3, -(1 << 23), 1 << 23)]
-    layers, numbers = (Conv(inputs, 1),), {"0": Integers(np.full((inputs, 1), 127, np.int8), *bounds)}
+    layers, numbers = (Conv(inputs, 1),), {"0": QuantizedParameters(np.full((inputs, 1), 127, np.int8), *bounds)}
     network = Network(layers, numbers, np.full(inputs, 1.0), np.zeros(1), 0)
     x = np.full((1, 1, 1, inputs), 1023)
     assert network.bounds["0"] < FLOAT32_LIMIT
@@ -262,8 +264,12 @@ def test_in_float32_such_a_layer_would_be_wrong():
 
 def test_bounds_are_the_largest_sums_there_can_be():
     layers = (Conv(2, 2), Residual((Conv(2, 2),)))
-    first = Integers(np.array([[3, -100], [-4, 100]], np.int8), *(np.array([v, -v]) for v in (9, 0)), *clip(-50, 40))
-    second = Integers(np.array([[1, 2], [3, 4]], np.int8), *(np.array([0, 0]) for _ in range(2)), *clip(-8, 7))
+    first = QuantizedParameters(
+        np.array([[3, -100], [-4, 100]], np.int8), *(np.array([v, -v]) for v in (9, 0)), *clip(-50, 40)
+    )
+    second = QuantizedParameters(
+        np.array([[1, 2], [3, 4]], np.int8), *(np.array([0, 0]) for _ in range(2)), *clip(-8, 7)
+    )
     network = Network(layers, {"0": first, "1.0": second}, np.array([10.0, 20.0]), np.zeros(1), 0)
     assert network.bounds == {"0": 100 * 10 + 100 * 20 + 9, "1.0": 50 * (2 + 4)}
 
@@ -273,8 +279,8 @@ def clip(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_second_input_bounds_its_own_branch():
-    layers = (Conv(1, 1), Side((Conv(1, 1),)))
-    own = Integers(np.array([[2]], np.int8), *(np.array([v]) for v in (0, 0, -8, 7)))
+    layers = (Conv(1, 1), SideInput((Conv(1, 1),)))
+    own = QuantizedParameters(np.array([[2]], np.int8), *(np.array([v]) for v in (0, 0, -8, 7)))
     network = Network(layers, {"0": own, "1.0": own}, np.array([10.0]), np.array([1000.0]), 0)
     assert network.bounds == {"0": 20, "1.0": 2000}
 
@@ -332,13 +338,13 @@ def test_torch_is_exact_where_the_caller_took_the_newer_setting():
     """After it the older one cannot even be read: a process of its own, since it cannot be taken back."""
     code = """
 import numpy as np, torch
-from aecodec.cuda import TorchRuntime
-from aecodec.engine import known_product
+from aecodec.network.torch_runtime import TorchRuntime
+from aecodec.network.numpy_runtime import known_product
 torch.backends.fp32_precision = "tf32"
 torch.backends.mkldnn.matmul.fp32_precision = "bf16"
 runtime, seen = TorchRuntime("cpu"), []
-import aecodec.cuda
-aecodec.cuda.run_layers = lambda layers, apply, x, side, wanted: seen.append([
+import aecodec.network.torch_runtime
+aecodec.network.torch_runtime.run_layers = lambda layers, apply, x, side, wanted: seen.append([
     torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision]) or x
 class Empty: layers, integers, output_bound = (), {}, np.ones(1)
 runtime.run(Empty(), np.zeros((1, 1, 1, 1)))
@@ -352,7 +358,9 @@ print(seen, torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.mat
 def test_flags_of_the_processor_are_no_warnings(monkeypatch: pytest.MonkeyPatch):
     """Some libraries' products raise them for columns that are not there."""
     seen: list[dict[str, str]] = []
-    monkeypatch.setattr("aecodec.engine.run_layers", lambda *arguments: seen.append(np.geterr()) or arguments[2])
+    monkeypatch.setattr(
+        "aecodec.network.numpy_runtime.run_layers", lambda *arguments: seen.append(np.geterr()) or arguments[2]
+    )
     with np.errstate(all="raise"):
         NumpyRuntime().run(single(Conv(1, 1), [[1]]), np.ones((1, 1, 1, 1)))
         assert np.geterr()["divide"] == "raise"

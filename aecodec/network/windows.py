@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from aecodec.networks import Conv
-from aecodec.networks import Layer
-from aecodec.networks import Layers
-from aecodec.networks import Repeat
-from aecodec.networks import Shuffle
-from aecodec.networks import reach
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import receptive_field
 from aecodec.tiling import Box
 
 Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to its output
@@ -37,19 +37,19 @@ def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | No
         wanted = None
     for position, layer in enumerate(layers):
         if wanted is not None:
-            seen = wanted.grown(reach(layers[position:]), whole)
+            seen = wanted.grown(receptive_field(layers[position:]), whole)
             x, side = _cut(x, seen, whole, scale), None if side is None else _cut(side, seen, whole, 1)
             whole, wanted = seen.within(seen), wanted.within(seen)
         x = apply(layer, str(position), x, side)
         if isinstance(layer, Conv):
             scale //= layer.stride
-        elif isinstance(layer, (Shuffle, Repeat)):
+        elif isinstance(layer, (DepthToSpace, NearestUpsample)):
             scale *= layer.factor
     return x if wanted is None else _cut(x, wanted, whole, scale)
 
 
 def _cut(x: Any, seen: Box, whole: Box, scale: int) -> Any:
-    """What `seen` holds of `x`, which is over `whole`. Counted from both ends: before a Shuffle x has a row more."""
+    """Crops `x`, which covers `whole`, to `seen`. Counts from both ends: before a DepthToSpace, x has one more row."""
     rows, columns = x.shape[1:3]
     bottom, right = rows - (whole.bottom - seen.bottom) * scale, columns - (whole.right - seen.right) * scale
     return x[:, seen.top * scale : bottom, seen.left * scale : right]
