@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aecodec import decoder
-from aecodec import manifest
+from aecodec.codec import decoder
+from aecodec.codec import manifest
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.format.extras import Extras
@@ -27,14 +30,11 @@ from aecodec.info import metadata_kinds
 from aecodec.limits import MAX_PIXELS
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
-from aecodec.weights import DecoderHalf
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from aecodec.picture import Picture
+    from aecodec.image.reading import Picture
 
 EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
 _SHAPES = ((), (2,), (3,), (4,))  # of a pixel
@@ -73,7 +73,7 @@ def encode(
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
-    from aecodec.encoder import Analysed
+    from aecodec.codec.encoder import PictureEncoder
 
     picture = _picture(image, alpha, metadata_kinds(metadata), max_pixels)
     if effort not in range(len(EFFORT_STEPS)):
@@ -82,7 +82,7 @@ def encode(
     entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
     encoding = load_encoder(entry)
     step = encoding.default_quality if quality is None else quality_step(quality)
-    analysed = Analysed(
+    analysed = PictureEncoder(
         picture.pixels,
         encoding,
         load_decoder(entry),
@@ -119,7 +119,7 @@ def decode(
     Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, or OutsidePicture for a crop that is
     not within the picture, all of them AecError.
     """
-    from aecodec.picture import to_image
+    from aecodec.image.writing import to_image
 
     load = _loader(weights)
     return to_image(*decoder.decode_picture(as_bytes(data), runtime(device), load, max_pixels=max_pixels, crop=crop))
@@ -225,8 +225,8 @@ def _made_runtime(device: str) -> Runtime:
 def _picture(
     image: Image.Image | np.ndarray | Picture, alpha: bool, metadata: frozenset[str], max_pixels: int
 ) -> Picture:
-    from aecodec.picture import Picture
-    from aecodec.picture import from_image
+    from aecodec.image.reading import Picture
+    from aecodec.image.reading import from_image
 
     if isinstance(image, Picture):
         return image

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aecodec import manifest
+from aecodec.codec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights

@@ -29,7 +29,7 @@ from PIL import ImageFile
 from PIL import UnidentifiedImageError
 
 from aecodec import api
-from aecodec.decoder import decode_metadata
+from aecodec.codec.decoder import decode_metadata
 from aecodec.errors import AecError
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.format.container import unpack
@@ -37,10 +37,10 @@ from aecodec.format.header import MAGIC
 from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import Extra
 from aecodec.format.header import read_header
+from aecodec.image.writing import info_of
 from aecodec.info import metadata_kinds
 from aecodec.info import model_of
 from aecodec.info import quality_of
-from aecodec.picture import info_of
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from typing import NamedTuple
 
-from aecodec import manifest
+from aecodec.codec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
 from aecodec.files import read_bytes
@@ -35,7 +35,7 @@ AEC_SUFFIXES = frozenset({".aec"})
 REACHED = 0.97  # a target size counts as reached from this share on
 
 
-def untold(share: float) -> None:
+def no_progress(share: float) -> None:
     """Where nobody looks on."""
 
 
@@ -60,7 +60,7 @@ class EncodeTask:
     device: str = "auto"
     max_pixels: int = MAX_PIXELS
     effort: int = 0
-    progress: Callable[[float], None] = untold  # of one picture's refinement; another one does not travel
+    progress: Callable[[float], None] = no_progress  # of one picture's refinement; another one does not travel
     alpha: bool = True
     metadata: frozenset[str] = frozenset()
 
@@ -71,7 +71,7 @@ class EncodeTask:
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The `.aec` file of the picture `source`; `target` is its name in messages. Raises AecError."""
         from aecodec import api
-        from aecodec.picture import open_picture
+        from aecodec.image.reading import open_picture
 
         with naming_limit(self.max_pixels):
             picture = open_picture(source, max_pixels=self.max_pixels, alpha=self.alpha, metadata=self.metadata)
@@ -116,7 +116,7 @@ class DecodeTask:
 
     def check(self) -> None:
         """Raises OutputError for what would fail with every file."""
-        from aecodec.picture import format_of
+        from aecodec.image.writing import format_of
 
         if self.extension is not None:
             format_of(f"picture.{self.extension}")
@@ -124,9 +124,9 @@ class DecodeTask:
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The picture file of the `.aec` file `source`; `target` is its name. Raises AecError."""
         from aecodec import api
-        from aecodec.picture import ALPHA_FORMATS
-        from aecodec.picture import format_of
-        from aecodec.picture import write_image
+        from aecodec.image.writing import ALPHA_FORMATS
+        from aecodec.image.writing import format_of
+        from aecodec.image.writing import write_image
 
         file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
         data = read_bytes(source) if isinstance(source, Path) else source.read()

@@ -28,8 +28,8 @@ from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.land import TARGET_BYTES
 from aecodec.bench.pictures import SUFFIXES
 from aecodec.bench.result import BenchResult
-from aecodec.manifest import entries_of
-from aecodec.manifest import find_by_name
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.manifest import find_by_name
 
 HELD_BACK = 5  # one in so many
 DECAY_SHARE = 0.25

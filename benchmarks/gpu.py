@@ -31,16 +31,16 @@ import torch
 from aecodec.api import load_decoder
 from aecodec.api import load_encoder
 from aecodec.bench.pictures import Pictures
-from aecodec.decoder import decode
-from aecodec.encoder import Analysed
-from aecodec.manifest import find_by_name
+from aecodec.codec.decoder import decode
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import find_by_name
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import synthesise
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.tiling import Box
-from aecodec.transforms import analyse
-from aecodec.transforms import synthesise
 
 SIDE = 256
 BATCHES = (1, 8, 32, 128)
@@ -73,7 +73,7 @@ class TimedRuntime(TorchRuntime):
 
 
 def encode(pixels: np.ndarray, runtime: Runtime) -> bytes:
-    return Analysed(pixels, ENCODER, DECODER, runtime).encode(ENCODER.default_quality)
+    return PictureEncoder(pixels, ENCODER, DECODER, runtime).encode(ENCODER.default_quality)
 
 
 def median_seconds(call: Callable[[], object], seconds: float, least: int = 3) -> float:

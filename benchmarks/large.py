@@ -24,9 +24,13 @@ import numpy as np
 from PIL import Image
 
 from aecodec import api
-from aecodec import manifest
+from aecodec.codec import manifest
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.format.container import unpack
 from aecodec.format.header import header_size
 from aecodec.format.symbols import SymbolWriter
@@ -34,10 +38,6 @@ from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE
 from aecodec.tiling import Box
 from aecodec.tiling import tiles
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 CELL = 333  # pixels: no multiple of it is within 16 of a tile's edge below 13,000

@@ -39,9 +39,9 @@ from aecodec.bench.metrics import psnr
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import centre_square
 from aecodec.codec.architectures import standard
+from aecodec.image.reading import open_picture
+from aecodec.image.writing import png_of
 from aecodec.network.layers import multiply_adds as count_multiply_adds
-from aecodec.picture import open_picture
-from aecodec.picture import png_of
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 ROUNDS = 15

@@ -121,7 +121,7 @@ def crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
 
 
-# aecodec/weights.py: the weights file
+# aecodec/codec/weights.py: the weights file
 
 
 class Weights:

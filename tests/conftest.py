@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from aecodec.manifest import entries_of
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 
 GOLDEN = Path(__file__).parent / "golden"
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"

@@ -136,8 +136,8 @@ def test_quality_steps_cover_the_scale() -> None:
 
 
 def test_the_default_quality_is_that_of_the_weights() -> None:
-    from aecodec import manifest
-    from aecodec import weights
+    from aecodec.codec import manifest
+    from aecodec.codec import weights
 
     step = weights.load_encoder(manifest.find_by_name("tiny")).default_quality
     assert aecodec.read_info(encode(COLOUR)).quality_index == step

@@ -15,8 +15,8 @@ from PIL import UnidentifiedImageError
 import aecodec.pillow_plugin  # noqa: F401, since it is tested by Image.open
 from aecodec.bench.metrics import psnr
 from aecodec.cli import run
-from aecodec.picture import from_image
-from aecodec.picture import open_picture
+from aecodec.image.reading import from_image
+from aecodec.image.reading import open_picture
 
 WITHOUT_LOSS = 45.0  # dB; from here on only rounding is between two pictures
 AS_STORED = 25.0  # dB of a file that has loss of its own

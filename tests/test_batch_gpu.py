@@ -37,18 +37,18 @@ from aecodec.batch.gpu import GpuProcess
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.run import run_batch
 from aecodec.cli import run
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
+from aecodec.codec.weights import parse_decoder
 from aecodec.errors import AecError
 from aecodec.errors import MissingExtra
-from aecodec.manifest import entries_of
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.task import DecodeTask
 from aecodec.task import EncodeTask
 from aecodec.tiling import Box
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
-from aecodec.weights import parse_decoder
 
 Halves = tuple[EncoderHalf, DecoderHalf]
 Asked = tuple[Network, np.ndarray, np.ndarray | None, Box | None]

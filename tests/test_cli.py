@@ -22,14 +22,14 @@ import aecodec
 from aecodec import task
 from aecodec.bench.metrics import psnr
 from aecodec.cli import run
+from aecodec.codec.manifest import bundled_folders
+from aecodec.codec.manifest import entries_of
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.header import MAGIC
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import VERSION
 from aecodec.format.header import Header
-from aecodec.manifest import bundled_folders
-from aecodec.manifest import entries_of
 
 ROOT = Path(aecodec.__path__[0]).parent
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "dog.jpg"
@@ -862,7 +862,7 @@ def test_model_list_with_a_bad_half(
 def test_model_list_without_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("aecodec.manifest.folders", lambda: [tmp_path])
+    monkeypatch.setattr("aecodec.codec.manifest.folders", lambda: [tmp_path])
     assert run(["model", "list"]) == 0
     out, err = capsys.readouterr()
     assert out == "" and "no models" in err and err.count("\n") == 1

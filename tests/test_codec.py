@@ -10,13 +10,18 @@ import pytest
 from conftest import PHOTOS
 from PIL import Image
 
+from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import decode_parts
+from aecodec.codec.decoder import luma
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.encoder import check_size
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
-from aecodec.decoder import decode
-from aecodec.decoder import decode_parts
-from aecodec.decoder import luma
-from aecodec.encoder import Analysed
-from aecodec.encoder import check_size
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.transforms import synthesise
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
@@ -26,16 +31,11 @@ from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.header import Header
 from aecodec.format.header import read_header
+from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
-from aecodec.picture import open_picture
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.transforms import synthesise
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 
@@ -55,7 +55,7 @@ def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 def encode(tiny: Tiny, pixels: np.ndarray, quality: int, runtime: Runtime = RUNTIME) -> bytes:
-    return Analysed(pixels, *tiny, runtime).encode(quality)
+    return PictureEncoder(pixels, *tiny, runtime).encode(quality)
 
 
 def loader(tiny: Tiny) -> Callable[[bytes], DecoderHalf]:
@@ -164,17 +164,17 @@ def test_each_tile_is_coded_by_itself(tiny: Tiny, large_file: bytes):
 
 
 @pytest.fixture(scope="module")
-def analysed(tiny: Tiny, photo: np.ndarray) -> Analysed:
-    return Analysed(photo[:64, :64], *tiny, RUNTIME)
+def analysed(tiny: Tiny, photo: np.ndarray) -> PictureEncoder:
+    return PictureEncoder(photo[:64, :64], *tiny, RUNTIME)
 
 
 @pytest.fixture(scope="module")
-def sizes(analysed: Analysed) -> list[int]:
+def sizes(analysed: PictureEncoder) -> list[int]:
     return [len(analysed.encode(quality)) for quality in range(256)]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_a_target_size_gets_the_best_quality_within_it(analysed: Analysed, sizes: list[int], share: float):
+def test_a_target_size_gets_the_best_quality_within_it(analysed: PictureEncoder, sizes: list[int], share: float):
     target = round(sizes[0] + share * (sizes[-1] - sizes[0]))
     data = analysed.encode_to_size(target)
     quality = read_header(data).quality
@@ -182,7 +182,7 @@ def test_a_target_size_gets_the_best_quality_within_it(analysed: Analysed, sizes
     assert not any(size <= target for size in sizes[quality + 1 : quality + 5])
 
 
-def test_more_than_enough_takes_the_highest_quality(analysed: Analysed):
+def test_more_than_enough_takes_the_highest_quality(analysed: PictureEncoder):
     assert read_header(analysed.encode_to_size(10**9)).quality == 255
 
 
@@ -191,32 +191,36 @@ def psnr_of(squared_error: float) -> float:
 
 
 @pytest.fixture(scope="module")
-def errors(analysed: Analysed, tiny: Tiny, photo: np.ndarray) -> list[float]:
+def errors(analysed: PictureEncoder, tiny: Tiny, photo: np.ndarray) -> list[float]:
     """Mean squared error of the decoded picture at each quality step."""
     decoded = [decode(analysed.encode(quality), RUNTIME, lambda _: tiny[1]) for quality in range(256)]
     return [float(np.mean((photo[:64, :64].astype(float) - pixels) ** 2)) for pixels in decoded]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_target_psnr_gets_the_lowest_quality_that_reaches_it(analysed: Analysed, errors: list[float], share: float):
+def test_a_target_psnr_gets_the_lowest_quality_that_reaches_it(
+    analysed: PictureEncoder, errors: list[float], share: float
+):
     target = share * psnr_of(errors[-1]) + (1 - share) * psnr_of(errors[0])
     quality = read_header(analysed.encode_to_psnr(target)).quality
     assert psnr_of(errors[quality]) >= target
     assert not any(psnr_of(error) >= target for error in errors[max(quality - 4, 0) : quality])
 
 
-def test_a_target_psnr_at_and_beyond_the_ends(analysed: Analysed, errors: list[float]):
+def test_a_target_psnr_at_and_beyond_the_ends(analysed: PictureEncoder, errors: list[float]):
     assert analysed.encode_to_psnr(1) == analysed.encode(0)
     with pytest.raises(AecError, match=f"60 dB cannot be reached.* gives {psnr_of(errors[-1]):.2f} dB"):
         analysed.encode_to_psnr(60)
 
 
-def test_too_small_a_target_is_refused_with_the_least_there_is(analysed: Analysed, sizes: list[int]):
+def test_too_small_a_target_is_refused_with_the_least_there_is(analysed: PictureEncoder, sizes: list[int]):
     with pytest.raises(AecError, match=f"target of {sizes[0] - 1} bytes cannot be reached.* takes {sizes[0]}"):
         analysed.encode_to_size(sizes[0] - 1)
 
 
-def test_sizes_that_are_not_monotone_are_searched_a_little_further(analysed: Analysed, monkeypatch: pytest.MonkeyPatch):
+def test_sizes_that_are_not_monotone_are_searched_a_little_further(
+    analysed: PictureEncoder, monkeypatch: pytest.MonkeyPatch
+):
     """Bisection ends at step 97 here. Four steps further fits again and is looked at, five is too far."""
     made_up = {quality: 10 * quality for quality in range(256)} | {101: 965, 102: 960}
     file = {quality: bytes([quality]) + bytes(max(size - 1, 0)) for quality, size in made_up.items()}
@@ -238,13 +242,13 @@ def test_what_the_format_holds(size: tuple[int, int]):
 def test_larger_pictures_are_refused_before_any_work(tiny: Tiny, size: tuple[int, int], limit: int):
     pixels = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (size[1], size[0], 3))
     with pytest.raises(LimitExceeded, match=f"over the limit of {limit}"):
-        Analysed(pixels, *tiny, RUNTIME)
+        PictureEncoder(pixels, *tiny, RUNTIME)
 
 
 def test_a_writer_can_allow_more_and_less(tiny: Tiny):
     pixels = picture(40, 50)
     with pytest.raises(LimitExceeded, match="2000 pixels are over the limit of 1999"):
-        Analysed(pixels, *tiny, RUNTIME, max_pixels=1999)
+        PictureEncoder(pixels, *tiny, RUNTIME, max_pixels=1999)
     with pytest.raises(LimitExceeded, match=f"over the limit of {MAX_SIDE}"):
         check_size(MAX_SIDE + 1, 1, 2 * MAX_PIXELS)
     check_size(13378, 13378, 2 * MAX_PIXELS)
@@ -337,7 +341,7 @@ def test_every_runtime_gives_the_same_file_and_the_same_pixels(tiny: Tiny, photo
 
 
 def test_encoding_twice_gives_the_same_file(tiny: Tiny, photo: np.ndarray):
-    analysed = Analysed(photo, *tiny, RUNTIME)
+    analysed = PictureEncoder(photo, *tiny, RUNTIME)
     first = analysed.encode(40)
     analysed.encode(200)
     assert analysed.encode(40) == first == encode(tiny, photo, 40, NumpyRuntime())

@@ -17,7 +17,7 @@ from test_cli import environment
 
 from aecodec.cli import cli
 from aecodec.cli import run
-from aecodec.manifest import entries_of
+from aecodec.codec.manifest import entries_of
 
 ROOT = Path(__file__).parents[1]
 THERE, NOT_THERE = (ROOT / "docs" / "conventions.md").read_text("utf-8").split("## Not there")

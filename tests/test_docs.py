@@ -29,7 +29,7 @@ from conftest import PHOTOS
 import aecodec
 from aecodec.bench.samples import write_samples
 from aecodec.cli import cli
-from aecodec.manifest import entries_of
+from aecodec.codec.manifest import entries_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,7 +49,7 @@ FORMAT_PAGES = (
     "format.extras",
     "codec.latent_coding",
     "network.quantized",
-    "weights",
+    "codec.weights",
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import PHOTOS
 
-from aecodec.manifest import entries_of
+from aecodec.codec.manifest import entries_of
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "fine_tune.py"

@@ -20,19 +20,19 @@ from golden.make_files import source
 from golden.make_files import wanted
 
 from aecodec import api
-from aecodec.decoder import decode
-from aecodec.decoder import decode_picture
-from aecodec.encoder import Analysed
+from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import decode_picture
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.manifest import find_by_id
+from aecodec.codec.manifest import find_by_name
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.format.container import unpack
 from aecodec.format.extras import NOTHING
+from aecodec.image.reading import open_picture
 from aecodec.info import read_info
-from aecodec.manifest import entries_of
-from aecodec.manifest import find_by_id
-from aecodec.manifest import find_by_name
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.picture import open_picture
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
 
@@ -69,7 +69,7 @@ def test_its_source_encodes_to_its_bytes(name: str):
         pytest.skip("this machine's JPEG decoder gives other pixels")
     assert digest(pixels) == PERMANENT[name]["source_sha256"]
     own = extras(PERMANENT[name])
-    data = Analysed(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime(), extras=own).encode(
+    data = PictureEncoder(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime(), extras=own).encode(
         PERMANENT[name]["quality"]
     )
     (header, parts), expected = unpack(data), (TINY / name).read_bytes()

@@ -20,6 +20,10 @@ from aecodec.codec.latent_coding import decode_latent
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.latent_coding import narrow
 from aecodec.codec.latent_coding import scale_of_index
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import CorruptFile
 from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
@@ -32,13 +36,9 @@ from aecodec.format.symbols import SymbolWriter
 from aecodec.format.symbols import clip_bits
 from aecodec.format.symbols import from_symbols
 from aecodec.format.symbols import to_symbols
+from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_SYMBOL
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.picture import open_picture
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

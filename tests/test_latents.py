@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 
 import aecodec
 from aecodec import api
-from aecodec import decoder
+from aecodec.codec import decoder
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.transforms import synthesise
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.format.container import unpack
 from aecodec.format.header import MAGIC
-from aecodec.manifest import entries_of
 from aecodec.torch_dataset import AecFolder
-from aecodec.transforms import synthesise
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 EXAMPLE = str(PHOTOS.parent / "train_on_latents.py")
 BUNDLED = pytest.mark.skipif(not entries_of(PHOTOS.parents[1] / "weights"), reason="no bundled weights in this tree")

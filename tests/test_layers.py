@@ -19,17 +19,12 @@ PACKAGE = Path(aecodec.__file__).parent
 ROWS = (
     ("errors",),
     ("limits",),
-    ("tiling", "temporary", "exif", "fill"),
+    ("tiling", "temporary"),
     ("files",),
-    ("format", "network", "manifest"),
-    ("info",),
-    ("picture",),
+    ("format", "network"),
     ("codec",),
-    ("weights",),
-    ("transforms",),
-    ("refine",),
-    ("decoder",),
-    ("encoder",),
+    ("info",),
+    ("image",),
     ("api",),
     ("task", "arrays", "pillow_plugin", "torch_dataset"),
     ("batch",),
@@ -48,7 +43,7 @@ TORCH_ROOMS = (
     "torch_dataset.py",
     "cli/model.py",
 )  # the last only looks for it
-PIL_ROOMS = ("picture.py", "exif.py", "pillow_plugin.py", "bench/", "paper/figure1.py")
+PIL_ROOMS = ("image/", "pillow_plugin.py", "bench/", "paper/figure1.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 
@@ -83,9 +78,9 @@ def imported(file: str, *, type_checking: bool = True) -> set[str]:
 
 
 def test_the_walk_sees_the_package():
-    assert {"aecodec.network.numpy_runtime", "numpy"} <= imported("codec/latent_coding.py")
+    assert {"aecodec.network.quantized", "numpy"} <= imported("codec/latent_coding.py")
     assert "torch" in imported("network/torch_runtime.py")
-    assert "aecodec.picture" in imported("api.py"), "imports in functions count"
+    assert "aecodec.image.reading" in imported("api.py"), "imports in functions count"
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file != "__init__.py"])
@@ -166,7 +161,7 @@ def test_decoding_loads_only_what_it_needs(tmp_path: Path):
         "from aecodec.cli import run\n"
         "assert run(['decode', *sys.argv[1:]]) == 0\n"
         "others = {'PIL.ImageCms', 'PIL.JpegImagePlugin', 'PIL.GifImagePlugin', 'zstandard', 'torch'}\n"
-        "idle = ({'aecodec.batch', 'aecodec.encoder'} | others) & set(sys.modules)\n"
+        "idle = ({'aecodec.batch', 'aecodec.codec.encoder'} | others) & set(sys.modules)\n"
         "assert not idle, idle\n",
         str(aec),
         str(tmp_path / "dog.png"),

@@ -28,7 +28,7 @@ in_checkout = pytest.mark.skipif(not (ROOT / "setup.cfg").is_file(), reason="nee
 needs_bundled = pytest.mark.skipif(not MANIFEST.is_file(), reason="no bundled weights in this tree")
 
 # Where the package comes from, and which folders it looks for weights in.
-WHERE = "import aecodec; from aecodec.manifest import folders; print(aecodec.__file__, *folders(), sep='\\n')"
+WHERE = "import aecodec; from aecodec.codec.manifest import folders; print(aecodec.__file__, *folders(), sep='\\n')"
 
 
 def python(*arguments: str | Path, path: str | Path, cwd: Path, weights: str = "") -> str:

@@ -12,9 +12,9 @@ from conftest import PHOTOS
 from aecodec import api
 from aecodec.bench.metrics import l1
 from aecodec.cli import run
-from aecodec.manifest import entries_of
+from aecodec.codec.manifest import entries_of
+from aecodec.image.reading import open_picture
 from aecodec.paper.claim import measure_claims
-from aecodec.picture import open_picture
 
 needs_bundled = pytest.mark.skipif(
     not entries_of(Path(__file__).parents[1] / "weights"), reason="no weights are landed"

@@ -11,7 +11,7 @@ import pytest
 from aecodec.bench.land import END
 from aecodec.bench.land import START
 from aecodec.bench.land import figures
-from aecodec.manifest import entries_of
+from aecodec.codec.manifest import entries_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

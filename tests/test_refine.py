@@ -9,26 +9,26 @@ import pytest
 from conftest import PHOTOS
 
 import aecodec
-from aecodec import encoder
-from aecodec import manifest
-from aecodec.decoder import decode
-from aecodec.encoder import Analysed
+from aecodec.codec import encoder
+from aecodec.codec import manifest
+from aecodec.codec.decoder import decode
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.rate_distortion import RateDistortion
+from aecodec.codec.refine import FloatModel
+from aecodec.codec.refine import Objective
+from aecodec.codec.refine import Rates
+from aecodec.codec.refine import Relaxed
+from aecodec.codec.refine import Surroundings
+from aecodec.codec.refine import relax
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.format.symbols import SymbolMeter
+from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.picture import open_picture
-from aecodec.refine import FloatModel
-from aecodec.refine import Objective
-from aecodec.refine import Rates
-from aecodec.refine import Relaxed
-from aecodec.refine import Surroundings
-from aecodec.refine import relax
 from aecodec.tiling import Box
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
-from aecodec.weights import Tradeoff
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 
@@ -89,7 +89,7 @@ def test_gradients_of_the_objective_are_those_of_differences(tiny: Tiny, photo: 
         pixels=photo[:60, :90],
         tile=tile,
     )
-    objective = Objective(FloatModel(tiny[1]), Tradeoff(distortion), around, 200)
+    objective = Objective(FloatModel(tiny[1]), RateDistortion(distortion), around, 200)
     latent = rng.normal(0, 1, (1, 4, 4, 16)).astype(np.float32)
     hyper = rng.normal(0, 1, (1, 1, 1, 16)).astype(np.float32)
 
@@ -117,39 +117,39 @@ def test_gradients_of_the_objective_are_those_of_differences(tiny: Tiny, photo: 
 
 def test_refined_files_cost_less(tiny: Tiny, photo: np.ndarray):
     for quality in (60, 200):
-        plain = Analysed(photo, *tiny, RUNTIME).encode(quality)
-        refined = Analysed(photo, *tiny, RUNTIME, steps=60).encode(quality)
+        plain = PictureEncoder(photo, *tiny, RUNTIME).encode(quality)
+        refined = PictureEncoder(photo, *tiny, RUNTIME, steps=60).encode(quality)
         assert cost(tiny, photo, refined, quality) < 0.97 * cost(tiny, photo, plain, quality)
 
 
 def test_the_same_picture_is_refined_in_the_same_way(tiny: Tiny, photo: np.ndarray):
-    files = {Analysed(photo[:64, :64], *tiny, RUNTIME, steps=5).encode(128) for _ in range(2)}
+    files = {PictureEncoder(photo[:64, :64], *tiny, RUNTIME, steps=5).encode(128) for _ in range(2)}
     assert len(files) == 1
 
 
 def test_what_does_not_pay_is_not_written(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    plain = Analysed(photo, *tiny, RUNTIME).encode(128)
-    monkeypatch.setattr("aecodec.refine.refine", lambda objective, latent, hyper, *rest: (latent + 700, hyper))
-    assert Analysed(photo, *tiny, RUNTIME, steps=5).encode(128) == plain
+    plain = PictureEncoder(photo, *tiny, RUNTIME).encode(128)
+    monkeypatch.setattr("aecodec.codec.refine.refine", lambda objective, latent, hyper, *rest: (latent + 700, hyper))
+    assert PictureEncoder(photo, *tiny, RUNTIME, steps=5).encode(128) == plain
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (40, 33), (37, 70, 3)])
 def test_any_shape_and_grey_are_refined(tiny: Tiny, photo: np.ndarray, shape: tuple[int, ...]):
     pixels = photo[: shape[0], : shape[1]]
     pixels = pixels if len(shape) == 3 else pixels[..., 1]
-    data = Analysed(np.ascontiguousarray(pixels), *tiny, RUNTIME, steps=3).encode(128)
+    data = PictureEncoder(np.ascontiguousarray(pixels), *tiny, RUNTIME, steps=3).encode(128)
     assert decode(data, RUNTIME, lambda _: tiny[1]).shape == shape
 
 
 def test_tiles_are_refined_each_and_progress_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
     """Small tiles for once, in the encoder and the decoder alike."""
     monkeypatch.setattr("aecodec.tiling.TILE", 64)
-    monkeypatch.setattr("aecodec.encoder.TILE", 64)
-    monkeypatch.setattr("aecodec.format.container.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
+    monkeypatch.setattr("aecodec.codec.encoder.TILE", 64)
+    monkeypatch.setattr("aecodec.format.header.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
     photo = open_picture(PHOTOS / "church.jpg").pixels[:128, :160]
     told: list[float] = []
-    plain = Analysed(photo, *tiny, RUNTIME).encode(128)
-    refined = Analysed(photo, *tiny, RUNTIME, 20, told.append).encode(128)
+    plain = PictureEncoder(photo, *tiny, RUNTIME).encode(128)
+    refined = PictureEncoder(photo, *tiny, RUNTIME, 20, told.append).encode(128)
     assert cost(tiny, photo, refined, 128) < 0.99 * cost(tiny, photo, plain, 128)
     assert told == pytest.approx([step / 120 for step in range(1, 121)])
 
@@ -163,7 +163,7 @@ def test_targets_are_kept_and_bettered():
     entry = manifest.find_by_name("standard")
     halves = load_encoder(entry), load_decoder(entry)
     photo = open_picture(PHOTOS / "church.jpg").pixels
-    plain, refined = (Analysed(photo, *halves, RUNTIME, steps) for steps in (0, 40))
+    plain, refined = (PictureEncoder(photo, *halves, RUNTIME, steps) for steps in (0, 40))
 
     def psnr(data: bytes) -> float:
         decoded = decode(data, RUNTIME, lambda _: halves[1])
@@ -176,7 +176,7 @@ def test_targets_are_kept_and_bettered():
 
 
 def test_a_refined_target_is_looked_for_on_both_sides(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    analysed = Analysed(photo, *tiny, RUNTIME, steps=1)
+    analysed = PictureEncoder(photo, *tiny, RUNTIME, steps=1)
     monkeypatch.setattr(analysed, "encode_plain", lambda quality: bytes(10 * quality))
     for ratio, expected in ((0.95, 105), (1.0, 100), (1.05, 94)):
         monkeypatch.setattr(analysed, "encode", lambda quality, ratio=ratio: bytes(int(10 * ratio * quality)))
@@ -185,10 +185,10 @@ def test_a_refined_target_is_looked_for_on_both_sides(tiny: Tiny, photo: np.ndar
 
 
 def test_where_no_refinement_fits_the_plain_file_stands(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    analysed = Analysed(photo, *tiny, RUNTIME, steps=1)
+    analysed = PictureEncoder(photo, *tiny, RUNTIME, steps=1)
     target = len(analysed.encode_plain(100))
     monkeypatch.setattr(analysed, "encode", lambda quality: bytes(target + 1))
-    assert analysed.encode_to_size(target) == Analysed(photo, *tiny, RUNTIME).encode_to_size(target)
+    assert analysed.encode_to_size(target) == PictureEncoder(photo, *tiny, RUNTIME).encode_to_size(target)
 
 
 # The interface
@@ -196,13 +196,13 @@ def test_where_no_refinement_fits_the_plain_file_stands(tiny: Tiny, photo: np.nd
 
 def test_effort_of_the_interface(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     seen: list[int] = []
-    own = encoder.Analysed.__init__
+    own = encoder.PictureEncoder.__init__
 
-    def noting(self: Analysed, *arguments: object) -> None:
+    def noting(self: PictureEncoder, *arguments: object) -> None:
         seen.append(arguments[4])
         own(self, *arguments[:4], 0)
 
-    monkeypatch.setattr(encoder.Analysed, "__init__", noting)
+    monkeypatch.setattr(encoder.PictureEncoder, "__init__", noting)
     for effort in range(4):
         aecodec.encode(photo, model="tiny", effort=effort)
     assert seen[0] == 0 and seen == sorted(set(seen)), "more steps the higher"
@@ -215,7 +215,7 @@ def test_effort_of_the_interface(photo: np.ndarray, monkeypatch: pytest.MonkeyPa
 def test_what_an_error_is_worth(distortion: str, per_sample: float):
     """Of three levels, in each of 12 samples of four pixels: bits per pixel and unit of the mean over samples."""
     error = np.full((2, 2, 3), -3.0, np.float32)
-    tradeoff = Tradeoff(distortion, low=0.001, high=0.1)
+    tradeoff = RateDistortion(distortion, low=0.001, high=0.1)
     for quality, weight in ((0, 0.001), (255, 0.1)):
         assert tradeoff.bits(error, quality) == pytest.approx(4 * weight * per_sample)
     step = 1e-2

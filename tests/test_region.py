@@ -15,6 +15,8 @@ from PIL import Image
 
 import aecodec
 from aecodec.cli import run
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import OutsidePicture
@@ -24,8 +26,6 @@ from aecodec.format.symbols import SymbolReader
 from aecodec.network.layers import receptive_field
 from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

@@ -16,12 +16,12 @@ from conftest import GOLDEN
 from conftest import PHOTOS
 from PIL import Image
 
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.weights import _load_decoder
+from aecodec.codec.weights import _load_encoder
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.errors import UnknownWeights
-from aecodec.manifest import entries_of
-from aecodec.weights import _load_decoder
-from aecodec.weights import _load_encoder
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 TINY = GOLDEN / "tiny"
 MEGABYTE = 1_000_000

@@ -346,7 +346,7 @@ runtime, seen = TorchRuntime("cpu"), []
 import aecodec.network.torch_runtime
 aecodec.network.torch_runtime.run_layers = lambda layers, apply, x, side, wanted: seen.append([
     torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision]) or x
-class Empty: layers, integers, output_bound = (), {}, np.ones(1)
+class Empty: layers, parameters, output_bound = (), {}, np.ones(1)
 runtime.run(Empty(), np.zeros((1, 1, 1, 1)))
 assert runtime._float32_is_exact
 print(seen, torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision)

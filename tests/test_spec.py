@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aecodec import api
-from aecodec.decoder import luma
+from aecodec.codec.decoder import luma
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.format.container import unpack
@@ -42,8 +44,6 @@ from aecodec.network.layers import walk
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "decode_from_spec.py"
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"

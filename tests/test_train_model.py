@@ -15,18 +15,22 @@ from torch import Tensor
 
 from aecodec.codec.architectures import paper
 from aecodec.codec.architectures import standard
+from aecodec.codec.decoder import decode
+from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.latent_coding import scale_of_index
-from aecodec.decoder import decode
-from aecodec.encoder import Analysed
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import SymbolMeter
+from aecodec.image.reading import open_picture
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import FLOAT32_LIMIT
-from aecodec.picture import open_picture
 from aecodec.train.export import Halves
 from aecodec.train.export import export
 from aecodec.train.export import wide_layers
@@ -45,10 +49,6 @@ from aecodec.train.rescale import tensors_between
 from aecodec.train.rounding import mean_square
 from aecodec.train.rounding import rounded_in_turn
 from aecodec.train.rounding import settle_on_grid
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 RUNTIME = NumpyRuntime()
 STEPS = np.array([0, 77, 255])  # quality steps of the three pictures
@@ -177,7 +177,7 @@ def test_the_whole_model_with_rounding_gives_the_codecs_pixels(pair: Pair):
     coded = pair.model(tensor(pictures()), quality, noise=False)
     expected = (coded.reconstruction * 255 + 0.5).floor().clamp(0, 255).permute(0, 2, 3, 1).numpy()
     for pixels, step, float_pixels in zip(pictures(), STEPS.tolist(), expected, strict=True):
-        data = Analysed(pixels, pair.encoder, pair.decoder, RUNTIME).encode(step)
+        data = PictureEncoder(pixels, pair.encoder, pair.decoder, RUNTIME).encode(step)
         out = decode(data, RUNTIME, lambda _: pair.decoder)
         assert out.std() > 2
         assert (out != float_pixels).mean() < 0.05

@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional
 
 from aecodec.codec.architectures import standard
+from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import shuffle
-from aecodec.picture import open_picture
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import gaussian_bits

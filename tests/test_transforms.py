@@ -12,6 +12,13 @@ from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.architectures import paper
 from aecodec.codec.architectures import standard
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.transforms import synthesise
+from aecodec.codec.weights import INPUT_BOUNDS
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
+from aecodec.image.reading import open_picture
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Depthwise
@@ -24,15 +31,8 @@ from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.network.windows import run_layers
-from aecodec.picture import open_picture
 from aecodec.tiling import Box
 from aecodec.tiling import pieces
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.transforms import synthesise
-from aecodec.weights import INPUT_BOUNDS
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

@@ -19,23 +19,23 @@ from safetensors.numpy import load
 from safetensors.numpy import save
 
 import aecodec
-from aecodec import manifest
+from aecodec.codec import manifest
 from aecodec.codec.architectures import standard
+from aecodec.codec.manifest import MANIFEST
+from aecodec.codec.manifest import SEARCH_PATH
+from aecodec.codec.manifest import Entry
+from aecodec.codec.manifest import add_entry
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.manifest import find_by_file
+from aecodec.codec.manifest import find_by_id
+from aecodec.codec.manifest import find_by_name
+from aecodec.codec.manifest import folders
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
+from aecodec.codec.weights import parse_decoder
+from aecodec.codec.weights import parse_encoder
 from aecodec.errors import AecError
 from aecodec.errors import UnknownWeights
-from aecodec.manifest import MANIFEST
-from aecodec.manifest import SEARCH_PATH
-from aecodec.manifest import Entry
-from aecodec.manifest import add_entry
-from aecodec.manifest import entries_of
-from aecodec.manifest import find_by_file
-from aecodec.manifest import find_by_id
-from aecodec.manifest import find_by_name
-from aecodec.manifest import folders
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
-from aecodec.weights import parse_decoder
-from aecodec.weights import parse_encoder
 
 TINY = GOLDEN / "tiny"
 TINY_ID = bytes.fromhex("11ddc256")  # for ever
@@ -150,7 +150,7 @@ def test_the_search_path_is_looked_through_in_order(monkeypatch: pytest.MonkeyPa
 
 def test_bundled_weights_come_first_and_need_no_variable(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path):
     """Installed they lie in the package, in a checkout beside it; the package's own win."""
-    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "project" / "aecodec" / "manifest.py"))
+    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "project" / "aecodec" / "codec" / "manifest.py"))
     monkeypatch.setenv(SEARCH_PATH, str(folder))
     assert folders() == [folder]
     beside = Path(shutil.copytree(folder, tmp_path / "project" / "weights"))

@@ -41,10 +41,10 @@ from aecodec.batch.work import Task
 from aecodec.batch.work import failure
 from aecodec.batch.work import process
 from aecodec.batch.workers import THREADS
+from aecodec.codec.manifest import SEARCH_PATH
+from aecodec.codec.manifest import added_folders
 from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
-from aecodec.manifest import SEARCH_PATH
-from aecodec.manifest import added_folders
 from aecodec.task import DecodeTask
 from aecodec.task import EncodeTask
 

@@ -47,7 +47,7 @@ class Aecodec:
 
     @property
     def description(self) -> str:
-        from aecodec import manifest
+        from aecodec.codec import manifest
 
         own = self.weights
         entry = manifest.find_by_name(self.model) if own is None else manifest.find_by_file(own)

@@ -12,7 +12,7 @@ from aecodec import api
 from aecodec.bench.measure import within
 from aecodec.bench.peers import peers_named
 from aecodec.files import write_atomic
-from aecodec.picture import open_picture
+from aecodec.image.reading import open_picture
 
 PHOTOS = ("lighthouse.png", "aqueduct.png")  # never trained on
 GAP = 8

@@ -27,13 +27,13 @@ from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
 from aecodec.bench.samples import write_samples
+from aecodec.codec.manifest import Entry
+from aecodec.codec.manifest import add_entry
+from aecodec.codec.manifest import entries_of
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.format.header import QUALITY_STEPS
-from aecodec.manifest import Entry
-from aecodec.manifest import add_entry
-from aecodec.manifest import entries_of
-from aecodec.picture import open_picture
+from aecodec.image.reading import open_picture
 
 DEFAULT_MODEL = "standard"
 TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture

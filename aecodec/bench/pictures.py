@@ -11,8 +11,8 @@ from PIL import Image
 
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_PIXELS
-from aecodec.picture import open_picture
 
 SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 

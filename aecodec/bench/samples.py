@@ -12,7 +12,7 @@ from aecodec import api
 from aecodec.bench.figure import PHOTOS
 from aecodec.bench.metrics import psnr
 from aecodec.files import write_atomic
-from aecodec.picture import open_picture
+from aecodec.image.reading import open_picture
 
 QUALITIES = (0, 25, 50, 75, 100)
 

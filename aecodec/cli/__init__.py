@@ -79,7 +79,7 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
     """Of the program, the file format and the weights that it comes with."""
     if not value or ctx.resilient_parsing:
         return
-    from aecodec import manifest
+    from aecodec.codec import manifest
     from aecodec.format.header import VERSION
 
     click.echo(f"aecodec {__version__}\nformat version {VERSION}")
@@ -91,7 +91,7 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
 
 def _warn_of_missing_folders() -> None:
     if os.environ.get("AECODEC_WEIGHTS"):
-        from aecodec import manifest
+        from aecodec.codec import manifest
 
         for folder in manifest.added_folders():
             if not folder.is_dir():

@@ -110,7 +110,7 @@ def list_models() -> int:
 
     Exits with 4 where a file is missing or damaged.
     """
-    from aecodec import manifest
+    from aecodec.codec import manifest
 
     entries = list(manifest.known())
     if not entries:

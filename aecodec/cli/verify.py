@@ -50,7 +50,7 @@ def _checked(data: bytes, against: Path | None) -> str:
     from aecodec.bench.metrics import l1
     from aecodec.bench.metrics import psnr
     from aecodec.errors import InputError
-    from aecodec.picture import open_picture
+    from aecodec.image.reading import open_picture
 
     decoded, original = api.decode_pixels(data), open_picture(against).pixels
     if decoded.shape[:2] != original.shape[:2]:

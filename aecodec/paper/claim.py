@@ -15,17 +15,17 @@ import numpy as np
 from aecodec.bench.metrics import as_rgb
 from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
-from aecodec.decoder import decode
-from aecodec.encoder import Analysed
+from aecodec.codec.decoder import decode
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import find_by_name
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.info import QUALITY_MAXIMUM
-from aecodec.manifest import find_by_name
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.paper.progress import Bar
 from aecodec.paper.table import markdown_table
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -83,8 +83,8 @@ def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) 
     entry, runtime = find_by_name(model), NumpyRuntime()
     encoder, decoder = load_encoder(entry), load_decoder(entry)
 
-    def analyse(picture: np.ndarray) -> Analysed:
-        return Analysed(picture, encoder, decoder, runtime)
+    def analyse(picture: np.ndarray) -> PictureEncoder:
+        return PictureEncoder(picture, encoder, decoder, runtime)
 
     def loss(pair: tuple[np.ndarray, bytes]) -> float:
         picture, data = pair

@@ -18,12 +18,12 @@ import numpy as np
 from aecodec.bench.pictures import centre_square
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.image.reading import open_picture
+from aecodec.image.writing import png_of
 from aecodec.limits import MAX_PIXELS
 from aecodec.paper.archives import Candidate
 from aecodec.paper.archives import NoFile
 from aecodec.paper.archives import read
-from aecodec.picture import open_picture
-from aecodec.picture import png_of
 
 SIDE = 256
 

@@ -22,6 +22,7 @@ from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
+from aecodec.image.reading import open_picture
 from aecodec.paper.curves import require_matplotlib
 from aecodec.paper.curves import write_curves
 from aecodec.paper.devset import DataSet
@@ -47,7 +48,6 @@ from aecodec.paper.table import write_results
 from aecodec.paper.training import Data
 from aecodec.paper.training import Training
 from aecodec.paper.training import kept_picture
-from aecodec.picture import open_picture
 from aecodec.train.data import hold
 from aecodec.train.loop import Interruption
 from aecodec.train.loop import choose_device

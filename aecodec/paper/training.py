@@ -27,12 +27,12 @@ from torch.nn import functional
 from aecodec.bench.metrics import l1
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
+from aecodec.image.writing import png_of
 from aecodec.paper.systems import AutoEncoder
 from aecodec.paper.table import Moment
 from aecodec.paper.table import Outcome
 from aecodec.paper.table import Setup
 from aecodec.paper.table import System
-from aecodec.picture import png_of
 from aecodec.train.checkpoint import first_line
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import Batches

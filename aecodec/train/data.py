@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_PIXELS
-from aecodec.picture import open_picture
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 PHOTOGRAPHS = "photos.csv"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from aecodec.files import write_atomic
-from aecodec.picture import png_of
+from aecodec.image.writing import png_of
 from aecodec.tiling import HYPER_STRIDE
 
 if TYPE_CHECKING:

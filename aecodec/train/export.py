@@ -21,6 +21,12 @@ from aecodec.codec.architectures import STEPS
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.latent_coding import scale_of_index
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
+from aecodec.codec.weights import parse_decoder
+from aecodec.codec.weights import parse_encoder
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
@@ -32,12 +38,6 @@ from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import DepthwiseLayer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
-from aecodec.weights import parse_decoder
-from aecodec.weights import parse_encoder
 
 PRIOR_WEIGHT = 2000.0  # a table's Gaussian start counts as this many observed symbols
 SUPPORT_DEVIATIONS = 6.0

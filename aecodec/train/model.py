@@ -29,6 +29,8 @@ from aecodec.codec.latent_coding import CONTEXT_BITS
 from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import STEP_CHANNELS
 from aecodec.codec.latent_coding import scale_of_index
+from aecodec.codec.weights import INPUT_BOUNDS
+from aecodec.codec.weights import SYNTHESIS_BITS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import UNIT
 from aecodec.train.headroom import give_headroom
@@ -37,8 +39,6 @@ from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
 from aecodec.train.layers import limits
 from aecodec.train.layers import straight_through
-from aecodec.weights import INPUT_BOUNDS
-from aecodec.weights import SYNTHESIS_BITS
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,15 @@ class Config:
     distortion: str
     lambda_range: tuple[float, float] = (0.0005, 0.02)
     knots: int = 5  # quality functions are linear between so many
-    evening: float = 0.5  # the loss counts by that negative power of lambda, so that every quality pulls about alike
+    lambda_exponent: float = (
+        0.5  # the loss counts by that negative power of lambda, so that every quality pulls about alike
+    )
     learning_rate: float = 1e-3
     plain_steps: int = 0
 
 
 CONFIGS = {
-    "standard": Config("standard", "mse", lambda_range=(0.0005, 0.1265), knots=7, evening=0.65),
+    "standard": Config("standard", "mse", lambda_range=(0.0005, 0.1265), knots=7, lambda_exponent=0.65),
     "paper": Config("paper", "l1", learning_rate=1e-3, plain_steps=4000),
 }
 
@@ -229,7 +231,7 @@ class AutoEncoder(nn.Module):
         return decoded, features, bits, hyper_bits
 
     def loss(self, x: Tensor, quality: Tensor, coded: Coded, rate_weight: float) -> Tensor:
-        """Rate plus lambda times distortion, over lambda to the power of `evening`."""
+        """Rate plus lambda times distortion, over lambda to the power of `lambda_exponent`."""
         low, high = self.config.lambda_range
         weight = low * (high / low) ** quality
         error = coded.reconstruction - x
@@ -238,7 +240,7 @@ class AutoEncoder(nn.Module):
         else:
             distortion = 16 * 255.0 * error.abs().mean((1, 2, 3))  # 16: about the squared error's slope near 0.03
         bits_per_pixel = (coded.bits + coded.hyper_bits) / (x.shape[2] * x.shape[3])
-        return ((rate_weight * bits_per_pixel + weight * distortion) / weight**self.config.evening).mean() / 20
+        return ((rate_weight * bits_per_pixel + weight * distortion) / weight**self.config.lambda_exponent).mean() / 20
 
     @torch.no_grad()
     def start_from(self, patches: np.ndarray) -> None:

@@ -14,13 +14,13 @@ from safetensors.torch import save
 
 from aecodec.bench.land import TARGET_BYTES
 from aecodec.bench.metrics import psnr
-from aecodec.decoder import decode
-from aecodec.encoder import Analysed
+from aecodec.codec.decoder import decode
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import add_entry
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.files import write_atomic
 from aecodec.format.header import QUALITY_STEPS
-from aecodec.manifest import add_entry
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import load_folders
@@ -95,7 +95,7 @@ def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
     """The highest quality step whose mean file takes at most TARGET_BYTES over the pictures."""
     runtime = NumpyRuntime()
     encoder, decoder = halves.parsed()
-    analysed = [Analysed(picture, encoder, decoder, runtime) for picture in pictures]
+    analysed = [PictureEncoder(picture, encoder, decoder, runtime) for picture in pictures]
     low, high = 0, QUALITY_STEPS - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -119,7 +119,7 @@ def _rounding_cost(
     say(f"float network (estimated bits) against integers (real files), {len(pictures)} validation pictures")
     for point in estimated.points:
         step = round(point.quality * (QUALITY_STEPS - 1))
-        files = [Analysed(picture, encoder, decoder, runtime).encode(step) for picture in pictures]
+        files = [PictureEncoder(picture, encoder, decoder, runtime).encode(step) for picture in pictures]
         decoded = [decode(data, runtime, lambda _: decoder) for data in files]
         estimate = point.bpp * np.mean([picture[..., 0].size for picture in pictures]) / 8
         row = {

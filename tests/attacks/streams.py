@@ -13,13 +13,13 @@ from fuzz.container import tiled
 from fuzz.mutate import TINY
 
 from aecodec.codec.latent_coding import decode_latent
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.weights import load_decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.limits import MAX_SYMBOL
-from aecodec.manifest import entries_of
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.tiling import latent_shape
-from aecodec.weights import load_decoder
 
 SIDE = 256
 QUALITY = 100

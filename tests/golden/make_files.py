@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from aecodec.decoder import decode
-from aecodec.encoder import Analysed
+from aecodec.codec.decoder import decode
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import entries_of
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
-from aecodec.manifest import entries_of
+from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.picture import open_picture
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 TINY = Path(__file__).parent / "tiny"
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -70,7 +70,7 @@ def main() -> None:
     expected = {}
     for name, fields in wanted():
         original = source(fields)
-        data = Analysed(original, encoder, decoder, runtime, extras=extras(fields)).encode(fields["quality"])
+        data = PictureEncoder(original, encoder, decoder, runtime, extras=extras(fields)).encode(fields["quality"])
         pixels = decode(data, runtime, lambda _: decoder)
         (TINY / name).write_bytes(data)
         expected[name] = fields | {

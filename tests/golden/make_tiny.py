@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from aecodec.codec.architectures import standard
-from aecodec.manifest import add_entry
-from aecodec.picture import open_picture
+from aecodec.codec.manifest import add_entry
+from aecodec.image.reading import open_picture
 from aecodec.train.export import export
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder

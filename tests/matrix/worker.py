@@ -18,24 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from aecodec import decoder
-from aecodec import encoder
-from aecodec import manifest
-from aecodec import transforms
+from aecodec.codec import decoder
+from aecodec.codec import encoder
+from aecodec.codec import manifest
+from aecodec.codec import transforms
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import decode_latent
 from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.format import range_coder
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.symbols import SymbolReader
 from aecodec.format.symbols import SymbolWriter
+from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
-from aecodec.picture import open_picture
 from aecodec.tiling import latent_shape
-from aecodec.weights import load_decoder
-from aecodec.weights import load_encoder
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -74,7 +74,7 @@ def decode_one(golden: Golden, runtime: Runtime) -> np.ndarray:
 
 def encode_one(golden: Golden, runtime: Runtime) -> bytes:
     halves = load_encoder(golden.entry), load_decoder(golden.entry)
-    return encoder.Analysed(golden.picture, *halves, runtime).encode(golden.header.quality)
+    return encoder.PictureEncoder(golden.picture, *halves, runtime).encode(golden.header.quality)
 
 
 def decode_batch(batch: list[Golden], runtime: Runtime) -> list[np.ndarray]:

@@ -21,8 +21,8 @@ from aecodec.bench.report.viewer import original
 from aecodec.bench.report.viewer import show
 from aecodec.errors import InputError
 from aecodec.files import read_bytes
+from aecodec.image.reading import open_picture
 from aecodec.info import read_info
-from aecodec.picture import open_picture
 
 
 @dataclass(frozen=True)

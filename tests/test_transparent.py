@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aecodec.encoder import Analysed
-from aecodec.fill import fill
+from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.transparent import fill_transparent
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.format.extras import Extras
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]), st.booleans())
@@ -21,7 +21,7 @@ def test_visible_pixels_stay_and_others_lie_between_them(height: int, width: int
     pixels = rng.integers(0, 256, (height, width) if grey else (height, width, 3), dtype=np.uint8)
     visible = rng.random((height, width)) < share
     original = pixels.copy()
-    filled = fill(pixels, visible)
+    filled = fill_transparent(pixels, visible)
     assert filled.shape == pixels.shape and filled.dtype == np.uint8
     assert np.array_equal(pixels, original)
     assert np.array_equal(filled[visible], pixels[visible])
@@ -36,7 +36,7 @@ def test_one_visible_pixel_colours_all():
     pixels[4, 7] = 10, 20, 30
     visible = np.zeros((9, 13), bool)
     visible[4, 7] = True
-    assert (fill(pixels, visible) == (10, 20, 30)).all()
+    assert (fill_transparent(pixels, visible) == (10, 20, 30)).all()
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.0, 0.6), (0.5, 0.85)])
@@ -48,8 +48,8 @@ def test_what_is_invisible_costs_little(share: float, most: float, tiny: tuple[E
     pixels = np.random.default_rng(2).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     alpha = np.zeros((128, 128), np.uint8)
     alpha[: int(128 * share)] = 255
-    shown = len(Analysed(pixels, *tiny, NumpyRuntime()).encode(100))
-    hidden = Analysed(pixels, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100)
+    shown = len(PictureEncoder(pixels, *tiny, NumpyRuntime()).encode(100))
+    hidden = PictureEncoder(pixels, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100)
     assert len(hidden) < most * shown
     other = np.where(alpha[..., None] == 0, 255 - pixels, pixels)
-    assert Analysed(other, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100) == hidden
+    assert PictureEncoder(other, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100) == hidden

@@ -60,12 +60,12 @@ from aecodec.codec.latent_coding import CONTEXT_BITS
 from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import EntropyModel
 from aecodec.codec.latent_coding import HyperAnalysis
+from aecodec.codec.manifest import Entry
+from aecodec.codec.rate_distortion import RateDistortion
 from aecodec.errors import UnknownWeights
-from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
-from aecodec.manifest import Entry
 from aecodec.network.layers import Conv
 from aecodec.network.layers import Depthwise
 from aecodec.network.layers import from_json
@@ -99,34 +99,6 @@ class DecoderHalf:
     inverse_shift: int
 
 
-@dataclass(frozen=True)
-class Tradeoff:
-    """What distortion is worth, in bits: the loss that a model was trained with.
-
-    The weight runs geometrically over the quality steps, from `low` to `high`, in bits per pixel and unit of
-    distortion: the mean over all samples of the squared error in 8-bit levels ("mse"), or of 16 times the absolute
-    error ("l1").
-    """
-
-    distortion: str = "mse"
-    low: float = 0.0005
-    high: float = 0.02
-
-    def bits(self, error: np.ndarray, quality: int) -> float:
-        """Worth of a whole picture's errors [H, W, 3], in 8-bit levels, at quality step 0..255."""
-        wide = error.astype(np.float64)
-        total = np.square(wide).sum() if self.distortion == "mse" else 16 * np.abs(wide).sum()
-        return float(total) * self._per_sample(quality)
-
-    def slope(self, error: np.ndarray, quality: int) -> np.ndarray:
-        """Derivative of `bits` by each error."""
-        by_error = 2 * error if self.distortion == "mse" else 16 * np.sign(error)
-        return by_error * np.float32(self._per_sample(quality))
-
-    def _per_sample(self, quality: int) -> float:
-        return float(self.low * (self.high / self.low) ** (quality / (QUALITY_STEPS - 1)) / 3)
-
-
 @dataclass(frozen=True, eq=False)
 class EncoderHalf:
     """What only an encoder needs. `gain` [256, 16]; `default_quality` 0..255."""
@@ -136,7 +108,7 @@ class EncoderHalf:
     gain_shift: int
     hyper_analysis: HyperAnalysis
     default_quality: int
-    tradeoff: Tradeoff
+    tradeoff: RateDistortion
     decoder_id: bytes | None = None  # of the decoding half it belongs to; older files leave that to the manifest
 
 
@@ -275,9 +247,9 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
         raise _not_weights(where, error) from error
 
 
-def _tradeoff(described: dict[str, Any]) -> Tradeoff:
+def _tradeoff(described: dict[str, Any]) -> RateDistortion:
     """Raises ValueError for one that cannot be. Weights that do not state theirs have the default."""
-    tradeoff = Tradeoff(**described)
+    tradeoff = RateDistortion(**described)
     if tradeoff.distortion not in ("mse", "l1") or not 0 < tradeoff.low <= tradeoff.high < math.inf:
         raise ValueError(f"no such trade-off: {tradeoff}")
     return tradeoff

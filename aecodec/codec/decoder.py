@@ -16,6 +16,9 @@ import numpy as np
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.latent_coding import decode_latent
+from aecodec.codec.transforms import apply_inverse_gain
+from aecodec.codec.transforms import synthesise
+from aecodec.codec.weights import DecoderHalf
 from aecodec.errors import OutsidePicture
 from aecodec.format.container import unpack
 from aecodec.format.extras import Extras
@@ -30,9 +33,6 @@ from aecodec.tiling import STRIDE
 from aecodec.tiling import Box
 from aecodec.tiling import latent_shape
 from aecodec.tiling import tiles
-from aecodec.transforms import synthesise
-from aecodec.transforms import take_back_gain
-from aecodec.weights import DecoderHalf
 
 _STRIP_ROWS = 256
 
@@ -104,7 +104,7 @@ def comparable_latent(
     header, parts = unpack(data, max_pixels=max_pixels)
     decoder = load(header.weights_id)
     latent, _ = decode_parts(header, parts, decoder, runtime)
-    seen = take_back_gain(decoder, latent, np.array([header.quality]))[0]
+    seen = apply_inverse_gain(decoder, latent, np.array([header.quality]))[0]
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     return np.ascontiguousarray(np.moveaxis(seen[:rows, :columns], -1, 0), np.int16)
 

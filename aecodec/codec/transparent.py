@@ -16,15 +16,15 @@ import numpy as np
 _UNSEEN = 128  # where no pixel of the picture is visible
 
 
-def fill(pixels: np.ndarray, visible: np.ndarray) -> np.ndarray:
+def fill_transparent(pixels: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Pixels uint8 [H, W, C] or [H, W] with others where `visible` bool [H, W] is False."""
     if visible.all():
         return pixels
     if not visible.any():
         return np.full_like(pixels, _UNSEEN)
     if pixels.ndim == 2:
-        return fill(pixels[..., None], visible)[..., 0]
-    coarse = np.pad(fill(*_halve(pixels, visible)), ((1, 1), (1, 1), (0, 0)), mode="edge").astype(np.uint16)
+        return fill_transparent(pixels[..., None], visible)[..., 0]
+    coarse = np.pad(fill_transparent(*_halve(pixels, visible)), ((1, 1), (1, 1), (0, 0)), mode="edge").astype(np.uint16)
     filled = pixels.copy()
     for row, column in product(range(2), repeat=2):
         part, seen = filled[row::2, column::2], visible[row::2, column::2, None]

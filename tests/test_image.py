@@ -27,14 +27,14 @@ from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
 from aecodec.errors import OutputError
 from aecodec.format.extras import Extras
+from aecodec.image.reading import Picture
+from aecodec.image.reading import from_image
+from aecodec.image.reading import open_picture
+from aecodec.image.writing import format_of
+from aecodec.image.writing import to_image
+from aecodec.image.writing import write_image
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
-from aecodec.picture import Picture
-from aecodec.picture import format_of
-from aecodec.picture import from_image
-from aecodec.picture import open_picture
-from aecodec.picture import to_image
-from aecodec.picture import write_image
 
 ALPHA_DROPPED = "the alpha channel is dropped"
 SIXTEEN_BIT = "16-bit samples are reduced to 8 bits"
@@ -828,7 +828,7 @@ class TestOut:
 
     def test_format_of_in_a_fresh_process(self) -> None:
         """Pillow knows few extensions until it has loaded all its plugins."""
-        code = "from aecodec.picture import format_of; print(format_of('a.tif'), format_of('a.png'))"
+        code = "from aecodec.image.writing import format_of; print(format_of('a.tif'), format_of('a.png'))"
         path = os.pathsep.join([str(Path(aecodec.__path__[0]).parent), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": path}
         assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "TIFF PNG\n"

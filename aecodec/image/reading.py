@@ -11,7 +11,6 @@ colours where the picture is grey) is applied and left out, as any profile is th
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Collection
@@ -19,22 +18,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
-from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL import PngImagePlugin
 from PIL import UnidentifiedImageError
 
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
-from aecodec.errors import OutputError
-from aecodec.exif import exif_of
-from aecodec.exif import orientation_of
-from aecodec.exif import xmp_of
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
+from aecodec.image.colour import describes
+from aecodec.image.colour import to_srgb
+from aecodec.image.exif import exif_of
+from aecodec.image.exif import orientation_of
+from aecodec.image.exif import xmp_of
+from aecodec.image.writing import reason
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 
@@ -51,33 +50,6 @@ _TURNS = {
 
 # Pillow hands these to another program (Ghostscript): no way to treat an untrusted picture.
 _PROGRAM_FORMATS = frozenset({"EPS"})
-
-# Formats whose alpha other programs, and Pillow, see. A BMP of 32 bits is not one; GIF has one transparent colour.
-ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO", "NPY"})
-
-# What Pillow writes of metadata, by format.
-_METADATA_FORMATS = {
-    "PNG": ("ICC", "EXIF", "XMP"),
-    "JPEG": ("ICC", "EXIF", "XMP"),
-    "WEBP": ("ICC", "EXIF", "XMP"),
-    "AVIF": ("ICC", "EXIF", "XMP"),
-    "TIFF": ("ICC", "EXIF", "XMP"),
-}
-_TIFF_XMP = 700
-
-# Colour spaces of ICC profiles, by the Pillow mode whose samples they describe.
-_PROFILE_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
-
-# A decoded picture is not compressed a second time beyond need; formats not named here have lossless defaults.
-_SAVE_OPTIONS: dict[str, dict[str, object]] = {
-    "PNG": {"compress_level": 4},  # half the time of Pillow's 6, and photographs come out no larger
-    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-    "WEBP": {"lossless": True},
-    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-}
-
-_ARRAY_FORMAT = "NPY"  # of NumPy, and not of Pillow: the array that `aec_decode` gives
-_OWN_FORMAT = "AEC"  # there where the plugin is registered; a decoded picture is not encoded again
 
 _STRIP_ROWS = 256
 
@@ -122,112 +94,6 @@ def from_image(
     return _to_picture(image, "picture", max_pixels, alpha, metadata)
 
 
-def to_image(pixels: np.ndarray, extras: Extras = NOTHING) -> Image.Image:
-    """An image of mode RGB from uint8 `[H, W, 3]`, or L from `[H, W]`; RGBA or LA with alpha.
-
-    Metadata is in its `info`, by Pillow's names. Raises ValueError for pixels of another type or shape.
-    """
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-        raise ValueError(f"pixels must be uint8 [H, W, 3] or [H, W], not {pixels.dtype} {list(pixels.shape)}")
-    image = Image.fromarray(pixels)
-    if extras.alpha is not None:
-        image.putalpha(Image.fromarray(extras.alpha))
-    image.info.update(info_of(extras))
-    return image
-
-
-def info_of(extras: Extras) -> dict[str, bytes]:
-    """Metadata by the names that Pillow gives them in `Image.info`; of what there is none, no name."""
-    exif = b"Exif\0\0" + extras.exif if extras.exif else b""
-    info = {"icc_profile": extras.icc, "exif": exif, "xmp": extras.xmp}
-    return {name: content for name, content in info.items() if content}
-
-
-def format_of(path: str | os.PathLike[str]) -> str:
-    """The name of the Pillow format, or NPY, that the extension of `path` stands for.
-
-    Raises OutputError where there is none.
-    """
-    extension = os.path.splitext(os.fspath(path))[1].lower()
-    if extension == ".npy":
-        return _ARRAY_FORMAT
-    if extension not in Image.EXTENSION:  # PNG is loaded with this module; other plugins take their time
-        Image.preinit()  # the common formats; loading all of them takes longer than decoding a small picture
-    name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
-    if name is None or name not in Image.SAVE or name == _OWN_FORMAT:
-        what = f"the extension {extension}" if extension else "a name without extension"
-        message = f"{what} stands for no picture format that can be written (.png, .jpg, .webp and .avif are some)"
-        raise OutputError(f"{os.fspath(path)}: {message}")
-    return name
-
-
-def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, ...]:
-    """Write `image` to an open binary file in the format named, of Pillow or NPY, with the metadata in its `info`.
-
-    Returns notices of what the format does not hold. Raises OutputError where the picture cannot be written.
-    """
-    notices = []
-    if image.mode in ("LA", "RGBA") and format not in ALPHA_FORMATS:
-        notices.append(f"{format} holds no alpha: it is dropped")
-        metadata, image = image.info, image.convert(image.mode[:-1])
-        image.info = metadata
-    options, dropped = _metadata_options(image, format)
-    if dropped:
-        notices.append(f"{format} holds no {', '.join(dropped)}: dropped")
-    options |= _SAVE_OPTIONS.get(format, {})
-    try:
-        if format == "PNG":
-            image.save(_Named(file), **options)
-        elif format == _ARRAY_FORMAT:
-            np.save(file, np.asarray(image))
-        else:
-            image.save(file, format, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise OutputError(f"the picture cannot be written as {format}: {_reason(error)}") from error
-    return tuple(notices)
-
-
-def png_of(pixels: np.ndarray) -> bytes:
-    """A PNG file of uint8 `[H, W, 3]` or `[H, W]`."""
-    stream = io.BytesIO()
-    write_image(to_image(pixels), stream, "PNG")
-    return stream.getvalue()
-
-
-class _Named:
-    """A file called .png: by a name Pillow loads the one plugin, which is there, by a format all common ones."""
-
-    name = "picture.png"
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._file, attribute)
-
-
-def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], list[str]]:
-    """Options for Pillow to write the metadata in an image's `info`, and the names of what it cannot write."""
-    held = _METADATA_FORMATS.get(format, ())
-    options: dict[str, Any] = {}
-    dropped = []
-    for option, name in (("icc_profile", "ICC"), ("exif", "EXIF"), ("xmp", "XMP")):
-        content = image.info.get(option)
-        if content and name in held:
-            options[option] = content
-        elif content:
-            dropped.append(name)
-    if format == "PNG" and "xmp" in options:
-        options["pnginfo"] = chunks = PngImagePlugin.PngInfo()
-        chunks.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-    elif format == "TIFF" and "xmp" in options:  # a TIFF has it among its tags, as it has those of EXIF
-        tags = Image.Exif()
-        tags.load(options.get("exif", b""))
-        tags[_TIFF_XMP] = options.pop("xmp")
-        options["exif"] = tags
-    return options, dropped
-
-
 def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, metadata: Collection[str]) -> Picture:
     _check_size(image, name, max_pixels)
     notices: list[str] = []
@@ -242,8 +108,8 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
         exif, xmp = exif_of(image, "exif" in metadata, notices), xmp_of(image, "xmp" in metadata, notices)
         plain = _to_eight_bit(image, sixteen_bit, notices)
         plain, mask = _split_alpha(plain, alpha, notices)
-        kept = profile if "icc" in metadata and _describes(profile, plain) else b""
-        plain = _to_srgb(plain, b"" if kept else profile, notices)
+        kept = profile if "icc" in metadata and describes(profile, plain) else b""
+        plain = to_srgb(plain, b"" if kept else profile, notices)
         extras = Extras(None if mask is None else _upright(_to_array(mask), orientation), kept, exif, xmp)
         return Picture(_upright(_to_array(plain), orientation), tuple(notices), extras)
 
@@ -316,73 +182,6 @@ def _split_alpha(image: Image.Image, keep: bool, notices: list[str]) -> tuple[Im
     return colours, alpha if keep else None
 
 
-def _describes(profile: bytes, image: Image.Image) -> bool:
-    """Whether a profile is of the colour space that the pixels of an image without alpha are stored in."""
-    from PIL import ImageCms
-
-    stored = "GRAY" if image.mode in ("1", "L") else "RGB" if image.mode != "CMYK" else ""
-    try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() == stored
-    except (OSError, ImageCms.PyCMSError):
-        return False
-
-
-def _to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Image:
-    """Mode L or RGB from any mode without alpha, through the profile where there is one."""
-    if image.mode == "LAB":
-        return image.convert("RGB")  # needs no profile: its samples are colours already
-    if image.mode not in ("L", "RGB", "CMYK"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    if profile:
-        from PIL import ImageCms
-
-        try:
-            converted = _apply_profile(image, profile)
-        except (OSError, ValueError, ImageCms.PyCMSError):
-            notices.append("the ICC profile cannot be applied: colours are taken as sRGB")
-        else:
-            if converted is not image:
-                notices.append("colours are converted from the ICC profile to sRGB")
-            image = converted
-    return image.convert("RGB") if image.mode == "CMYK" else image
-
-
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """An image of mode L, RGB or CMYK in sRGB; itself where the profile changes no sample by more than one level.
-
-    Measured on a grid of colours and not by the profile's name, since sRGB goes by many names. Relative colorimetric
-    with black point compensation is what image editors do. Raises ValueError where the profile is for another
-    colour space, OSError and PyCMSError where it is damaged.
-    """
-    from PIL import ImageCms
-
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    mode = _PROFILE_MODES.get(source.profile.xcolor_space.strip())
-    if mode is None or (mode != image.mode and (image.mode, mode) != ("L", "RGB")):
-        raise ValueError("the ICC profile is for another colour space")
-    transform = ImageCms.buildTransform(
-        source,
-        ImageCms.createProfile("sRGB"),
-        mode,
-        "RGB",
-        ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    if image.mode == "L":  # a function of one sample: tabulate it
-        levels = np.arange(256, dtype=np.uint8)
-        table = np.asarray(transform.apply(Image.fromarray(levels[None]).convert(mode)).convert("L"))[0]
-        return image if _nearly_equal(levels, table) else image.point(table.tolist())
-    if image.mode == "RGB":
-        grid = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), axis=-1).reshape(1, -1, 3)
-        if _nearly_equal(grid, np.asarray(transform.apply(Image.fromarray(grid)))):
-            return image
-    return transform.apply(image)
-
-
-def _nearly_equal(first: np.ndarray, second: np.ndarray) -> bool:
-    return int(np.abs(first.astype(np.int16) - second).max()) <= 1
-
-
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     transpose, flip_rows, flip_columns = _TURNS.get(orientation, (False, False, False))
     if transpose:
@@ -425,19 +224,14 @@ def _pillow_errors(name: str) -> Iterator[None]:
     except AecError:
         raise
     except Image.DecompressionBombError as error:
-        raise LimitExceeded(f"{name}: {_reason(error)}") from error
+        raise LimitExceeded(f"{name}: {reason(error)}") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture of a format that can be read") from error
     except OSError as error:
         problem = "" if error.errno is not None else "the picture cannot be decoded: "
-        raise InputError(f"{name}: {problem}{_reason(error)}") from error
+        raise InputError(f"{name}: {problem}{reason(error)}") from error
     except Exception as error:
-        raise InputError(f"{name}: the picture cannot be decoded: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
+        raise InputError(f"{name}: the picture cannot be decoded: {reason(error)}") from error
 
 
 def _name(source: str | os.PathLike[str] | IO[bytes]) -> str:

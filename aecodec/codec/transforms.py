@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.weights import SYNTHESIS_BITS
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.format.symbols import clip_bits
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Network
@@ -17,9 +20,6 @@ from aecodec.tiling import STRIDE
 from aecodec.tiling import Box
 from aecodec.tiling import latent_shape
 from aecodec.tiling import pieces
-from aecodec.weights import SYNTHESIS_BITS
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 PIECE = 64  # side of a work piece in latent positions: 512 pixels
 PIXEL_EXPONENT = 7  # a pixel value v is the real (v - 127.5) / 128
@@ -57,7 +57,7 @@ def apply_gain(encoder: EncoderHalf, raw: np.ndarray, quality: np.ndarray) -> np
     return clip_bits(_shift(product, encoder.gain_shift), 16).astype(np.int32)
 
 
-def take_back_gain(decoder: DecoderHalf, latent: np.ndarray, quality: np.ndarray) -> np.ndarray:
+def apply_inverse_gain(decoder: DecoderHalf, latent: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """Decoded latents [B, h, w, 16] as the synthesis takes them in, 12 bits wide; in one unit at every quality."""
     product = latent.astype(np.int64) * decoder.inverse_gain[quality][:, None, None]
     return clip_bits(_shift(product, decoder.inverse_shift), SYNTHESIS_BITS)
@@ -76,7 +76,7 @@ def synthesise(
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
     down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
     for core, whole in pieces(height, width, piece, receptive_field(decoder.synthesis.layers)):
-        seen = take_back_gain(decoder, latent[whole.index], quality)
+        seen = apply_inverse_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         real *= down
         real += 128

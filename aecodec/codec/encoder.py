@@ -15,12 +15,17 @@ import numpy as np
 
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
-from aecodec.decoder import decode_picture
+from aecodec.codec.transforms import analyse
+from aecodec.codec.transforms import apply_gain
+from aecodec.codec.transforms import synthesise
+from aecodec.codec.transparent import fill_transparent
+from aecodec.codec.weights import DecoderHalf
+from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
-from aecodec.fill import fill
 from aecodec.format.container import pack
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
@@ -37,11 +42,6 @@ from aecodec.tiling import STRIDE
 from aecodec.tiling import TILE
 from aecodec.tiling import pieces
 from aecodec.tiling import tiles
-from aecodec.transforms import analyse
-from aecodec.transforms import apply_gain
-from aecodec.transforms import synthesise
-from aecodec.weights import DecoderHalf
-from aecodec.weights import EncoderHalf
 
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
 REFINED_JUMPS = (8, 4, 2)  # quality steps, of 0.8 % of the bits each
@@ -63,7 +63,7 @@ class Written(NamedTuple):
     features: np.ndarray
 
 
-class Analysed:
+class PictureEncoder:
     """One analysed picture, ready to be written at any quality."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Analysed:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
         `progress` is told the share done of the refinement at hand. `extras` go into every file as they are; where
-        alpha is 0 the colours are not those of `pixels` but cheaper ones (`fill.py`).
+        alpha is 0 the colours are not those of `pixels` but cheaper ones (`transparent.py`).
         Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES.
         """
         height, width = pixels.shape[:2]
@@ -89,7 +89,7 @@ class Analysed:
         self._max_pixels = max_pixels
         self._grey = pixels.ndim == 2
         if extras.alpha is not None:
-            pixels = fill(pixels, extras.alpha > 0)
+            pixels = fill_transparent(pixels, extras.alpha > 0)
         self._pixels = pixels
         self._colour = np.broadcast_to(pixels[..., None], (height, width, 3)) if self._grey else pixels
         self._encoder, self._decoder, self._runtime = encoder, decoder, runtime
@@ -143,10 +143,10 @@ class Analysed:
 
     def _refined(self, latents: Latents, plain: Written, quality: int) -> Latents:
         """Better latents, tile by tile; the synthesis sees the plain ones of the neighbours."""
-        from aecodec.refine import FloatModel
-        from aecodec.refine import Objective
-        from aecodec.refine import Surroundings
-        from aecodec.refine import refine
+        from aecodec.codec.refine import FloatModel
+        from aecodec.codec.refine import Objective
+        from aecodec.codec.refine import Surroundings
+        from aecodec.codec.refine import refine
 
         model = FloatModel(self._decoder)
         latent, hyper = latents.latent.copy(), latents.hyper.copy()

@@ -21,6 +21,9 @@ import numpy as np
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.latent_coding import STEP_CHANNELS
+from aecodec.codec.rate_distortion import RateDistortion
+from aecodec.codec.transforms import PIXEL_EXPONENT
+from aecodec.codec.weights import DecoderHalf
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import UNIT
@@ -28,9 +31,6 @@ from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
 from aecodec.network.gradients import FloatNetwork
 from aecodec.tiling import Box
-from aecodec.transforms import PIXEL_EXPONENT
-from aecodec.weights import DecoderHalf
-from aecodec.weights import Tradeoff
 
 LEARNING_RATE = 0.03  # in symbols, falling along a cosine
 FLOOR = 0.05  # the share of it at the end
@@ -121,7 +121,7 @@ class Surroundings:
 class Objective:
     """Rate plus weighted distortion of one coded tile at one quality step, as a function of its latents."""
 
-    def __init__(self, model: FloatModel, tradeoff: Tradeoff, around: Surroundings, quality: int) -> None:
+    def __init__(self, model: FloatModel, tradeoff: RateDistortion, around: Surroundings, quality: int) -> None:
         entropy = model.decoder.entropy
         self._model = model
         self._around = around

@@ -39,7 +39,7 @@ def folders() -> list[Path]:
 
 def bundled_folders() -> list[Path]:
     """The folder of the weights that are installed, or stand in a checkout; none where there are no weights."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     found = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
     return found[:1]
 

@@ -1,0 +1,78 @@
+"""Colour management: ICC profiles to sRGB."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+# Colour spaces of ICC profiles, by the Pillow mode whose samples they describe.
+_PROFILE_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+
+
+def describes(profile: bytes, image: Image.Image) -> bool:
+    """Whether a profile is of the colour space that the pixels of an image without alpha are stored in."""
+    from PIL import ImageCms
+
+    stored = "GRAY" if image.mode in ("1", "L") else "RGB" if image.mode != "CMYK" else ""
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip() == stored
+    except (OSError, ImageCms.PyCMSError):
+        return False
+
+
+def to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Image:
+    """Mode L or RGB from any mode without alpha, through the profile where there is one."""
+    if image.mode == "LAB":
+        return image.convert("RGB")  # needs no profile: its samples are colours already
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if profile:
+        from PIL import ImageCms
+
+        try:
+            converted = _apply_profile(image, profile)
+        except (OSError, ValueError, ImageCms.PyCMSError):
+            notices.append("the ICC profile cannot be applied: colours are taken as sRGB")
+        else:
+            if converted is not image:
+                notices.append("colours are converted from the ICC profile to sRGB")
+            image = converted
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """An image of mode L, RGB or CMYK in sRGB; itself where the profile changes no sample by more than one level.
+
+    Measured on a grid of colours and not by the profile's name, since sRGB goes by many names. Relative colorimetric
+    with black point compensation is what image editors do. Raises ValueError where the profile is for another
+    colour space, OSError and PyCMSError where it is damaged.
+    """
+    from PIL import ImageCms
+
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = _PROFILE_MODES.get(source.profile.xcolor_space.strip())
+    if mode is None or (mode != image.mode and (image.mode, mode) != ("L", "RGB")):
+        raise ValueError("the ICC profile is for another colour space")
+    transform = ImageCms.buildTransform(
+        source,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    if image.mode == "L":  # a function of one sample: tabulate it
+        levels = np.arange(256, dtype=np.uint8)
+        table = np.asarray(transform.apply(Image.fromarray(levels[None]).convert(mode)).convert("L"))[0]
+        return image if _nearly_equal(levels, table) else image.point(table.tolist())
+    if image.mode == "RGB":
+        grid = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), axis=-1).reshape(1, -1, 3)
+        if _nearly_equal(grid, np.asarray(transform.apply(Image.fromarray(grid)))):
+            return image
+    return transform.apply(image)
+
+
+def _nearly_equal(first: np.ndarray, second: np.ndarray) -> bool:
+    return int(np.abs(first.astype(np.int16) - second).max()) <= 1

@@ -1,0 +1,151 @@
+"""Decoded pixels to Pillow images and picture files."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import IO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL import PngImagePlugin
+
+from aecodec.errors import OutputError
+from aecodec.format.extras import NOTHING
+from aecodec.format.extras import Extras
+
+# Formats whose alpha other programs, and Pillow, see. A BMP of 32 bits is not one; GIF has one transparent colour.
+ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO", "NPY"})
+
+# What Pillow writes of metadata, by format.
+_METADATA_FORMATS = {
+    "PNG": ("ICC", "EXIF", "XMP"),
+    "JPEG": ("ICC", "EXIF", "XMP"),
+    "WEBP": ("ICC", "EXIF", "XMP"),
+    "AVIF": ("ICC", "EXIF", "XMP"),
+    "TIFF": ("ICC", "EXIF", "XMP"),
+}
+_TIFF_XMP = 700
+
+# A decoded picture is not compressed a second time beyond need; formats not named here have lossless defaults.
+_SAVE_OPTIONS: dict[str, dict[str, object]] = {
+    "PNG": {"compress_level": 4},  # half the time of Pillow's 6, and photographs come out no larger
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
+
+_ARRAY_FORMAT = "NPY"  # of NumPy, and not of Pillow: the array that `aec_decode` gives
+_OWN_FORMAT = "AEC"  # there where the plugin is registered; a decoded picture is not encoded again
+
+
+def to_image(pixels: np.ndarray, extras: Extras = NOTHING) -> Image.Image:
+    """An image of mode RGB from uint8 `[H, W, 3]`, or L from `[H, W]`; RGBA or LA with alpha.
+
+    Metadata is in its `info`, by Pillow's names. Raises ValueError for pixels of another type or shape.
+    """
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise ValueError(f"pixels must be uint8 [H, W, 3] or [H, W], not {pixels.dtype} {list(pixels.shape)}")
+    image = Image.fromarray(pixels)
+    if extras.alpha is not None:
+        image.putalpha(Image.fromarray(extras.alpha))
+    image.info.update(info_of(extras))
+    return image
+
+
+def info_of(extras: Extras) -> dict[str, bytes]:
+    """Metadata by the names that Pillow gives them in `Image.info`; of what there is none, no name."""
+    exif = b"Exif\0\0" + extras.exif if extras.exif else b""
+    info = {"icc_profile": extras.icc, "exif": exif, "xmp": extras.xmp}
+    return {name: content for name, content in info.items() if content}
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The name of the Pillow format, or NPY, that the extension of `path` stands for.
+
+    Raises OutputError where there is none.
+    """
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension == ".npy":
+        return _ARRAY_FORMAT
+    if extension not in Image.EXTENSION:  # PNG is loaded with this module; other plugins take their time
+        Image.preinit()  # the common formats; loading all of them takes longer than decoding a small picture
+    name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
+    if name is None or name not in Image.SAVE or name == _OWN_FORMAT:
+        what = f"the extension {extension}" if extension else "a name without extension"
+        message = f"{what} stands for no picture format that can be written (.png, .jpg, .webp and .avif are some)"
+        raise OutputError(f"{os.fspath(path)}: {message}")
+    return name
+
+
+def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, ...]:
+    """Write `image` to an open binary file in the format named, of Pillow or NPY, with the metadata in its `info`.
+
+    Returns notices of what the format does not hold. Raises OutputError where the picture cannot be written.
+    """
+    notices = []
+    if image.mode in ("LA", "RGBA") and format not in ALPHA_FORMATS:
+        notices.append(f"{format} holds no alpha: it is dropped")
+        metadata, image = image.info, image.convert(image.mode[:-1])
+        image.info = metadata
+    options, dropped = _metadata_options(image, format)
+    if dropped:
+        notices.append(f"{format} holds no {', '.join(dropped)}: dropped")
+    options |= _SAVE_OPTIONS.get(format, {})
+    try:
+        if format == "PNG":
+            image.save(_Named(file), **options)
+        elif format == _ARRAY_FORMAT:
+            np.save(file, np.asarray(image))
+        else:
+            image.save(file, format, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise OutputError(f"the picture cannot be written as {format}: {reason(error)}") from error
+    return tuple(notices)
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    """A PNG file of uint8 `[H, W, 3]` or `[H, W]`."""
+    stream = io.BytesIO()
+    write_image(to_image(pixels), stream, "PNG")
+    return stream.getvalue()
+
+
+class _Named:
+    """A file called .png: by a name Pillow loads the one plugin, which is there, by a format all common ones."""
+
+    name = "picture.png"
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._file, attribute)
+
+
+def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], list[str]]:
+    """Options for Pillow to write the metadata in an image's `info`, and the names of what it cannot write."""
+    held = _METADATA_FORMATS.get(format, ())
+    options: dict[str, Any] = {}
+    dropped = []
+    for option, name in (("icc_profile", "ICC"), ("exif", "EXIF"), ("xmp", "XMP")):
+        content = image.info.get(option)
+        if content and name in held:
+            options[option] = content
+        elif content:
+            dropped.append(name)
+    if format == "PNG" and "xmp" in options:
+        options["pnginfo"] = chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+    elif format == "TIFF" and "xmp" in options:  # a TIFF has it among its tags, as it has those of EXIF
+        tags = Image.Exif()
+        tags.load(options.get("exif", b""))
+        tags[_TIFF_XMP] = options.pop("xmp")
+        options["exif"] = tags
+    return options, dropped
+
+
+def reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
