@@ -19,10 +19,10 @@ _HOMES = {
     "decode": "api",
     "decode_pixels": "api",
     "decode_latent": "api",
-    "aec_check": "arrays",
-    "aec_decode": "arrays",
-    "aec_encode": "arrays",
-    "aec_version": "arrays",
+    "aec_check": "imagecodecs",
+    "aec_decode": "imagecodecs",
+    "aec_encode": "imagecodecs",
+    "aec_version": "imagecodecs",
     "register_aec_opener": "pillow_plugin",
     "read_info": "info",
     "verify": "api",
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from aecodec.api import decode_pixels as decode_pixels
     from aecodec.api import encode as encode
     from aecodec.api import verify as verify
-    from aecodec.arrays import aec_check as aec_check
-    from aecodec.arrays import aec_decode as aec_decode
-    from aecodec.arrays import aec_encode as aec_encode
-    from aecodec.arrays import aec_version as aec_version
     from aecodec.errors import AecError as AecError
     from aecodec.errors import CorruptFile as CorruptFile
     from aecodec.errors import HeaderLimitExceeded as HeaderLimitExceeded
@@ -61,6 +57,10 @@ if TYPE_CHECKING:
     from aecodec.errors import OutsidePicture as OutsidePicture
     from aecodec.errors import UnknownWeights as UnknownWeights
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion
+    from aecodec.imagecodecs import aec_check as aec_check
+    from aecodec.imagecodecs import aec_decode as aec_decode
+    from aecodec.imagecodecs import aec_encode as aec_encode
+    from aecodec.imagecodecs import aec_version as aec_version
     from aecodec.info import Info as Info
     from aecodec.info import read_info as read_info
     from aecodec.pillow_plugin import register_aec_opener as register_aec_opener

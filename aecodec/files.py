@@ -1,24 +1,45 @@
-"""Whole files in and out: an output file is the old one or the complete new one, at every moment."""
+"""Whole files in and out: an output file is the old one or the complete new one, at every moment.
+
+A file is written under a temporary name beside its own, `.NAME.RANDOM.aec-tmp`, and then renamed. Its writer locks it
+(flock) until then, and the system drops the lock when the process ends: a temporary file that can be locked has lost
+its writer and is removed by the next run. Locks work across hosts where the file system's do; on a file system without
+locks nothing is removed. Windows has no flock and needs none: it does not remove open files.
+
+A writer whose temporary file has been removed or claimed by another starts again.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from contextlib import suppress
+from functools import lru_cache
 
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
-from aecodec.temporary import MOVES_OPEN_FILES
-from aecodec.temporary import claim
-from aecodec.temporary import sweep_once
-from aecodec.temporary import temporary_beside
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 # Names of open descriptors. What they lead to belongs to whoever opened it, and is never replaced by another file.
 _DESCRIPTORS = ("/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 
 # Times that a file is written anew because its temporary one was removed under way. Twice is a rare accident.
 _ATTEMPTS = 5
+
+TEMPORARY_SUFFIX = ".aec-tmp"
+
+# An open file can be given another name. Windows refuses that.
+MOVES_OPEN_FILES = fcntl is not None
+
+# Keeps the name under the 255 bytes of common file systems, at up to four bytes a character.
+_NAME_PART = 50
+
+_PATTERN = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(TEMPORARY_SUFFIX), re.DOTALL)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -33,7 +54,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file by way of a temporary one beside it, which is removed on any failure or interrupt.
 
-    What a killed process left in that folder is removed first (`temporary.py`).
+    What a killed process left in that folder is removed first (`files.py`).
 
     Permissions are those of the file replaced, or what open() gives a new one. Behind a symbolic link, the file it
     points to is replaced. Devices, pipes and open descriptors (/dev/stdout) are written directly. A file that
@@ -104,3 +125,50 @@ def _moved(temporary: str, target: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def temporary_beside(target: str) -> str:
+    """A new name in the folder of `target`, whose prefix and suffix tell what it is."""
+    folder, base = os.path.split(target)
+    return os.path.join(folder, f".{base[:_NAME_PART]}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
+
+
+def claim(descriptor: int) -> bool:
+    """Locks a file just created, until it is closed; False where a sweep of another process was quicker."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks here, so no sweep removes anything
+        return True
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def sweep(folder: str) -> None:
+    """Removes what killed writers left in a folder. What cannot be removed stays, without a word."""
+    with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+        for entry in entries:
+            if _PATTERN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_unclaimed(entry.path)
+
+
+@lru_cache(maxsize=1024)
+def sweep_once(folder: str) -> None:
+    """`sweep`, the first time that this process writes there: 0.05 s with 100,000 other files in it."""
+    sweep(folder)
+
+
+def _remove_unclaimed(path: str) -> None:
+    if fcntl is None:
+        os.unlink(path)
+        return
+    # For writing, since locks over NFS ask for it.
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)  # still locked: no writer can claim it any more
+    finally:
+        os.close(descriptor)

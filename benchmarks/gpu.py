@@ -36,11 +36,11 @@ from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import find_by_name
 from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import synthesise
+from aecodec.geometry import Box
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
 from aecodec.network.torch_runtime import TorchRuntime
-from aecodec.tiling import Box
 
 SIDE = 256
 BATCHES = (1, 8, 32, 128)

@@ -17,16 +17,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from aecodec.batch.jobs import AEC_SUFFIXES
+from aecodec.batch.jobs import PICTURE_SUFFIXES
+from aecodec.batch.jobs import DecodeJob
+from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.run import run_batch
 from aecodec.batch.workers import cores
-from aecodec.task import AEC_SUFFIXES
-from aecodec.task import PICTURE_SUFFIXES
-from aecodec.task import DecodeTask
-from aecodec.task import EncodeTask
 
 
-def measure(name: str, task: EncodeTask | DecodeTask, options: BatchOptions, torch_device: str) -> None:
+def measure(name: str, task: EncodeJob | DecodeJob, options: BatchOptions, torch_device: str) -> None:
     """Raises SystemExit where a picture fails."""
     started, times = time.perf_counter(), []
     for result in run_batch(task, options, torch_device):
@@ -58,8 +58,8 @@ def main() -> int:
             device, count = ("auto", cores()) if jobs is None else ("cuda", jobs)
             folder = plain if jobs is None else Path(temporary, str(jobs))
             tasks = (
-                ("encode", EncodeTask(model=arguments.model, device=device), arguments.folder, "aec", PICTURE_SUFFIXES),
-                ("decode", DecodeTask("bmp", device), folder / "encode", "bmp", AEC_SUFFIXES),
+                ("encode", EncodeJob(model=arguments.model, device=device), arguments.folder, "aec", PICTURE_SUFFIXES),
+                ("decode", DecodeJob("bmp", device), folder / "encode", "bmp", AEC_SUFFIXES),
             )
             for verb, task, source, extension, suffixes in tasks:
                 name = f"{verb}, {count} workers, {'NumPy' if jobs is None else arguments.device}"

@@ -34,10 +34,10 @@ from aecodec.codec.weights import load_encoder
 from aecodec.format.container import unpack
 from aecodec.format.header import header_size
 from aecodec.format.symbols import SymbolWriter
-from aecodec.tiling import STRIDE
-from aecodec.tiling import TILE
-from aecodec.tiling import Box
-from aecodec.tiling import tiles
+from aecodec.geometry import STRIDE
+from aecodec.geometry import TILE
+from aecodec.geometry import Box
+from aecodec.geometry import tiles
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 CELL = 333  # pixels: no multiple of it is within 16 of a tile's edge below 13,000

@@ -20,14 +20,14 @@ from conftest import PHOTOS
 from PIL import Image
 from PIL import ImageCms
 from PIL import ImageOps
-from test_picture import built_profile
-from test_picture import cmyk_profile
-from test_picture import gamma_curve
-from test_picture import grey_profile
-from test_picture import matrix_profile
-from test_picture import other_srgb_profile
-from test_picture import png
-from test_picture import rgb_profile
+from test_image import built_profile
+from test_image import cmyk_profile
+from test_image import gamma_curve
+from test_image import grey_profile
+from test_image import matrix_profile
+from test_image import other_srgb_profile
+from test_image import png
+from test_image import rgb_profile
 
 DISPLAY_P3 = {"r": (0.51512, 0.2412, -0.00105), "g": (0.29198, 0.69225, 0.04189), "b": (0.1571, 0.06657, 0.78407)}
 ORIENTATION = 0x0112

@@ -124,7 +124,7 @@ def test_an_impossible_stream_is_refused_by_both_coders(backend: str, monkeypatc
     def coder(tables: object, data: bytes) -> Decoder:
         return Decoder(tables, data, backend=backend)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("aecodec.codec.latent_coding.Decoder", coder)
+    monkeypatch.setattr("aecodec.format.symbols.Decoder", coder)
     for builder in streams.CORRUPT:
         with pytest.raises(CorruptFile):
             api.decode_pixels(builder())

@@ -20,6 +20,8 @@ from conftest import PHOTOS
 from PIL import Image
 
 import aecodec
+from aecodec.batch.jobs import EncodeJob
+from aecodec.batch.jobs import Product
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import Shard
 from aecodec.batch.plan import plan
@@ -29,8 +31,6 @@ from aecodec.batch.work import Result
 from aecodec.batch.work import process
 from aecodec.batch.workers import in_any_order
 from aecodec.cli import run
-from aecodec.task import EncodeTask
-from aecodec.task import Product
 
 ROOT = Path(aecodec.__path__[0]).parent
 TINY = ("--model", "tiny")
@@ -307,12 +307,12 @@ def test_an_output_that_is_its_input_is_refused(tmp_path: Path) -> None:
 
 def test_a_worker_says_what_became_of_an_item(photos: Path, tmp_path: Path) -> None:
     item = Item(str(photos / "a.jpg"), str(tmp_path / "deep" / "er" / "a.aec"))
-    result = process(EncodeTask(model="tiny"), "update", item)
+    result = process(EncodeJob(model="tiny"), "update", item)
     assert (result.error, result.skipped) == (None, False)
     assert result.bytes_in == (photos / "a.jpg").stat().st_size
     assert result.bytes_out == Path(item.target).stat().st_size
-    assert process(EncodeTask(model="tiny"), "update", item).skipped
-    unreachable = process(EncodeTask(model="tiny", target_size=1), "force", item)
+    assert process(EncodeJob(model="tiny"), "update", item).skipped
+    unreachable = process(EncodeJob(model="tiny", target_size=1), "force", item)
     assert str(unreachable.error).startswith(f"{item.source}: the target of 1 bytes cannot be reached")
 
 
@@ -434,7 +434,7 @@ def test_one_job_is_one_thread(verb: str, photos: Path, tmp_path: Path) -> None:
 
 
 def test_results_are_those_of_one_process(photos: Path, tmp_path: Path) -> None:
-    task = EncodeTask(model="tiny")
+    task = EncodeJob(model="tiny")
     for jobs in (1, 2):
         for result in run_batch(task, options(photos, out=tmp_path / str(jobs), jobs=jobs)):
             assert result.error is None

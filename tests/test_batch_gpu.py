@@ -34,6 +34,8 @@ torch = pytest.importorskip("torch")
 from aecodec.batch import remote
 from aecodec.batch import run as batch_run
 from aecodec.batch.gpu import GpuProcess
+from aecodec.batch.jobs import DecodeJob
+from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.run import run_batch
 from aecodec.cli import run
@@ -43,16 +45,14 @@ from aecodec.codec.weights import EncoderHalf
 from aecodec.codec.weights import parse_decoder
 from aecodec.errors import AecError
 from aecodec.errors import MissingExtra
+from aecodec.geometry import Box
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.torch_runtime import TorchRuntime
-from aecodec.task import DecodeTask
-from aecodec.task import EncodeTask
-from aecodec.tiling import Box
 
 Halves = tuple[EncoderHalf, DecoderHalf]
 Asked = tuple[Network, np.ndarray, np.ndarray | None, Box | None]
-ENCODE = EncodeTask(model="tiny", device="cuda")
+ENCODE = EncodeJob(model="tiny", device="cuda")
 linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
 
@@ -225,7 +225,7 @@ def test_a_batch_gives_the_files_and_pixels_of_the_numpy_engine(photos: Path, tm
         out, back = tmp_path / name, tmp_path / f"{name}-back"
         encode = replace(ENCODE, device=device, weights=GOLDEN / "tiny" / "tiny.decoder.safetensors")
         results = [*run_batch(encode, options(photos, out=out, jobs=jobs), "cpu")]
-        results += run_batch(DecodeTask("png", device=device), BatchOptions((out,), back, "png", aec, jobs), "cpu")
+        results += run_batch(DecodeJob("png", device=device), BatchOptions((out,), back, "png", aec, jobs), "cpu")
         assert len(results) == 20 and {result.error for result in results} == {None}
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
     assert contents(tmp_path / "here-back") == contents(tmp_path / "there-back")

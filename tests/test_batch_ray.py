@@ -25,10 +25,10 @@ from conftest import PHOTOS
 from PIL import Image
 
 import aecodec
-from aecodec.batch.on_ray import run_on_ray
+from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
+from aecodec.batch.ray import run_on_ray
 from aecodec.batch.run import run_batch
-from aecodec.task import EncodeTask
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,7 +38,7 @@ pytestmark = [
 ray = pytest.importorskip("ray", reason="needs the extra ray", exc_type=ImportError)
 
 ROOT = Path(aecodec.__path__[0]).parent
-TASK = EncodeTask(model="tiny", quality=30)
+TASK = EncodeJob(model="tiny", quality=30)
 PICTURES = int(os.environ.get("AECODEC_RAY_PICTURES", "300"))
 PATIENCE = 120.0
 

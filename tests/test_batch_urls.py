@@ -18,15 +18,18 @@ import pytest
 from conftest import PHOTOS
 from PIL import Image
 
-from aecodec.batch import on_ray
+from aecodec.batch import ray as on_ray
 from aecodec.batch import storage
-from aecodec.batch.on_ray import Part
-from aecodec.batch.on_ray import do_part
-from aecodec.batch.on_ray import parts
-from aecodec.batch.on_ray import run_on_ray
+from aecodec.batch.jobs import DecodeJob
+from aecodec.batch.jobs import EncodeJob
+from aecodec.batch.jobs import Product
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import plan
 from aecodec.batch.plan import plan_shards
+from aecodec.batch.ray import Part
+from aecodec.batch.ray import do_part
+from aecodec.batch.ray import parts
+from aecodec.batch.ray import run_on_ray
 from aecodec.batch.results import Summary
 from aecodec.batch.results import completed
 from aecodec.batch.results import reason_of
@@ -36,12 +39,9 @@ from aecodec.batch.work import process
 from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
-from aecodec.task import DecodeTask
-from aecodec.task import EncodeTask
-from aecodec.task import Product
 
 NAMES = ["a.png", "b.PNG", "deep/c.v2.png", "deep/er/d.png"]
-TASK = EncodeTask(model="tiny", quality=30)
+TASK = EncodeJob(model="tiny", quality=30)
 
 
 @pytest.fixture
@@ -357,10 +357,10 @@ def test_paths_are_absolute_for_workers(
     monkeypatch.chdir(tmp_path)
     storage.write("photos/a.png", storage.read(f"{bucket}/photos/a.png"))
     weights = Path("tiny.decoder.safetensors")
-    asked = list(run_on_ray(EncodeTask(weights=weights), options(Path("photos"), out=Path("out")), "auto"))
+    asked = list(run_on_ray(EncodeJob(weights=weights), options(Path("photos"), out=Path("out")), "auto"))
     assert [result.target for result in asked] == [str(tmp_path / "out" / "a.aec")]
     (part,) = fake.asked
-    assert part.task == EncodeTask(weights=tmp_path / weights)
+    assert part.task == EncodeJob(weights=tmp_path / weights)
 
 
 def test_what_cannot_be_is_one_line(fake: FakeRay, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -392,7 +392,7 @@ def test_a_gpu_is_asked_for_with_cuda() -> None:
 
 def test_decoding_names_its_objects(bucket: str) -> None:
     storage.write(f"{bucket}/a.aec", b"no aec")
-    result = process(DecodeTask("png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.png"))
+    result = process(DecodeJob("png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.png"))
     assert str(result.error).startswith(f"{bucket}/a.aec: ")
-    same = process(DecodeTask("png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.aec"))
+    same = process(DecodeJob("png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.aec"))
     assert same.error is not None

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec import task
+from aecodec.batch import jobs
 from aecodec.bench.metrics import psnr
 from aecodec.cli import run
 from aecodec.codec.manifest import bundled_folders
@@ -318,7 +318,7 @@ def test_target_size_above_the_best(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_target_size_between_two_qualities(
     tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(task, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
+    monkeypatch.setattr(jobs, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
     pixels = np.asarray(Image.open(picture))
     sizes = {len(aecodec.encode(pixels, step / 2.55, model="tiny")) for step in range(QUALITY_STEPS)}
     target = next(size for size in range(max(sizes), min(sizes), -1) if size not in sizes)

@@ -11,7 +11,7 @@ from conftest import PHOTOS
 from PIL import ExifTags
 from PIL import Image
 from test_cli import Refused
-from test_picture import rgb_profile
+from test_image import rgb_profile
 
 import aecodec
 from aecodec.cli import run

@@ -125,8 +125,8 @@ def test_full_disk(mounted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 
 def test_what_a_kill_left_makes_room_on_a_full_disk(mounted: Path):
-    from aecodec.temporary import sweep_once
-    from aecodec.temporary import temporary_beside
+    from aecodec.files import sweep_once
+    from aecodec.files import temporary_beside
 
     sweep_once.cache_clear()
     Path(temporary_beside(str(mounted / "out.aec"))).write_bytes(bytes(28_000))

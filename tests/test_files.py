@@ -16,9 +16,9 @@ import pytest
 import aecodec
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from aecodec.files import TEMPORARY_SUFFIX
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
-from aecodec.temporary import TEMPORARY_SUFFIX
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 not_as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")

@@ -18,7 +18,7 @@ from PIL import Image
 from PIL import ImageFile
 from PIL import ImageOps
 from PIL import UnidentifiedImageError
-from test_picture import rgb_profile
+from test_image import rgb_profile
 
 import aecodec
 import aecodec.pillow_plugin

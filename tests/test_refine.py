@@ -26,9 +26,9 @@ from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.format.symbols import SymbolMeter
+from aecodec.geometry import Box
 from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.tiling import Box
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 
@@ -143,7 +143,7 @@ def test_any_shape_and_grey_are_refined(tiny: Tiny, photo: np.ndarray, shape: tu
 
 def test_tiles_are_refined_each_and_progress_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
     """Small tiles for once, in the encoder and the decoder alike."""
-    monkeypatch.setattr("aecodec.tiling.TILE", 64)
+    monkeypatch.setattr("aecodec.geometry.TILE", 64)
     monkeypatch.setattr("aecodec.codec.encoder.TILE", 64)
     monkeypatch.setattr("aecodec.format.header.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
     photo = open_picture(PHOTOS / "church.jpg").pixels[:128, :160]

@@ -23,9 +23,9 @@ from aecodec.errors import OutsidePicture
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.symbols import SymbolReader
+from aecodec.geometry import STRIDE
+from aecodec.geometry import TILE
 from aecodec.network.layers import receptive_field
-from aecodec.tiling import STRIDE
-from aecodec.tiling import TILE
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

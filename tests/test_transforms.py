@@ -18,6 +18,8 @@ from aecodec.codec.transforms import synthesise
 from aecodec.codec.weights import INPUT_BOUNDS
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
+from aecodec.geometry import Box
+from aecodec.geometry import blocks
 from aecodec.image.reading import open_picture
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
@@ -31,8 +33,6 @@ from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.network.windows import run_layers
-from aecodec.tiling import Box
-from aecodec.tiling import pieces
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 
@@ -100,7 +100,7 @@ def test_a_halo_one_short_would_show():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 8 * ROWS, 8 * COLUMNS, 3), dtype=np.uint8)
     whole = analyse(network, RUNTIME, pixels)
     cut = np.empty_like(whole)
-    for core, box in pieces(ROWS, COLUMNS, 6, receptive_field(network.layers) - 1):
+    for core, box in blocks(ROWS, COLUMNS, 6, receptive_field(network.layers) - 1):
         x = pixels[box.times(8).index].astype(np.float32) * 2 - 255
         cut[core.index] = RUNTIME.run(network, x)[core.within(box).index]
     assert (cut != whole).any()

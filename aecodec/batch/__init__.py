@@ -1,7 +1,7 @@
 """Many files: folders walked as a stream, worked on by several processes, each result told as it comes.
 
     options = BatchOptions(inputs=(Path("photos"),), out_dir=Path("out"), extension="aec", jobs=2)
-    for result in run_batch(EncodeTask(quality=40), options):
+    for result in run_batch(EncodeJob(quality=40), options):
         ...
 
 The parts stand alone, for other schedulers: `plan.plan` lists the work, or one shard of it; `work.process` does one

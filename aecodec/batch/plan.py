@@ -10,12 +10,12 @@ from pathlib import Path
 from pathlib import PurePath
 
 from aecodec.batch import storage
+from aecodec.batch.jobs import PICTURE_SUFFIXES
 from aecodec.batch.work import Existing
 from aecodec.batch.work import Item
 from aecodec.batch.work import Result
 from aecodec.batch.work import failure
 from aecodec.errors import InputError
-from aecodec.task import PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)

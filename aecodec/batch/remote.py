@@ -21,10 +21,10 @@ from typing import Protocol
 import numpy as np
 
 from aecodec.errors import AecError
+from aecodec.geometry import Box
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import integer_type
 from aecodec.network.windows import reduction
-from aecodec.tiling import Box
 
 # Of a network's coarsest field, in one run: 64 pictures of 256x256, which take up to 4 GB of a GPU.
 MOST_POSITIONS = 2**16

@@ -11,9 +11,9 @@ from typing import IO
 from typing import Literal
 
 from aecodec.batch import storage
+from aecodec.batch.jobs import Product
 from aecodec.errors import AecError
 from aecodec.errors import OutputError
-from aecodec.task import Product
 
 Task = Callable[[Path | IO[bytes], str], Product]
 

@@ -60,13 +60,13 @@ def decode(
 
     OUT is replaced where it exists. `-` is standard input or output.
     """
-    from aecodec.task import AEC_SUFFIXES
-    from aecodec.task import DecodeTask
+    from aecodec.batch.jobs import AEC_SUFFIXES
+    from aecodec.batch.jobs import DecodeJob
 
     options = WorkOptions(**shared)
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
-        task = DecodeTask(extension or "png", device, max_pixels, crop)
+        task = DecodeJob(extension or "png", device, max_pixels, crop)
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
         return work_on_many(task, options, batch)
     source, target = ends(paths, options)
@@ -74,5 +74,5 @@ def decode(
         raise click.UsageError("OUT is named as an .aec file, but a picture is written. Did you mean 'aecodec encode'?")
     if str(target) == STANDARD and extension is None:
         raise click.UsageError("Decoding to standard output needs --format, for example --format png.")
-    work_on_one(DecodeTask(extension, device, max_pixels, crop), source, target, options)
+    work_on_one(DecodeJob(extension, device, max_pixels, crop), source, target, options)
     return 0

@@ -116,11 +116,11 @@ def encode(
     """
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("Give one of --quality, --target-size, --target-bpp and --target-psnr.")
-    from aecodec.task import PICTURE_SUFFIXES
-    from aecodec.task import EncodeTask
+    from aecodec.batch.jobs import PICTURE_SUFFIXES
+    from aecodec.batch.jobs import EncodeJob
 
     options = WorkOptions(**shared)
-    task = EncodeTask(
+    task = EncodeJob(
         quality=quality,
         target_size=target_size,
         target_bpp=target_bpp,

@@ -24,9 +24,9 @@ def info(source: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from aecodec.batch.jobs import naming
     from aecodec.info import METADATA
     from aecodec.info import read_info
-    from aecodec.task import naming
 
     name, data = read_source(source)
     with naming(name):

@@ -24,7 +24,7 @@ def verify(sources: tuple[Path, ...], against: Path | None) -> int:
 
     `-` is standard input. Exits with the code of the last FILE that fails, 0 where none does.
     """
-    from aecodec.task import naming
+    from aecodec.batch.jobs import naming
 
     if against is not None and len(sources) > 1:
         raise click.UsageError("--against goes with one FILE.")

@@ -32,14 +32,14 @@ from aecodec.errors import InputError
 from aecodec.errors import OutputError
 
 if TYPE_CHECKING:
+    from aecodec.batch.jobs import DecodeJob
+    from aecodec.batch.jobs import EncodeJob
     from aecodec.batch.plan import BatchOptions
     from aecodec.batch.plan import Shard
     from aecodec.batch.results import Summary
     from aecodec.batch.work import Existing
     from aecodec.batch.work import Result
     from aecodec.batch.work import Task
-    from aecodec.task import DecodeTask
-    from aecodec.task import EncodeTask
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAR_LINE = "\r\x1b[K"
@@ -125,7 +125,7 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
             say(line)
 
 
-def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: BatchOptions) -> int:
+def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchOptions) -> int:
     """Every input of a batch; the exit code. Raises InputError for nothing to do, and what `check` raises."""
     from aecodec.batch.plan import plan
     from aecodec.batch.results import Summary
@@ -159,14 +159,14 @@ def work_on_many(task: EncodeTask | DecodeTask, options: WorkOptions, batch: Bat
     return 1 if summary.failed else 0
 
 
-def _run(task: EncodeTask | DecodeTask, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:
+def _run(task: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:
     """Results as they come, from this machine or from a Ray cluster."""
     if options.ray is None:
         from aecodec.batch.run import run_batch
 
         return run_batch(task, batch)
-    from aecodec.batch.on_ray import PICTURES_PER_SHARD
-    from aecodec.batch.on_ray import run_on_ray
+    from aecodec.batch.ray import PICTURES_PER_SHARD
+    from aecodec.batch.ray import run_on_ray
 
     return run_on_ray(task, batch, options.ray, options.shard_size or PICTURES_PER_SHARD)
 

@@ -26,13 +26,13 @@ from aecodec.format.extras import unpack_extras
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
 from aecodec.format.symbols import SymbolReader
+from aecodec.geometry import STRIDE
+from aecodec.geometry import Box
+from aecodec.geometry import latent_shape
+from aecodec.geometry import tiles
 from aecodec.limits import MAX_PIXELS
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
-from aecodec.tiling import STRIDE
-from aecodec.tiling import Box
-from aecodec.tiling import latent_shape
-from aecodec.tiling import tiles
 
 _STRIP_ROWS = 256
 

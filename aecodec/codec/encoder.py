@@ -34,14 +34,14 @@ from aecodec.format.extras import pack_extras
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import Header
 from aecodec.format.symbols import SymbolWriter
+from aecodec.geometry import STRIDE
+from aecodec.geometry import TILE
+from aecodec.geometry import blocks
+from aecodec.geometry import tiles
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
-from aecodec.tiling import STRIDE
-from aecodec.tiling import TILE
-from aecodec.tiling import pieces
-from aecodec.tiling import tiles
 
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
 REFINED_JUMPS = (8, 4, 2)  # quality steps, of 0.8 % of the bits each
@@ -151,7 +151,7 @@ class PictureEncoder:
         model = FloatModel(self._decoder)
         latent, hyper = latents.latent.copy(), latents.hyper.copy()
         halo = 2 * receptive_field(self._decoder.synthesis.layers)  # pixels of the outer half do not see the tile
-        cut = list(pieces(latent.shape[1], latent.shape[2], TILE // STRIDE, halo))
+        cut = list(blocks(latent.shape[1], latent.shape[2], TILE // STRIDE, halo))
         for number, (tile, frame) in enumerate(cut):
             around = Surroundings(
                 plain.latent[frame.index],

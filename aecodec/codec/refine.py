@@ -28,9 +28,9 @@ from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import UNIT
 from aecodec.format.symbols import SymbolTables
+from aecodec.geometry import Box
 from aecodec.limits import MAX_SYMBOL
 from aecodec.network.gradients import FloatNetwork
-from aecodec.tiling import Box
 
 LEARNING_RATE = 0.03  # in symbols, falling along a cosine
 FLOOR = 0.05  # the share of it at the end

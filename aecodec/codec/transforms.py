@@ -13,13 +13,13 @@ from aecodec.codec.weights import SYNTHESIS_BITS
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
 from aecodec.format.symbols import clip_bits
+from aecodec.geometry import STRIDE
+from aecodec.geometry import Box
+from aecodec.geometry import blocks
+from aecodec.geometry import latent_shape
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
-from aecodec.tiling import STRIDE
-from aecodec.tiling import Box
-from aecodec.tiling import latent_shape
-from aecodec.tiling import pieces
 
 PIECE = 64  # side of a work piece in latent positions: 512 pixels
 PIXEL_EXPONENT = 7  # a pixel value v is the real (v - 127.5) / 128
@@ -43,7 +43,7 @@ def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, piece: int 
     """
     batch, height, width = pixels.shape[:3]
     latent = np.empty((batch, *latent_shape(width, height), LATENT_CHANNELS), np.int32)
-    for core, whole in pieces(latent.shape[1], latent.shape[2], piece, receptive_field(analysis.layers)):
+    for core, whole in blocks(latent.shape[1], latent.shape[2], piece, receptive_field(analysis.layers)):
         x = _cut(pixels, whole.times(STRIDE)).astype(np.float32)
         x *= 2
         x -= 255
@@ -75,7 +75,7 @@ def synthesise(
     batch, height, width = latent.shape[:3]
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
     down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
-    for core, whole in pieces(height, width, piece, receptive_field(decoder.synthesis.layers)):
+    for core, whole in blocks(height, width, piece, receptive_field(decoder.synthesis.layers)):
         seen = apply_inverse_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         real *= down

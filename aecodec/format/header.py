@@ -11,9 +11,9 @@ from enum import IntFlag
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnsupportedVersion
+from aecodec.geometry import tile_count
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
-from aecodec.tiling import tile_count
 
 MAGIC = b"\xaeC\r\n"
 VERSION = 0

@@ -17,6 +17,7 @@ from typing import cast
 
 import numpy as np
 
+from aecodec.geometry import Box
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Depthwise
@@ -29,7 +30,6 @@ from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import path_of
 from aecodec.network.windows import run_layers
-from aecodec.tiling import Box
 
 BAND = 2**16  # samples that a depthwise layer works on at a time
 

@@ -39,6 +39,7 @@ from typing import Protocol
 
 import numpy as np
 
+from aecodec.geometry import Box
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Depthwise
@@ -46,7 +47,6 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
-from aecodec.tiling import Box
 
 FLOAT32_LIMIT = 2.0**24
 FLOAT64_LIMIT = 2.0**52

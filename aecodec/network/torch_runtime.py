@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from aecodec.errors import MissingExtra
+from aecodec.geometry import Box
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Depthwise
@@ -32,7 +33,6 @@ from aecodec.network.quantized import Network
 from aecodec.network.quantized import integer_type
 from aecodec.network.quantized import path_of
 from aecodec.network.windows import run_layers
-from aecodec.tiling import Box
 
 try:
     import torch

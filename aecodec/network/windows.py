@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from aecodec.geometry import Box
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Layer
 from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import receptive_field
-from aecodec.tiling import Box
 
 Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to its output
 

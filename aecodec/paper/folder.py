@@ -21,13 +21,13 @@ from shutil import rmtree
 
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from aecodec.files import sweep
 from aecodec.files import write_atomic
 from aecodec.paper.journal import JOURNAL
 from aecodec.paper.journal import KEPT
 from aecodec.paper.journal import Decision
 from aecodec.paper.journal import Parameters
 from aecodec.paper.sampling import draw_dev
-from aecodec.temporary import sweep
 
 TRAIN = "train"
 DEV = "dev"

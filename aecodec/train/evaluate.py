@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from aecodec.files import write_atomic
+from aecodec.geometry import HYPER_STRIDE
 from aecodec.image.writing import png_of
-from aecodec.tiling import HYPER_STRIDE
 
 if TYPE_CHECKING:
     from aecodec.train.model import AutoEncoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from aecodec.tiling import HYPER_STRIDE
+from aecodec.geometry import HYPER_STRIDE
 
 ROUNDING_SHARE = 0.6  # of a decay branch; four minutes of rounding are enough to train its loss away
 

@@ -17,9 +17,9 @@ from aecodec.codec.manifest import entries_of
 from aecodec.codec.weights import load_decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.symbols import SCALE_COUNT
+from aecodec.geometry import latent_shape
 from aecodec.limits import MAX_SYMBOL
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.tiling import latent_shape
 
 SIDE = 256
 QUALITY = 100

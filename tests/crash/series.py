@@ -14,7 +14,7 @@ from dataclasses import field
 from pathlib import Path
 from random import Random
 
-from aecodec.temporary import TEMPORARY_SUFFIX
+from aecodec.files import TEMPORARY_SUFFIX
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "golden" / "tiny"

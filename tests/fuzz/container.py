@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aecodec.format.header import MAGIC
-from aecodec.tiling import tile_count
+from aecodec.geometry import tile_count
 
 WEIGHTS_ID = bytes.fromhex("11ddc256")  # of the permanent tiny network
 GREY = 1

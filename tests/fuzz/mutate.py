@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-from aecodec.tiling import tile_count
+from aecodec.geometry import tile_count
 
 from .container import DIRECTORY
 from .container import GREY

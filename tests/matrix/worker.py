@@ -32,10 +32,10 @@ from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.symbols import SymbolReader
 from aecodec.format.symbols import SymbolWriter
+from aecodec.geometry import latent_shape
 from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
-from aecodec.tiling import latent_shape
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"

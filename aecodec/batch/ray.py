@@ -1,6 +1,6 @@
 """Runs a batch on a Ray cluster (extra `ray`): a task of the cluster is a shard, of some thousand pictures.
 
-    for result in run_on_ray(EncodeTask(quality=40), BatchOptions(("s3://b/photos",), "s3://b/encoded", "aec"), "auto"):
+    for result in run_on_ray(EncodeJob(quality=40), BatchOptions(("s3://b/photos",), "s3://b/encoded", "aec"), "auto"):
         ...
 
 This process lists the inputs and hands out shards; scheduling, retries and the transfer of names and results are Ray's.
@@ -29,6 +29,8 @@ from typing import IO
 from typing import Any
 
 from aecodec.batch import storage
+from aecodec.batch.jobs import DecodeJob
+from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import plan_shards
 from aecodec.batch.results import recorded
@@ -45,8 +47,6 @@ from aecodec.codec.manifest import SEARCH_PATH
 from aecodec.codec.manifest import added_folders
 from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
-from aecodec.task import DecodeTask
-from aecodec.task import EncodeTask
 
 PICTURES_PER_SHARD = 2000
 
@@ -115,7 +115,7 @@ class _OneAtATime:
 
 
 def run_on_ray(
-    task: EncodeTask | DecodeTask, options: BatchOptions, address: str, size: int = PICTURES_PER_SHARD
+    task: EncodeJob | DecodeJob, options: BatchOptions, address: str, size: int = PICTURES_PER_SHARD
 ) -> Generator[Result, None, None]:
     """Does what `plan` lists, in shards of about `size` pictures; results come shard by shard, in any order.
 
@@ -125,7 +125,7 @@ def run_on_ray(
     AecError for what would fail with every shard.
     """
     ray = _library()
-    task = replace(task, weights=task.weights.absolute()) if isinstance(task, EncodeTask) and task.weights else task
+    task = replace(task, weights=task.weights.absolute()) if isinstance(task, EncodeJob) and task.weights else task
     ours = _connect(ray, address, options.jobs)
     try:
         if task.device == "cuda" and not ray.cluster_resources().get("GPU"):

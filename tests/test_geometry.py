@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from aecodec.tiling import Box
-from aecodec.tiling import latent_shape
-from aecodec.tiling import pieces
-from aecodec.tiling import tile_count
-from aecodec.tiling import tiles
+from aecodec.geometry import Box
+from aecodec.geometry import blocks
+from aecodec.geometry import latent_shape
+from aecodec.geometry import tile_count
+from aecodec.geometry import tiles
 
 SIDES = st.integers(1, 5000)
 
@@ -56,7 +56,7 @@ def test_tiles_cover_the_latent_field_once(width: int, height: int):
 @settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 12), st.integers(0, 10))
 def test_pieces_cover_the_field_once_and_their_halo_ends_with_the_field(rows: int, columns: int, side: int, halo: int):
-    cut = list(pieces(rows, columns, side, halo))
+    cut = list(blocks(rows, columns, side, halo))
     assert (_cover([core for core, _ in cut], (rows, columns)) == 1).all()
     field = np.arange(rows * columns).reshape(1, rows, columns)
     for core, box in cut:

@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 import aecodec
-from aecodec import temporary
+from aecodec import files
 from aecodec.errors import OutputError
+from aecodec.files import TEMPORARY_SUFFIX
+from aecodec.files import claim
+from aecodec.files import sweep
+from aecodec.files import sweep_once
+from aecodec.files import temporary_beside
 from aecodec.files import write_atomic
-from aecodec.temporary import TEMPORARY_SUFFIX
-from aecodec.temporary import claim
-from aecodec.temporary import sweep
-from aecodec.temporary import sweep_once
-from aecodec.temporary import temporary_beside
 
-needs_locks = pytest.mark.skipif(temporary.fcntl is None, reason="needs flock")
+needs_locks = pytest.mark.skipif(files.fcntl is None, reason="needs flock")
 
 # Creates a temporary file as a writer does, says so, and stays.
 WRITER = """
 import sys, time
-from aecodec.temporary import claim, temporary_beside
+from aecodec.files import claim, temporary_beside
 file = open(temporary_beside(sys.argv[1]), "xb")
 assert claim(file.fileno())
 file.write(b"half of a file"); file.flush()
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_read_is_no_obstacle(tmp_path: Path, monkeypatch
     def refuse(folder: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("aecodec.temporary.os.scandir", refuse)
+    monkeypatch.setattr("aecodec.files.os.scandir", refuse)
     write_atomic(tmp_path / "a.aec", b"data")
     assert names(tmp_path) == ["a.aec"]
 
@@ -153,7 +153,7 @@ def test_without_locks_nothing_is_removed_and_writing_works(tmp_path: Path, monk
     def no_locks(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("aecodec.temporary.fcntl.flock", no_locks)
+    monkeypatch.setattr("aecodec.files.fcntl.flock", no_locks)
     left = stale(tmp_path)
     write_atomic(tmp_path / "a.aec", b"data")
     assert names(tmp_path) == [left.name, "a.aec"]

@@ -48,7 +48,7 @@ class Product(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EncodeTask:
+class EncodeJob:
     """Encodes pictures with these options; see `aecodec.encode` for what they mean."""
 
     quality: float | None = None
@@ -106,7 +106,7 @@ class EncodeTask:
 
 
 @dataclass(frozen=True)
-class DecodeTask:
+class DecodeJob:
     """Decodes `.aec` files to a picture format, given by its extension; by default, by that of the output's name."""
 
     extension: str | None = None

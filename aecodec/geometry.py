@@ -84,7 +84,7 @@ def tiles(width: int, height: int) -> list[Box]:
     return list(_cut(*latent_shape(width, height), TILE // STRIDE))
 
 
-def pieces(rows: int, columns: int, side: int, halo: int) -> Iterator[tuple[Box, Box]]:
+def blocks(rows: int, columns: int, side: int, halo: int) -> Iterator[tuple[Box, Box]]:
     """Work pieces as (core, core with halo), both clipped to the field; the cores partition it.
 
     At the field's border the halo ends with the field, so that zero padding there is the field's own.
