@@ -23,6 +23,8 @@ _HOMES = {
     "aec_decode": "imagecodecs",
     "aec_encode": "imagecodecs",
     "aec_version": "imagecodecs",
+    "DecodeOptions": "options",
+    "EncodeOptions": "options",
     "register_aec_opener": "pillow_plugin",
     "read_info": "info",
     "verify": "api",
@@ -30,6 +32,7 @@ _HOMES = {
     "AecError": "errors",
     "InputError": "errors",
     "OutputError": "errors",
+    "InvalidOption": "errors",
     "OutsidePicture": "errors",
     "MissingExtra": "errors",
     "LimitExceeded": "errors",
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from aecodec.errors import CorruptFile as CorruptFile
     from aecodec.errors import HeaderLimitExceeded as HeaderLimitExceeded
     from aecodec.errors import InputError as InputError
+    from aecodec.errors import InvalidOption as InvalidOption
     from aecodec.errors import LimitExceeded as LimitExceeded
     from aecodec.errors import MissingExtra as MissingExtra
     from aecodec.errors import OutputError as OutputError
@@ -63,6 +67,8 @@ if TYPE_CHECKING:
     from aecodec.imagecodecs import aec_version as aec_version
     from aecodec.info import Info as Info
     from aecodec.info import read_info as read_info
+    from aecodec.options import DecodeOptions as DecodeOptions
+    from aecodec.options import EncodeOptions as EncodeOptions
     from aecodec.pillow_plugin import register_aec_opener as register_aec_opener
 
 else:  # where types are checked, a name that is none shows

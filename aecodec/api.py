@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from functools import lru_cache
-from numbers import Integral
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,24 +16,26 @@ from aecodec.codec import manifest
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
-from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.format.extras import Extras
-from aecodec.format.header import QUALITY_STEPS
-from aecodec.info import QUALITY_MAXIMUM
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
-from aecodec.info import metadata_kinds
 from aecodec.limits import MAX_PIXELS
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
+from aecodec.options import EFFORT_STEPS
+from aecodec.options import DecodeOptions
+from aecodec.options import EncodeOptions
+from aecodec.options import metadata_kinds
+from aecodec.options import no_progress
+from aecodec.options import quality_step
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from aecodec.codec.encoder import Encoded
     from aecodec.image.reading import Picture
 
-EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
 _SHAPES = ((), (2,), (3,), (4,))  # of a pixel
 
 
@@ -51,7 +50,7 @@ def encode(
     target_psnr: float | None = None,
     effort: int = 0,
     device: str = "auto",
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = no_progress,
     max_pixels: int = MAX_PIXELS,
     alpha: bool = True,
     metadata: Iterable[str] = (),
@@ -73,30 +72,48 @@ def encode(
 
     Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
     """
+    options = EncodeOptions(
+        quality=quality,
+        model=model,
+        weights=_path(weights),
+        target_size=target_size,
+        target_bpp=target_bpp,
+        target_psnr=target_psnr,
+        effort=effort,
+        device=device,
+        progress=progress,
+        max_pixels=max_pixels,
+        alpha=alpha,
+        metadata=metadata_kinds(metadata),
+    )
+    return encode_picture(image, options).data
+
+
+def encode_picture(image: Image.Image | np.ndarray | Picture, options: EncodeOptions) -> Encoded:
+    """The file of a picture and its quality step, which depends on the target. Raises as `encode`."""
     from aecodec.codec.encoder import PictureEncoder
 
-    picture = _picture(image, alpha, metadata_kinds(metadata), max_pixels)
-    if effort not in range(len(EFFORT_STEPS)):
-        raise AecError(f"effort {effort!r} is not one of 0..{len(EFFORT_STEPS) - 1}")
-    _check_targets(quality, target_size, target_bpp, target_psnr)
-    entry = manifest.find_by_file(Path(weights)) if weights is not None else manifest.find_by_name(model)
-    encoding = load_encoder(entry)
-    step = encoding.default_quality if quality is None else quality_step(quality)
+    picture = _picture(image, options)
+    entry = manifest.find_by_name(options.model) if options.weights is None else manifest.find_by_file(options.weights)
+    encoder = load_encoder(entry)
     analysed = PictureEncoder(
         picture.pixels,
-        encoding,
+        encoder,
         load_decoder(entry),
-        runtime(device),
-        EFFORT_STEPS[effort],
-        progress,
+        runtime(options.device),
+        EFFORT_STEPS[options.effort],
+        options.progress,
         picture.extras,
-        max_pixels,
+        options.max_pixels,
     )
-    if target_bpp is not None:
-        target_size = int(target_bpp * picture.pixels.shape[0] * picture.pixels.shape[1] / 8)
-    if target_size is not None:
-        return analysed.encode_to_size(target_size)
-    return analysed.encode(step) if target_psnr is None else analysed.encode_to_psnr(target_psnr)
+    height, width = picture.pixels.shape[:2]
+    allowed = options.allowed_bytes(width * height)
+    if allowed is not None:
+        return analysed.encode_to_size(allowed)
+    if options.target_psnr is not None:
+        return analysed.encode_to_psnr(options.target_psnr)
+    default = encoder.default_quality
+    return analysed.encode(default if options.quality is None else quality_step(options.quality))
 
 
 def decode(
@@ -119,10 +136,20 @@ def decode(
     Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, or OutsidePicture for a crop that is
     not within the picture, all of them AecError.
     """
+    return decode_picture(
+        as_bytes(data), DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), crop=crop)
+    )
+
+
+def decode_picture(data: bytes, options: DecodeOptions) -> Image.Image:
+    """As `decode`, with the options as one record."""
     from aecodec.image.writing import to_image
 
-    load = _loader(weights)
-    return to_image(*decoder.decode_picture(as_bytes(data), runtime(device), load, max_pixels=max_pixels, crop=crop))
+    load = _loader(options.weights)
+    found = decoder.decode_picture(
+        data, runtime(options.device), load, max_pixels=options.max_pixels, crop=options.crop
+    )
+    return to_image(*found)
 
 
 def decode_pixels(
@@ -134,7 +161,9 @@ def decode_pixels(
     crop: tuple[int, int, int, int] | None = None,
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or [H, W, 2]."""
-    return decoder.decode(as_bytes(data), runtime(device), _loader(weights), max_pixels=max_pixels, crop=crop)
+    options = DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), crop=crop)
+    load = _loader(options.weights)
+    return decoder.decode(as_bytes(data), runtime(device), load, max_pixels=options.max_pixels, crop=options.crop)
 
 
 def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
@@ -149,7 +178,7 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
     columns, is cut to the positions that hold a pixel; those at the right and bottom edge have seen copies of the
     last column and row where the picture ends within the grid. Raises as `decode`.
     """
-    return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(weights), max_pixels=max_pixels)
+    return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(_path(weights)), max_pixels=max_pixels)
 
 
 def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -160,11 +189,15 @@ def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
     decoder.verify(as_bytes(data), runtime("cpu"), _loader(None), max_pixels=max_pixels)
 
 
-def _loader(weights: str | Path | None) -> Callable[[bytes], DecoderHalf]:
+def _path(name: str | Path | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
+def _loader(weights: Path | None) -> Callable[[bytes], DecoderHalf]:
     """Gives the decoding half for a weights id: of the file `weights`, or from the search path."""
 
     def load(weights_id: bytes) -> DecoderHalf:
-        own = None if weights is None else manifest.find_by_file(Path(weights))
+        own = None if weights is None else manifest.find_by_file(weights)
         if own is None or own.weights_id != weights_id:
             return _found_decoder(weights_id, os.environ.get(manifest.SEARCH_PATH))
         return load_decoder(own)
@@ -178,28 +211,8 @@ def _found_decoder(weights_id: bytes, search_path: str | None) -> DecoderHalf:
     return load_decoder(manifest.find_by_id(weights_id))
 
 
-def quality_step(quality: float) -> int:
-    """The file's quality step 0..255 for a quality of 0..100. Raises AecError beyond."""
-    if not isinstance(quality, Real) or not 0 <= quality <= QUALITY_MAXIMUM:
-        raise AecError(f"quality {quality!r} is not a number within 0..{QUALITY_MAXIMUM}")
-    return int(float(quality) * (QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
-
-
-def _check_targets(
-    quality: float | None, target_size: int | None, target_bpp: float | None, target_psnr: float | None
-) -> None:
-    """Raises AecError where more than one is given, or a target is no number."""
-    if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
-        raise AecError("give one of quality, target size, target bits per pixel and target PSNR")
-    if target_size is not None and not isinstance(target_size, Integral):
-        raise AecError(f"target size {target_size!r} is not a whole number of bytes")
-    for name, value in (("bits per pixel", target_bpp), ("PSNR", target_psnr)):
-        if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
-            raise AecError(f"target {name} {value!r} is not a number above 0")
-
-
 def runtime(device: str) -> Runtime:
-    """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU. Raises AecError for others."""
+    """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU."""
     return _provided.get(device) or _made_runtime(device)
 
 
@@ -215,16 +228,12 @@ _provided: dict[str, Runtime] = {}
 def _made_runtime(device: str) -> Runtime:
     if device in ("auto", "cpu"):
         return NumpyRuntime()
-    if device != "cuda":
-        raise AecError(f"unknown device {device!r}: there are auto, cpu and cuda")
     from aecodec.network.torch_runtime import TorchRuntime
 
     return TorchRuntime(device)
 
 
-def _picture(
-    image: Image.Image | np.ndarray | Picture, alpha: bool, metadata: frozenset[str], max_pixels: int
-) -> Picture:
+def _picture(image: Image.Image | np.ndarray | Picture, options: EncodeOptions) -> Picture:
     from aecodec.image.reading import Picture
     from aecodec.image.reading import from_image
 
@@ -233,7 +242,7 @@ def _picture(
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "getexif"):
             raise InputError(f"a picture must be a Pillow image or a uint8 array, not {type(image).__name__}")
-        return from_image(image, max_pixels=max_pixels, alpha=alpha, metadata=metadata)
+        return from_image(image, max_pixels=options.max_pixels, alpha=options.alpha, metadata=options.metadata)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in _SHAPES or 0 in image.shape:
         raise InputError(
             f"an array must be uint8 [H, W] or [H, W, C], C from 2 to 4, not {image.dtype} {list(image.shape)}"
@@ -242,4 +251,4 @@ def _picture(
         return Picture(image)
     colours = image[..., 0] if image.shape[2] == 2 else image[..., :3]
     mask = image[..., -1]
-    return Picture(colours, extras=Extras(mask if alpha and mask.min() < 255 else None))
+    return Picture(colours, extras=Extras(mask if options.alpha and mask.min() < 255 else None))

@@ -25,6 +25,12 @@ class LimitExceeded(AecError):
     """A picture is larger than a limit; the message names limit and value."""
 
 
+class InvalidOption(AecError):
+    """An option has a value out of its range, or contradicts another one."""
+
+    exit_code = 2
+
+
 class OutsidePicture(AecError):
     """A region that was asked for is not within the picture."""
 

@@ -9,7 +9,7 @@ that of `aecodec.api`.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,35 +27,21 @@ def aec_encode(
     data: np.ndarray,
     level: float | None = None,
     *,
-    model: str = "standard",
-    weights: str | Path | None = None,
-    target_size: int | None = None,
-    target_bpp: float | None = None,
-    target_psnr: float | None = None,
-    effort: int = 0,
     out: bytearray | memoryview | None = None,
+    **options: Any,
 ) -> bytes:
     """Encodes an array to the bytes of an `.aec` file.
 
         data = aec_encode(pixels, 40)
 
-    `data`: uint8 [H, W, 3] or [H, W], with alpha, which is stored unless all of it is 255, [H, W, 4] or [H, W, 2].
-    `level`: quality 0..100, by default the model's own. `out`: a writable buffer whose first bytes become the file that
-    is returned. The other options are those of `aecodec.encode`.
-    Raises AecError: InputError for another array, OutputError where `out` is read-only or too small.
+    `data`: uint8 [H, W, 3] or [H, W]; with alpha [H, W, 4] or [H, W, 2], stored unless all of it is 255. `level`:
+    quality 0..100, by default the model's own. `out`: a writable buffer; the file returned is copied to its start.
+    `options`: the others of `aecodec.encode`, by keyword.
+    Raises AecError: InputError for another array, OutputError if `out` is read-only or too small.
     """
     if not isinstance(data, np.ndarray):
         raise InputError(f"data must be an array, not {type(data).__name__}")
-    encoded = api.encode(
-        data,
-        level,
-        model=model,
-        weights=weights,
-        target_size=target_size,
-        target_bpp=target_bpp,
-        target_psnr=target_psnr,
-        effort=effort,
-    )
+    encoded = api.encode(data, level, **options)
     if out is not None:
         view = memoryview(out).cast("B")
         if view.readonly or len(view) < len(encoded):

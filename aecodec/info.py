@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aecodec.codec import manifest
-from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
 from aecodec.format.container import extra_sizes
-from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import VERSION
 from aecodec.format.header import Extra
-from aecodec.format.header import Header
 from aecodec.format.header import read_header
 from aecodec.limits import MAX_PIXELS
+from aecodec.options import quality_of_step
 
-QUALITY_MAXIMUM = 100
-METADATA = ("icc", "exif", "xmp")  # what a file can hold of a picture's metadata
 Buffer = bytes | bytearray | memoryview
 
 
@@ -63,9 +58,9 @@ def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
         width=header.width,
         height=header.height,
         mode=header.mode,
-        quality=quality_of(header),
+        quality=quality_of_step(header.quality),
         quality_index=header.quality,
-        model=model_of(header),
+        model=model_of(header.weights_id),
         weights_id=header.weights_id.hex(),
         tiles=header.tiles,
         size_bytes=len(data),
@@ -77,26 +72,10 @@ def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
     )
 
 
-def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
-    """Which metadata is to be stored, of "icc", "exif" and "xmp"; "all" is every one. Raises AecError for others."""
-    kinds = frozenset([names] if isinstance(names, str) else names)
-    unknown = kinds - {*METADATA, "all"}
-    if unknown:
-        raise AecError(
-            f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: there are {', '.join(METADATA)} and all"
-        )
-    return frozenset(METADATA) if "all" in kinds else kinds
-
-
-def quality_of(header: Header) -> float:
-    """The quality of a file on the scale of 0..100."""
-    return round(header.quality * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2)
-
-
-def model_of(header: Header) -> str | None:
-    """The name of the model that a file was written with; None where its weights are not on the search path."""
+def model_of(weights_id: bytes) -> str | None:
+    """The name of the model with these weights; None if they are not on the search path."""
     try:
-        return manifest.find_by_id(header.weights_id).name
+        return manifest.find_by_id(weights_id).name
     except UnknownWeights:
         return None
 

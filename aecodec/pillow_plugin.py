@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
-from inspect import signature
+from dataclasses import fields
 from typing import IO
 from typing import TYPE_CHECKING
 
@@ -38,9 +38,10 @@ from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import Extra
 from aecodec.format.header import read_header
 from aecodec.image.writing import info_of
-from aecodec.info import metadata_kinds
 from aecodec.info import model_of
-from aecodec.info import quality_of
+from aecodec.options import EncodeOptions
+from aecodec.options import metadata_kinds
+from aecodec.options import quality_of_step
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -50,7 +51,7 @@ EXTENSION = ".aec"
 MIME = "image/x-aec"
 
 # What `save` hands on: the options of `encode`. As everywhere in Pillow, those of other formats are passed over.
-_SAVE_OPTIONS = tuple(signature(api.encode).parameters)[1:]
+_SAVE_OPTIONS = tuple(own.name for own in fields(EncodeOptions))
 
 # Metadata by the names that `encode` and Pillow have for it.
 _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
@@ -75,7 +76,11 @@ class AecImageFile(ImageFile.ImageFile):
             name = self.filename or self.fp
             raise UnidentifiedImageError(f"cannot identify image file {name!r}: {error}") from error
         self._mode, self._size = header.mode, (header.width, header.height)
-        self.info |= {"quality": quality_of(header), "model": model_of(header), "weights_id": header.weights_id.hex()}
+        self.info |= {
+            "quality": quality_of_step(header.quality),
+            "model": model_of(header.weights_id),
+            "weights_id": header.weights_id.hex(),
+        }
         if header.extras & ~Extra.ALPHA:
             with suppress(AecError):  # which load() will raise
                 self.info.update(info_of(decode_metadata(self._read())))

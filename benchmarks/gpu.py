@@ -73,7 +73,7 @@ class TimedRuntime(TorchRuntime):
 
 
 def encode(pixels: np.ndarray, runtime: Runtime) -> bytes:
-    return PictureEncoder(pixels, ENCODER, DECODER, runtime).encode(ENCODER.default_quality)
+    return PictureEncoder(pixels, ENCODER, DECODER, runtime).encode(ENCODER.default_quality).data
 
 
 def median_seconds(call: Callable[[], object], seconds: float, least: int = 3) -> float:

@@ -59,7 +59,7 @@ def main() -> int:
             folder = plain if jobs is None else Path(temporary, str(jobs))
             tasks = (
                 ("encode", EncodeJob(model=arguments.model, device=device), arguments.folder, "aec", PICTURE_SUFFIXES),
-                ("decode", DecodeJob("bmp", device), folder / "encode", "bmp", AEC_SUFFIXES),
+                ("decode", DecodeJob(extension="bmp", device=device), folder / "encode", "bmp", AEC_SUFFIXES),
             )
             for verb, task, source, extension, suffixes in tasks:
                 name = f"{verb}, {count} workers, {'NumPy' if jobs is None else arguments.device}"

@@ -225,7 +225,9 @@ def test_a_batch_gives_the_files_and_pixels_of_the_numpy_engine(photos: Path, tm
         out, back = tmp_path / name, tmp_path / f"{name}-back"
         encode = replace(ENCODE, device=device, weights=GOLDEN / "tiny" / "tiny.decoder.safetensors")
         results = [*run_batch(encode, options(photos, out=out, jobs=jobs), "cpu")]
-        results += run_batch(DecodeJob("png", device=device), BatchOptions((out,), back, "png", aec, jobs), "cpu")
+        results += run_batch(
+            DecodeJob(extension="png", device=device), BatchOptions((out,), back, "png", aec, jobs), "cpu"
+        )
         assert len(results) == 20 and {result.error for result in results} == {None}
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
     assert contents(tmp_path / "here-back") == contents(tmp_path / "there-back")

@@ -392,7 +392,7 @@ def test_a_gpu_is_asked_for_with_cuda() -> None:
 
 def test_decoding_names_its_objects(bucket: str) -> None:
     storage.write(f"{bucket}/a.aec", b"no aec")
-    result = process(DecodeJob("png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.png"))
+    result = process(DecodeJob(extension="png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.png"))
     assert str(result.error).startswith(f"{bucket}/a.aec: ")
-    same = process(DecodeJob("png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.aec"))
+    same = process(DecodeJob(extension="png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.aec"))
     assert same.error is not None

@@ -69,8 +69,10 @@ def test_its_source_encodes_to_its_bytes(name: str):
         pytest.skip("this machine's JPEG decoder gives other pixels")
     assert digest(pixels) == PERMANENT[name]["source_sha256"]
     own = extras(PERMANENT[name])
-    data = PictureEncoder(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime(), extras=own).encode(
-        PERMANENT[name]["quality"]
+    data = (
+        PictureEncoder(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime(), extras=own)
+        .encode(PERMANENT[name]["quality"])
+        .data
     )
     (header, parts), expected = unpack(data), (TINY / name).read_bytes()
     assert (header, parts[: header.tiles]) == (unpack(expected)[0], unpack(expected)[1][: header.tiles])

@@ -21,7 +21,7 @@ ROWS = (
     ("limits",),
     ("geometry", "files"),
     ("format", "network"),
-    ("codec",),
+    ("codec", "options"),
     ("info",),
     ("image",),
     ("api",),

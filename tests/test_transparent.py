@@ -48,8 +48,8 @@ def test_what_is_invisible_costs_little(share: float, most: float, tiny: tuple[E
     pixels = np.random.default_rng(2).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     alpha = np.zeros((128, 128), np.uint8)
     alpha[: int(128 * share)] = 255
-    shown = len(PictureEncoder(pixels, *tiny, NumpyRuntime()).encode(100))
-    hidden = PictureEncoder(pixels, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100)
+    shown = len(PictureEncoder(pixels, *tiny, NumpyRuntime()).encode(100).data)
+    hidden = PictureEncoder(pixels, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100).data
     assert len(hidden) < most * shown
     other = np.where(alpha[..., None] == 0, 255 - pixels, pixels)
-    assert PictureEncoder(other, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100) == hidden
+    assert PictureEncoder(other, *tiny, NumpyRuntime(), extras=Extras(alpha)).encode(100).data == hidden

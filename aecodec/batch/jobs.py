@@ -1,12 +1,11 @@
 """What `encode` and `decode` do with one picture, apart from where its bytes come from and go to.
 
-A task is a small frozen value without weights or arrays: it travels to other processes and machines as it is, and what
-it needs is loaded where it first runs. This module imports neither NumPy nor Pillow before that.
+A job is a frozen record of options that travels to other processes and machines. It loads weights, NumPy and Pillow
+where it first runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,12 @@ from aecodec.codec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
 from aecodec.files import read_bytes
-from aecodec.info import Info
-from aecodec.info import read_info
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.info import model_of
 from aecodec.limits import MAX_PIXELS
+from aecodec.options import DecodeOptions
+from aecodec.options import EncodeOptions
+from aecodec.options import quality_of_step
 
 # What is taken from a folder. A file given by its own name is taken whatever it is called.
 PICTURE_SUFFIXES = frozenset(
@@ -35,10 +37,6 @@ AEC_SUFFIXES = frozenset({".aec"})
 REACHED = 0.97  # a target size counts as reached from this share on
 
 
-def no_progress(share: float) -> None:
-    """Where nobody looks on."""
-
-
 class Product(NamedTuple):
     """The bytes of an output, and what a user is told of them, one line each."""
 
@@ -47,22 +45,8 @@ class Product(NamedTuple):
     notices: tuple[str, ...] = ()  # what was lost, changed or not reached
 
 
-@dataclass(frozen=True)
-class EncodeJob:
-    """Encodes pictures with these options; see `aecodec.encode` for what they mean."""
-
-    quality: float | None = None
-    target_size: int | None = None
-    target_bpp: float | None = None
-    target_psnr: float | None = None
-    model: str = "standard"
-    weights: Path | None = None
-    device: str = "auto"
-    max_pixels: int = MAX_PIXELS
-    effort: int = 0
-    progress: Callable[[float], None] = no_progress  # of one picture's refinement; another one does not travel
-    alpha: bool = True
-    metadata: frozenset[str] = frozenset()
+class EncodeJob(EncodeOptions):
+    """Encodes pictures with its options."""
 
     def check(self) -> None:
         """Raises UnknownWeights for what would fail with every picture."""
@@ -76,43 +60,26 @@ class EncodeJob:
         with naming_limit(self.max_pixels):
             picture = open_picture(source, max_pixels=self.max_pixels, alpha=self.alpha, metadata=self.metadata)
         notices = [f"{name_of(source)}: {notice}" for notice in picture.notices]
-        data = api.encode(
-            picture,
-            self.quality,
-            model=self.model,
-            weights=self.weights,
-            target_size=self.target_size,
-            target_bpp=self.target_bpp,
-            target_psnr=self.target_psnr,
-            effort=self.effort,
-            device=self.device,
-            max_pixels=self.max_pixels,
-            progress=self.progress,
-        )
-        info = read_info(data, max_pixels=self.max_pixels)
-        allowed = self._allowed_bytes(info)
+        encoded = api.encode_picture(picture, self)
+        data, quality = encoded.data, encoded.quality
+        height, width = picture.pixels.shape[:2]
+        allowed = self.allowed_bytes(width * height)
         if allowed is not None and len(data) < REACHED * allowed:
-            reason = "the best of this model" if info.quality == 100 else "the next quality takes more than that"
+            best = quality == QUALITY_STEPS - 1
+            reason = "the best of this model" if best else "the next quality takes more than that"
             notices.append(f"{target}: {len(data)} bytes instead of {allowed}: {reason}")
-        if self.weights is not None and info.model is None:
+        if self.weights is not None and model_of(manifest.find_by_file(self.weights).weights_id) is None:
             notices.append(f"{target}: decodes where {self.weights.parent.absolute()} is in AECODEC_WEIGHTS")
-        summary = f"{len(data)} bytes, {info.bits_per_pixel:.3f} bits per pixel, quality {info.quality:g}"
+        bits = 8 * len(data) / (width * height)
+        summary = f"{len(data)} bytes, {bits:.3f} bits per pixel, quality {quality_of_step(quality):g}"
         return Product(data, f"{target}: {summary}", tuple(notices))
 
-    def _allowed_bytes(self, info: Info) -> int | None:
-        if self.target_bpp is not None:
-            return int(self.target_bpp * info.width * info.height / 8)
-        return self.target_size
 
-
-@dataclass(frozen=True)
-class DecodeJob:
-    """Decodes `.aec` files to a picture format, given by its extension; by default, by that of the output's name."""
+@dataclass(frozen=True, kw_only=True)
+class DecodeJob(DecodeOptions):
+    """Decodes `.aec` files to the picture format of `extension`, or else of the output's name."""
 
     extension: str | None = None
-    device: str = "auto"
-    max_pixels: int = MAX_PIXELS
-    crop: tuple[int, int, int, int] | None = None  # x, y, width, height
 
     def check(self) -> None:
         """Raises OutputError for what would fail with every file."""
@@ -131,7 +98,7 @@ class DecodeJob:
         file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
         data = read_bytes(source) if isinstance(source, Path) else source.read()
         with naming(name_of(source)), naming_limit(self.max_pixels):
-            image = api.decode(data, device=self.device, max_pixels=self.max_pixels, crop=self.crop)
+            image = api.decode_picture(data, self)
         stream = BytesIO()
         with naming(target):
             notices = write_image(image, stream, file_format)

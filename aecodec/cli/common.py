@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import Field
+from dataclasses import fields
 from pathlib import Path
 from typing import IO
 from typing import Any
+from typing import TypeVar
 
 import click
 
+from aecodec.cli import PATH
+from aecodec.errors import AecError
+from aecodec.errors import InvalidOption
 from aecodec.errors import OutputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
-from aecodec.limits import MAX_PIXELS
+from aecodec.options import DEVICES
+from aecodec.options import METADATA
+from aecodec.options import CommonOptions
+from aecodec.options import Crop
+from aecodec.options import Option
+from aecodec.options import metadata_kinds
+from aecodec.options import option_of
 
 STANDARD = "-"  # standard input or output
+Command = TypeVar("Command", bound=Callable[..., Any])
 INPUT_IS_TERMINAL = "Standard input is a terminal: give a file, or pipe one in."
 
 
@@ -54,21 +71,66 @@ class _Place(click.Path):
 
 PLACE = _Place(path_type=Path, readable=False)
 
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="cuda needs a GPU and the torch extra.",
-)
-max_pixels_option = click.option(
-    "--max-pixels",
-    metavar="N",
-    type=WholeNumber(min=1),
-    default=MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger pictures.",
-)
+
+def options_of(record: type[CommonOptions]) -> Callable[[Command], Command]:
+    """Gives a command the options that the fields of a record offer, with their defaults and ranges."""
+
+    def decorate(command: Command) -> Command:
+        for own in reversed(fields(record)):
+            option = option_of(own)
+            if option is not None:
+                command = _click_option(own, option)(command)
+        return command
+
+    return decorate
+
+
+def _click_option(own: Field[Any], option: Option) -> Callable[[Command], Command]:
+    kinds: dict[str, dict[str, Any]] = {
+        "crop": {"callback": parse_crop},
+        "metadata": {"multiple": True, "callback": parse_metadata, "default": ()},
+        "weights": {"type": PATH},
+        "alpha": {},
+        "device": {"type": click.Choice(DEVICES), "metavar": None},
+    }
+    settings: dict[str, Any] = {"metavar": option.metavar, "default": own.default, "help": option.help}
+    if option.low is not None:
+        kind: Any = WholeNumber if option.whole else Number
+        settings["type"] = kind(option.low, None if option.high == math.inf else option.high, min_open=option.above)
+    settings["show_default"] = own.default is not None
+    return click.option(*option.flags, own.name, **settings | kinds.get(own.name, {}))
+
+
+def parse_crop(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Crop | None:
+    """The region that X,Y,W,H names."""
+    if value is None:
+        return None
+    parts = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", value, re.ASCII)
+    if parts is None:
+        raise click.BadParameter(f"{value!r} is not X,Y,W,H, four whole numbers.")
+    x, y, width, height = map(int, parts.groups())
+    return x, y, width, height
+
+
+def parse_metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    """The kinds that a user asks for, of icc, exif and xmp."""
+    asked = {name.strip() for value in values for name in value.lower().split(",")}
+    try:
+        return frozenset() if asked == {"none"} else metadata_kinds(asked)
+    except AecError as error:
+        given = ", ".join(values)
+        raise click.BadParameter(f"{given!r} is not none, all, or some of {', '.join(METADATA)}.") from error
+
+
+@contextmanager
+def usage_errors(record: type[CommonOptions]) -> Iterator[None]:
+    """Reports an invalid option of a record as a usage error, with the flags that the user typed."""
+    try:
+        yield
+    except InvalidOption as error:
+        flags = {own.name: option.flags[-1] for own in fields(record) if (option := option_of(own))}
+        message = re.sub(r"\w+", lambda word: flags.get(word[0], word[0]), str(error))
+        raise click.UsageError(f"{message[0].upper()}{message[1:]}.") from error
 
 
 def say(line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +9,22 @@ import click
 
 from aecodec.cli.common import PLACE
 from aecodec.cli.common import STANDARD
-from aecodec.cli.common import device_option
-from aecodec.cli.common import max_pixels_option
+from aecodec.cli.common import options_of
 from aecodec.cli.work import WorkOptions
 from aecodec.cli.work import batch_options
 from aecodec.cli.work import ends
 from aecodec.cli.work import work_on_many
 from aecodec.cli.work import work_on_one
 from aecodec.cli.work import work_options
-
-
-def _crop(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int, int, int] | None:
-    if value is None:
-        return None
-    parts = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", value, re.ASCII)
-    if parts is None:
-        raise click.BadParameter(f"{value!r} is not X,Y,W,H, four whole numbers.")
-    x, y, width, height = map(int, parts.groups())
-    return x, y, width, height
+from aecodec.options import DecodeOptions
 
 
 @click.command()
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT says; png for many.")
-@click.option("--crop", metavar="X,Y,W,H", callback=_crop, help="Only this region: left, top, width, height.")
-@device_option
-@max_pixels_option
+@options_of(DecodeOptions)
 @work_options
-def decode(
-    paths: tuple[Path | str, ...],
-    extension: str | None,
-    crop: tuple[int, int, int, int] | None,
-    device: str,
-    max_pixels: int,
-    **shared: Any,
-) -> int:
+def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) -> int:
     """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...),
     or as an array of NumPy (.npy).
 
@@ -63,10 +43,10 @@ def decode(
     from aecodec.batch.jobs import AEC_SUFFIXES
     from aecodec.batch.jobs import DecodeJob
 
-    options = WorkOptions(**shared)
+    options = WorkOptions.taken_from(values)
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
-        task = DecodeJob(extension or "png", device, max_pixels, crop)
+        task = DecodeJob(extension=extension or "png", **values)
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
         return work_on_many(task, options, batch)
     source, target = ends(paths, options)
@@ -74,5 +54,5 @@ def decode(
         raise click.UsageError("OUT is named as an .aec file, but a picture is written. Did you mean 'aecodec encode'?")
     if str(target) == STANDARD and extension is None:
         raise click.UsageError("Decoding to standard output needs --format, for example --format png.")
-    work_on_one(DecodeJob(extension, device, max_pixels, crop), source, target, options)
+    work_on_one(DecodeJob(extension=extension, **values), source, target, options)
     return 0

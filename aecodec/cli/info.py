@@ -25,8 +25,8 @@ def info(source: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from aecodec.batch.jobs import naming
-    from aecodec.info import METADATA
     from aecodec.info import read_info
+    from aecodec.options import METADATA
 
     name, data = read_source(source)
     with naming(name):

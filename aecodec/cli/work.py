@@ -77,6 +77,11 @@ class WorkOptions(NamedTuple):
     verbose: int
     as_json: bool
 
+    @classmethod
+    def taken_from(cls, values: dict[str, Any]) -> WorkOptions:
+        """These options out of a command's, which keeps the others."""
+        return cls(**{name: values.pop(name) for name in cls._fields})
+
 
 def work_options(command: Command) -> Command:
     """Gives a command the options of WorkOptions."""

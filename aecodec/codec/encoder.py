@@ -15,7 +15,7 @@ import numpy as np
 
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
-from aecodec.codec.decoder import decode_picture
+from aecodec.codec.decoder import luma
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.transforms import analyse
@@ -55,10 +55,14 @@ class Latents(NamedTuple):
     hyper: np.ndarray
 
 
-class Written(NamedTuple):
-    """A file, and what its decoder will have: latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32]."""
+class Encoded(NamedTuple):
+    """A file, its quality step, and what its decoder will have.
+
+    The latent is int32 [1, h, w, 16] in 1/64, the features are int16 [1, h, w, 32].
+    """
 
     data: bytes
+    quality: int
     latent: np.ndarray
     features: np.ndarray
 
@@ -86,7 +90,6 @@ class PictureEncoder:
         height, width = pixels.shape[:2]
         check_size(width, height, max_pixels)
         self._size = width, height
-        self._max_pixels = max_pixels
         self._grey = pixels.ndim == 2
         if extras.alpha is not None:
             pixels = fill_transparent(pixels, extras.alpha > 0)
@@ -97,7 +100,7 @@ class PictureEncoder:
         self._extras = pack_extras(extras)
         self._raw = analyse(encoder.analysis, runtime, self._colour[None])
 
-    def encode(self, quality: int) -> bytes:
+    def encode(self, quality: int) -> Encoded:
         """The `.aec` file at quality step 0..255.
 
         Refined latents are written only where they cost less than plain ones, rate and distortion together, judged by
@@ -106,12 +109,13 @@ class PictureEncoder:
         latents = self._latents(quality)
         plain = self._write(latents, quality)
         if not self._steps:
-            return plain.data
+            return plain
         refined = self._write(self._refined(latents, plain, quality), quality)
-        return min((plain, refined), key=lambda written: self._cost(written, quality)).data
+        return min((plain, refined), key=self._cost)
 
-    def encode_plain(self, quality: int) -> bytes:
-        return self._write(self._latents(quality), quality).data
+    def encode_plain(self, quality: int) -> Encoded:
+        """The same without refinement."""
+        return self._write(self._latents(quality), quality)
 
     def _latents(self, quality: int) -> Latents:
         """As the analysis finds them; hyper-latents know nothing beyond their tile."""
@@ -125,7 +129,7 @@ class PictureEncoder:
             )
         return Latents(latent, hyper)
 
-    def _write(self, latents: Latents, quality: int) -> Written:
+    def _write(self, latents: Latents, quality: int) -> Encoded:
         width, height = self._size
         entropy = self._decoder.entropy
         parts = []
@@ -139,9 +143,9 @@ class PictureEncoder:
             )
             parts.append(writer.finish())
         header = Header(width, height, quality, self._decoder.weights_id, self._grey, flags_of(self._extras))
-        return Written(pack(header, [*parts, *self._extras.values()]), decoded, features)
+        return Encoded(pack(header, [*parts, *self._extras.values()]), quality, decoded, features)
 
-    def _refined(self, latents: Latents, plain: Written, quality: int) -> Latents:
+    def _refined(self, latents: Latents, plain: Encoded, quality: int) -> Latents:
         """Better latents, tile by tile; the synthesis sees the plain ones of the neighbours."""
         from aecodec.codec.refine import FloatModel
         from aecodec.codec.refine import Objective
@@ -173,40 +177,45 @@ class PictureEncoder:
     def _tell(self, done: int, count: int, share: float) -> None:
         self._progress((done + share) / count)
 
-    def _cost(self, written: Written, quality: int) -> float:
-        """Bits of the file, and its pixels' errors in bits."""
-        decoded = synthesise(self._decoder, self._runtime, written.latent, written.features, np.array([quality]))
+    def _decode(self, encoded: Encoded) -> np.ndarray:
+        """The colour pixels that a file decodes to, uint8 [H, W, 3]."""
+        quality = np.array([encoded.quality])
         width, height = self._size
-        error = np.subtract(self._colour, decoded[0, :height, :width], dtype=np.float32)
-        return 8 * len(written.data) + self._encoder.tradeoff.bits(error, quality)
+        decoded = synthesise(self._decoder, self._runtime, encoded.latent, encoded.features, quality)
+        return decoded[0, :height, :width]
 
-    def encode_to_size(self, target: int) -> bytes:
+    def _cost(self, encoded: Encoded) -> float:
+        """Bits of the file, and its pixels' errors in bits."""
+        error = np.subtract(self._colour, self._decode(encoded), dtype=np.float32)
+        return 8 * len(encoded.data) + self._encoder.tradeoff.bits(error, encoded.quality)
+
+    def encode_to_size(self, target: int) -> Encoded:
         """The file of the highest quality that takes at most `target` bytes.
 
         Raises AecError where the lowest quality takes more.
         """
-        found = self._last_fitting(range(QUALITY_STEPS), lambda data: len(data) <= target)
+        found = self._last_fitting(range(QUALITY_STEPS), lambda encoded: len(encoded.data) <= target)
         if found is None:
-            smallest = len(self.encode_plain(0))
+            smallest = len(self.encode_plain(0).data)
             message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
             if self._extras:
                 message += f", {sum(map(len, self._extras.values()))} of them alpha and metadata"
             raise AecError(message)
         return found
 
-    def encode_to_psnr(self, target: float) -> bytes:
+    def encode_to_psnr(self, target: float) -> Encoded:
         """The file of the lowest quality whose decoded pixels have a PSNR of at least `target` dB.
 
         Raises AecError where the highest quality has less.
         """
         allowed = PEAK**2 / 10 ** (target / 10)
-        found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda data: self._squared_error(data) <= allowed)
+        found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda encoded: self._squared_error(encoded) <= allowed)
         if found is None:
             best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode_plain(QUALITY_STEPS - 1)))
             raise AecError(f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB")
         return found
 
-    def _last_fitting(self, steps: Sequence[int], fits: Callable[[bytes], bool]) -> bytes | None:
+    def _last_fitting(self, steps: Sequence[int], fits: Callable[[Encoded], bool]) -> Encoded | None:
         """The file at the last of the quality steps that fits, by bisection; None where not even the first does."""
         low, high = 0, len(steps) - 1
         best = self.encode_plain(steps[low])
@@ -214,33 +223,34 @@ class PictureEncoder:
             return None
         while low < high:
             middle = (low + high + 1) // 2
-            data = self.encode_plain(steps[middle])
-            if fits(data):
-                low, best = middle, data
+            encoded = self.encode_plain(steps[middle])
+            if fits(encoded):
+                low, best = middle, encoded
             else:
                 high = middle - 1
         for step in steps[low + 2 : low + PATIENCE + 1]:
-            data = self.encode_plain(step)
-            if fits(data):
-                best = data
+            encoded = self.encode_plain(step)
+            if fits(encoded):
+                best = encoded
         return self._refined_fitting(steps, low, fits) or best if self._steps else best
 
-    def _refined_fitting(self, steps: Sequence[int], place: int, fits: Callable[[bytes], bool]) -> bytes | None:
+    def _refined_fitting(self, steps: Sequence[int], place: int, fits: Callable[[Encoded], bool]) -> Encoded | None:
         """The refined file at the last of the quality steps found to fit, from a place on; None where none is.
 
         A refinement takes too long for a bisection of all steps, and moves size and error by a few steps only.
         """
         best = None
         for jump in (*REFINED_JUMPS, 0):
-            data = self.encode(steps[place])
-            if fitting := fits(data):
-                best = data
+            encoded = self.encode(steps[place])
+            if fitting := fits(encoded):
+                best = encoded
             place = min(max(place + (jump if fitting else -jump), 0), len(steps) - 1)
         return best
 
-    def _squared_error(self, data: bytes) -> float:
-        """Mean squared error per sample of the pixels that a file really decodes to."""
-        decoded, _ = decode_picture(data, self._runtime, lambda _: self._decoder, max_pixels=self._max_pixels)
+    def _squared_error(self, encoded: Encoded) -> float:
+        """Mean squared error per sample of the pixels that a file decodes to."""
+        colour = self._decode(encoded)
+        decoded = luma(colour) if self._grey else colour
         return float(np.mean(np.subtract(self._pixels, decoded, dtype=np.float32) ** 2, dtype=np.float64))
 
 

@@ -22,8 +22,8 @@ from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.format.header import QUALITY_STEPS
-from aecodec.info import QUALITY_MAXIMUM
 from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.options import QUALITY_MAXIMUM
 from aecodec.paper.progress import Bar
 from aecodec.paper.table import markdown_table
 
@@ -91,7 +91,7 @@ def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) 
         return l1(picture, decode(data, runtime, lambda _: decoder))
 
     def files(step: int) -> list[bytes]:
-        return _each(bar, f"{model}, quality {_quality(step):.1f}", lambda picture: picture.encode(step), analysed)
+        return _each(bar, f"{model}, quality {_quality(step):.1f}", lambda picture: picture.encode(step).data, analysed)
 
     analysed = _each(bar, f"{model}, analysis", analyse, pictures)
     step, written = 0, files(0)

@@ -119,7 +119,7 @@ def _rounding_cost(
     say(f"float network (estimated bits) against integers (real files), {len(pictures)} validation pictures")
     for point in estimated.points:
         step = round(point.quality * (QUALITY_STEPS - 1))
-        files = [PictureEncoder(picture, encoder, decoder, runtime).encode(step) for picture in pictures]
+        files = [PictureEncoder(picture, encoder, decoder, runtime).encode(step).data for picture in pictures]
         decoded = [decode(data, runtime, lambda _: decoder) for data in files]
         estimate = point.bpp * np.mean([picture[..., 0].size for picture in pictures]) / 8
         row = {

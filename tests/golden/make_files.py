@@ -70,7 +70,7 @@ def main() -> None:
     expected = {}
     for name, fields in wanted():
         original = source(fields)
-        data = PictureEncoder(original, encoder, decoder, runtime, extras=extras(fields)).encode(fields["quality"])
+        data = PictureEncoder(original, encoder, decoder, runtime, extras=extras(fields)).encode(fields["quality"]).data
         pixels = decode(data, runtime, lambda _: decoder)
         (TINY / name).write_bytes(data)
         expected[name] = fields | {

@@ -74,7 +74,7 @@ def decode_one(golden: Golden, runtime: Runtime) -> np.ndarray:
 
 def encode_one(golden: Golden, runtime: Runtime) -> bytes:
     halves = load_encoder(golden.entry), load_decoder(golden.entry)
-    return encoder.PictureEncoder(golden.picture, *halves, runtime).encode(golden.header.quality)
+    return encoder.PictureEncoder(golden.picture, *halves, runtime).encode(golden.header.quality).data
 
 
 def decode_batch(batch: list[Golden], runtime: Runtime) -> list[np.ndarray]:

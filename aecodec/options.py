@@ -1,0 +1,170 @@
+"""The options of encoding and decoding: names, defaults, ranges and checks, each in one place.
+
+The Python interface, the command line, batch jobs and the Pillow plugin build these records and pass them on. A field's
+`Option` says which values it may have and how the command line offers it; a field without one is for programs only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import Field
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from numbers import Integral
+from numbers import Real
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+from aecodec.errors import InvalidOption
+from aecodec.format.header import QUALITY_STEPS
+from aecodec.limits import MAX_PIXELS
+
+QUALITY_MAXIMUM = 100
+EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
+METADATA = ("icc", "exif", "xmp")  # the kinds of a picture's metadata that a file can hold
+DEVICES = ("auto", "cpu", "cuda")
+
+Crop = tuple[int, int, int, int]  # x, y, width, height, in pixels from the top left
+
+
+class Option(NamedTuple):
+    """The values of a field, and how the command line offers it."""
+
+    flags: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+    whole: bool = False  # integers only
+    low: float | None = None  # None: no number
+    high: float = math.inf
+    above: bool = False  # `low` itself is excluded
+
+    def check(self, name: str, value: object) -> None:
+        """Raises InvalidOption if `value` is not a number of this option's range."""
+        kind = Integral if self.whole else Real
+        if isinstance(value, kind) and self._holds(float(value)):
+            return
+        number = "whole number" if self.whole else "number"
+        if self.high < math.inf:
+            limits = f"within {self.low:g}..{self.high:g}"
+        else:
+            limits = f"above {self.low:g}" if self.above else f"of at least {self.low:g}"
+        raise InvalidOption(f"{name} {value!r} is not a {number} {limits}")
+
+    def _holds(self, value: float) -> bool:
+        assert self.low is not None, "only numbers have a range"
+        return math.isfinite(value) and (value > self.low if self.above else value >= self.low) and value <= self.high
+
+
+def _option(default: Any, *flags: str, help: str, **values: Any) -> Any:
+    return field(default=default, metadata={"option": Option(flags, help, **values)})
+
+
+def option_of(own: Field[Any]) -> Option | None:
+    """The `Option` of a field of EncodeOptions or DecodeOptions; None if the command line does not offer it."""
+    return own.metadata.get("option")
+
+
+def no_progress(share: float) -> None:
+    """A progress callback that does nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What encoding and decoding share."""
+
+    device: str = _option("auto", "--device", metavar="NAME", help="auto, cpu or cuda (a GPU; needs the torch extra).")
+    max_pixels: int = _option(
+        MAX_PIXELS, "--max-pixels", metavar="N", whole=True, low=1, help="Refuse larger pictures."
+    )
+    weights: Path | None = None  # a weights file with its manifest beside it
+
+    def __post_init__(self) -> None:
+        """Raises InvalidOption if a value is out of range."""
+        for own in fields(self):
+            value, option = getattr(self, own.name), option_of(own)
+            if value is not None and option is not None and option.low is not None:
+                option.check(own.name, value)
+        if self.device not in DEVICES:
+            raise InvalidOption(f"device {self.device!r} is not one of {', '.join(DEVICES)}")
+        if self.weights is not None:
+            object.__setattr__(self, "weights", Path(self.weights))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(CommonOptions):
+    """How to encode a picture. Raises InvalidOption if a value is out of range or two contradict each other.
+
+    At most one of `quality` and the three targets is given; without any, the model's default quality is taken.
+    """
+
+    quality: float | None = _option(
+        None,
+        *("-q", "--quality"),
+        metavar="Q",
+        low=0,
+        high=QUALITY_MAXIMUM,
+        help="0 (smallest file) to 100 (this model's best). Default: the model's own.",
+    )
+    target_size: int | None = _option(
+        None, "--target-size", metavar="BYTES", whole=True, low=1, help="Best quality within this many bytes."
+    )
+    target_bpp: float | None = _option(
+        None, "--target-bpp", metavar="BITS", low=0, above=True, help="The same in bits of the whole file per pixel."
+    )
+    target_psnr: float | None = _option(
+        None, "--target-psnr", metavar="DB", low=0, above=True, help="Smallest file that decodes with this PSNR."
+    )
+    model: str = _option("standard", "--model", metavar="NAME", help="A model of `aecodec model list`.")
+    weights: Path | None = _option(None, "--weights", help="Your own weights file, instead of --model.")
+    effort: int = _option(
+        0, "--effort", metavar="N", whole=True, low=0, high=len(EFFORT_STEPS) - 1, help="Smaller files for more time."
+    )
+    alpha: bool = _option(True, "--alpha/--no-alpha", help="Keep alpha, losslessly, or leave it out.")
+    metadata: frozenset[str] = _option(
+        frozenset(), "--metadata", metavar="WHAT", help="Store icc, exif, xmp (a list with commas), all or none."
+    )
+    progress: Callable[[float], None] = no_progress  # gets the share done of one refinement; does not travel
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        targets = (self.quality, self.target_size, self.target_bpp, self.target_psnr)
+        if sum(value is not None for value in targets) > 1:
+            raise InvalidOption("give one of quality, target_size, target_bpp and target_psnr")
+        object.__setattr__(self, "metadata", metadata_kinds(self.metadata))
+
+    def allowed_bytes(self, pixels: int) -> int | None:
+        """The largest file that the target allows for a picture of `pixels` pixels; None without such a target."""
+        return self.target_size if self.target_bpp is None else int(self.target_bpp * pixels / 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(CommonOptions):
+    """How to decode a file. `crop` is checked against the picture, once its size is known."""
+
+    weights: Path | None = None  # looked at before the search path
+    crop: Crop | None = _option(None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height.")
+
+
+def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
+    """The kinds of metadata named, of "icc", "exif" and "xmp"; "all" is every one. Raises InvalidOption for others."""
+    kinds = frozenset([names] if isinstance(names, str) else names)
+    unknown = kinds - {*METADATA, "all"}
+    if unknown:
+        raise InvalidOption(
+            f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: choose from {', '.join(METADATA)} and all"
+        )
+    return frozenset(METADATA) if "all" in kinds else kinds
+
+
+def quality_step(quality: float) -> int:
+    """The file's quality step 0..255 for a quality of 0..100."""
+    return int(float(quality) * (QUALITY_STEPS - 1) / QUALITY_MAXIMUM + 0.5)
+
+
+def quality_of_step(step: int) -> float:
+    """The quality on the scale of 0..100 for a file's quality step 0..255, to two decimals."""
+    return round(step * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2)
