@@ -76,11 +76,10 @@ def no_progress(share: float) -> None:
 class CommonOptions:
     """What encoding and decoding share."""
 
-    device: str = _option("auto", "--device", metavar="NAME", help="auto, cpu or cuda (a GPU; needs the torch extra).")
+    device: str = _option("auto", "--device", help="cuda needs a GPU and the torch extra.")
     max_pixels: int = _option(
         MAX_PIXELS, "--max-pixels", metavar="N", whole=True, low=1, help="Refuse larger pictures."
     )
-    weights: Path | None = None  # a weights file with its manifest beside it
 
     def __post_init__(self) -> None:
         """Raises InvalidOption if a value is out of range."""
@@ -90,8 +89,6 @@ class CommonOptions:
                 option.check(own.name, value)
         if self.device not in DEVICES:
             raise InvalidOption(f"device {self.device!r} is not one of {', '.join(DEVICES)}")
-        if self.weights is not None:
-            object.__setattr__(self, "weights", Path(self.weights))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,19 +110,38 @@ class EncodeOptions(CommonOptions):
         None, "--target-size", metavar="BYTES", whole=True, low=1, help="Best quality within this many bytes."
     )
     target_bpp: float | None = _option(
-        None, "--target-bpp", metavar="BITS", low=0, above=True, help="The same in bits of the whole file per pixel."
+        None,
+        "--target-bpp",
+        metavar="BITS",
+        low=0,
+        above=True,
+        help="The same in bits per pixel of the whole file.",
     )
     target_psnr: float | None = _option(
-        None, "--target-psnr", metavar="DB", low=0, above=True, help="Smallest file that decodes with this PSNR."
+        None,
+        "--target-psnr",
+        metavar="DB",
+        low=0,
+        above=True,
+        help="Smallest file that decodes with this PSNR.",
     )
     model: str = _option("standard", "--model", metavar="NAME", help="A model of `aecodec model list`.")
     weights: Path | None = _option(None, "--weights", help="Your own weights file, instead of --model.")
     effort: int = _option(
-        0, "--effort", metavar="N", whole=True, low=0, high=len(EFFORT_STEPS) - 1, help="Smaller files for more time."
+        0,
+        "--effort",
+        metavar="N",
+        whole=True,
+        low=0,
+        high=len(EFFORT_STEPS) - 1,
+        help="Smaller files for more time.",
     )
     alpha: bool = _option(True, "--alpha/--no-alpha", help="Keep alpha, losslessly, or leave it out.")
     metadata: frozenset[str] = _option(
-        frozenset(), "--metadata", metavar="WHAT", help="Store icc, exif, xmp (a list with commas), all or none."
+        frozenset(),
+        "--metadata",
+        metavar="WHAT",
+        help="Store icc, exif, xmp (with commas between) or all.",
     )
     progress: Callable[[float], None] = no_progress  # gets the share done of one refinement; does not travel
 

@@ -195,7 +195,7 @@ def test_what_is_up_to_date_is_skipped(photos: Path, tmp_path: Path, capsys: pyt
     (out / "summer" / "a.aec").unlink()
     capsys.readouterr()
     assert encode(photos, "--out-dir", out, "-q", "90") == 0
-    assert "2 done, 3 skipped (up to date; --force makes them anew) in " in capsys.readouterr().err
+    assert "2 done, 3 skipped (up to date; --force writes them again) in " in capsys.readouterr().err
     assert [name for name, data in contents(out).items() if data != first[name]] == ["a.aec", "summer/a.aec"]
     os.utime(photos / "a.jpg", (stamp + 200, stamp + 200))
     for kept in ("--skip-existing", "--no-clobber"):

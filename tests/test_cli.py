@@ -398,7 +398,7 @@ def test_plain_work_never_imports_torch(tmp_path: Path, picture: Path, encoded: 
     [
         ((), ("encode", "decode", "info", "bench", "model", "aecodec encode in.jpg out.aec", "--version")),
         (("encode",), ("-q, --quality", "--target-size BYTES", "--model", "--weights", "--device")),
-        (("encode",), ("not that of JPEG", "0 is a rough preview", "1 % of the raw size", "not visually lossless")),
+        (("encode",), ("not that of JPEG", "a rough preview at 0", "1 % of the raw size", "not visually lossless")),
         (("decode",), ("--device", "--max-pixels", "[default: 178956970", ".png", "AECODEC_WEIGHTS")),
         (("info",), ("--json",)),
         (("bench",), ("--codecs", "jpeg,webp,avif,avif-psnr,jxl", "--quality", "--at-bytes", "--json", "--csv")),
@@ -482,7 +482,7 @@ def test_a_missing_folder_in_the_search_path_is_told(
 ) -> None:
     monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(TINY), str(tmp_path / "nowhere")]))
     assert run(["info", str(encoded)]) == 0
-    assert capsys.readouterr().err == f"AECODEC_WEIGHTS: there is no folder {tmp_path / 'nowhere'}\n"
+    assert capsys.readouterr().err == f"AECODEC_WEIGHTS: no folder {tmp_path / 'nowhere'}\n"
 
 
 # Bad input to encode.

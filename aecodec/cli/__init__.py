@@ -1,4 +1,4 @@
-"""The command line. Bodies import what they need when they run, so that help and errors are immediate."""
+"""The command line. Each command imports what it needs when it runs, so help and errors come at once."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from aecodec import __version__
 from aecodec.errors import AecError
 
 INTERRUPTED = 130
-PATH = click.Path(path_type=Path, readable=False)  # that a file cannot be read is an error of its own, not of usage
+PATH = click.Path(path_type=Path, readable=False)  # an unreadable file is an input error, not a usage error
 
-# Command -> its line in the list of commands. The module of aecodec.cli of that name is imported when it is looked at.
+# Command -> its line in the list of commands. The module of that name in aecodec.cli is imported on demand.
 _COMMANDS = {
     "encode": "Encode the picture IN to the file OUT, or many with --out-dir.",
     "decode": "Decode the file IN to the picture OUT, or many with --out-dir.",
-    "info": "Show what FILE says of itself.",
+    "info": "Show size, quality and model of FILE.",
     "verify": "Check files without writing anything.",
     "bench": "Compare with JPEG, WebP, AVIF and JPEG XL on a folder of pictures.",
     "view": "Look at .aec files in the browser.",
     "model": "Train, export and list weights.",
-    "paper": "Reproduce the paper that the project began with.",
+    "paper": "Reproduce the paper behind this project.",
 }
 
 
 class Group(click.Group):
-    """A group that names the command that was meant."""
+    """A group that suggests the command meant."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -45,7 +45,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def meant_by(self, ctx: click.Context, word: str) -> str | None:
-        """The one command that begins so, or else the command or option that looks most like it."""
+        """The only command with this prefix, or the command or option most like the word."""
         from difflib import get_close_matches
 
         names = self.list_commands(ctx)
@@ -76,7 +76,7 @@ class _LazyGroup(Group):
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Of the program, the file format and the weights that it comes with."""
+    """Prints the versions of program, file format and bundled weights."""
     if not value or ctx.resilient_parsing:
         return
     from aecodec.codec import manifest
@@ -95,7 +95,7 @@ def _warn_of_missing_folders() -> None:
 
         for folder in manifest.added_folders():
             if not folder.is_dir():
-                click.echo(f"{manifest.SEARCH_PATH}: there is no folder {folder}", err=True)
+                click.echo(f"{manifest.SEARCH_PATH}: no folder {folder}", err=True)
 
 
 @click.group(
@@ -127,10 +127,10 @@ def cli(ctx: click.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and leaves the process: every error is one line on stderr and an exit code."""
-    warnings.simplefilter("ignore")  # what concerns the user is told by notices, one line each
+    """Runs the command line and ends the process; every error is one line on stderr and an exit code."""
+    warnings.simplefilter("ignore")  # notices tell the user what matters, one line each
     exit_code = run(arguments)
-    gc.freeze()  # leaving, Python would look through every module's objects for garbage: 5 % of a cold start
+    gc.freeze()  # at exit Python would search all objects for garbage: 5 % of a cold start
     sys.exit(exit_code)
 
 

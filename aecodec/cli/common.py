@@ -73,10 +73,12 @@ PLACE = _Place(path_type=Path, readable=False)
 
 
 def options_of(record: type[CommonOptions]) -> Callable[[Command], Command]:
-    """Gives a command the options that the fields of a record offer, with their defaults and ranges."""
+    """Gives a command the options that the fields of a record offer, those common to all records last."""
+    common = {own.name for own in fields(CommonOptions)}
+    offered = sorted(fields(record), key=lambda own: own.name in common)
 
     def decorate(command: Command) -> Command:
-        for own in reversed(fields(record)):
+        for own in reversed(offered):
             option = option_of(own)
             if option is not None:
                 command = _click_option(own, option)(command)
@@ -90,8 +92,7 @@ def _click_option(own: Field[Any], option: Option) -> Callable[[Command], Comman
         "crop": {"callback": parse_crop},
         "metadata": {"multiple": True, "callback": parse_metadata, "default": ()},
         "weights": {"type": PATH},
-        "alpha": {},
-        "device": {"type": click.Choice(DEVICES), "metavar": None},
+        "device": {"type": click.Choice(DEVICES)},
     }
     settings: dict[str, Any] = {"metavar": option.metavar, "default": own.default, "help": option.help}
     if option.low is not None:

@@ -21,16 +21,16 @@ from aecodec.options import DecodeOptions
 
 @click.command()
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
-@click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: what OUT says; png for many.")
+@click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: that of OUT; png for many.")
 @options_of(DecodeOptions)
 @work_options
 def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) -> int:
-    """Decode the file IN to the picture OUT, in the format that its name says (.png, .jpg, .webp, ...),
-    or as an array of NumPy (.npy).
+    """Decode the file IN to the picture OUT, or many files and folders into DIR.
 
-    With --out-dir, decode many files, and folders with their .aec files, into DIR.
+    The extension of OUT chooses its format: .png, .jpg, .webp, ..., or .npy for a NumPy array.
 
-    The file names its weights: bundled ones are found, others in the folders of the variable AECODEC_WEIGHTS.
+    The file names the weights it needs. Bundled weights are found; others are looked up in the folders of the
+    environment variable AECODEC_WEIGHTS.
 
     \b
     aecodec decode photo.aec photo.png
@@ -38,7 +38,7 @@ def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) 
     aecodec decode encoded/ --out-dir pictures/ --format webp
     aecodec decode large.aec part.png --crop 3000,2000,640,480
 
-    OUT is replaced where it exists. `-` is standard input or output.
+    An existing OUT is replaced. `-` is standard input or output.
     """
     from aecodec.batch.jobs import AEC_SUFFIXES
     from aecodec.batch.jobs import DecodeJob

@@ -12,9 +12,9 @@ from aecodec.cli.common import read_source
 
 @click.command()
 @click.argument("source", metavar="FILE", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(source: Path, as_json: bool) -> None:
-    """Show what FILE says of itself. Pixels, metadata and their checksums stay unread.
+    """Show the header of FILE: size, quality, model, bytes. Pixels, metadata and checksums are not read.
 
     \b
     aecodec info photo.aec

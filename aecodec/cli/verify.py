@@ -16,7 +16,7 @@ from aecodec.errors import AecError
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @click.option("--against", metavar="ORIGINAL", type=PATH, help="Also print PSNR and L1 to this picture (one FILE).")
 def verify(sources: tuple[Path, ...], against: Path | None) -> int:
-    """Check each FILE: checksums, weights, and that its streams decode to their last byte. Writes nothing.
+    """Check each FILE: checksums, weights, and that its streams decode to the last byte. Writes nothing.
 
     \b
     aecodec verify *.aec

@@ -46,23 +46,23 @@ CLEAR_LINE = "\r\x1b[K"
 _REASONS = 10  # of failures, the most frequent ones, that the report of a Ray run lists
 
 _OPTIONS = (
-    click.option("-o", "--output", type=PATH, metavar="OUT", help="The same as OUT in its place behind IN."),
-    click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping a folder's tree."),
-    click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one a core."),
-    click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); leaves its results in DIR."),
-    click.option("--ray", metavar="WHERE", help="On a Ray cluster: auto, local or its address. Takes URLs, too."),
-    click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures to a task of Ray's: 2000."),
+    click.option("-o", "--output", type=PATH, metavar="OUT", help="Another way to give OUT."),
+    click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping each tree."),
+    click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one per core."),
+    click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); its results stay in DIR."),
+    click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address. Inputs may be URLs."),
+    click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures per Ray task. Default: 2000."),
     click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, even if older than the input."),
-    click.option("--force", is_flag=True, help="Make all outputs anew. Default: those older than the input."),
+    click.option("--force", is_flag=True, help="Write every output again. Default: those older than their input."),
     click.option("-n", "--no-clobber", is_flag=True, help="Never replace a file."),
     click.option("--quiet", is_flag=True, help="Print errors only."),
-    click.option("-v", "--verbose", count=True, help="Tell more: seconds; of many, every file; twice, skipped ones."),
-    click.option("--json", "as_json", is_flag=True, help="One JSON object a file on standard output."),
+    click.option("-v", "--verbose", count=True, help="Also print seconds and every file; twice: skipped files too."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
 )
 
 
 class WorkOptions(NamedTuple):
-    """The options that encode and decode share."""
+    """The options of encode and decode that say where outputs go and what is printed."""
 
     output: Path | None
     out_dir: Path | str | None
@@ -142,7 +142,7 @@ def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: Batch
     mark = None if batch.shard is None else results_file(batch.out_dir, batch.shard)
     if mark is not None and not options.force and recorded(plan(batch), mark) is not None:
         if not options.quiet:
-            say(f"{mark}: this shard is complete; --force does it again")
+            say(f"{mark}: this shard is complete; --force repeats it")
         return 0
     with one_thread():  # also of this process, whose check may load NumPy
         task.check()
@@ -265,7 +265,7 @@ def _tell_summary(summary: Summary, started: float, options: WorkOptions) -> Non
     seconds = time.monotonic() - started
     counts = [f"{summary.done} done"]
     if summary.skipped:
-        reason = "existing" if options.skip_existing or options.no_clobber else "up to date; --force makes them anew"
+        reason = "existing" if options.skip_existing or options.no_clobber else "up to date; --force writes them again"
         counts.append(f"{summary.skipped} skipped ({reason})")
     if summary.failed:
         counts.append(f"{summary.failed} failed")
