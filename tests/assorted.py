@@ -16,18 +16,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from conftest import PHOTOS
 from PIL import Image
 from PIL import ImageCms
 from PIL import ImageOps
-from test_image import built_profile
-from test_image import cmyk_profile
-from test_image import gamma_curve
-from test_image import grey_profile
-from test_image import matrix_profile
-from test_image import other_srgb_profile
-from test_image import png
-from test_image import rgb_profile
+
+from helpers.paths import PHOTOS
+from helpers.pictures import png
+from helpers.profiles import built_profile
+from helpers.profiles import cmyk_profile
+from helpers.profiles import gamma_curve
+from helpers.profiles import grey_profile
+from helpers.profiles import matrix_profile
+from helpers.profiles import other_srgb_profile
+from helpers.profiles import rgb_profile
 
 DISPLAY_P3 = {"r": (0.51512, 0.2412, -0.00105), "g": (0.29198, 0.69225, 0.04189), "b": (0.1571, 0.06657, 0.78407)}
 ORIENTATION = 0x0112

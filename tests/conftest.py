@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
@@ -12,9 +10,7 @@ from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
-
-GOLDEN = Path(__file__).parent / "golden"
-PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
+from helpers.paths import TINY
 
 settings.register_profile("aecodec", deadline=None)  # the machines are shared: time is no failure
 settings.load_profile("aecodec")
@@ -22,11 +18,11 @@ settings.load_profile("aecodec")
 
 @pytest.fixture(autouse=True)
 def _tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AECODEC_WEIGHTS", str(GOLDEN / "tiny"))
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(TINY))
 
 
 @pytest.fixture(scope="session")
 def tiny() -> tuple[EncoderHalf, DecoderHalf]:
     """The permanent test network: its encoder's numbers and its decoder's."""
-    (entry,) = entries_of(GOLDEN / "tiny")
+    (entry,) = entries_of(TINY)
     return load_encoder(entry), load_decoder(entry)

@@ -21,11 +21,10 @@ from aecodec.format.container import pack
 from aecodec.format.header import Header
 from aecodec.limits import MAX_SIDE
 from aecodec.options import quality_step
-
-ROOT = Path(__file__).parents[1]
-PHOTOS = ROOT / "examples" / "photos"
-TINY = Path(__file__).parent / "golden" / "tiny"
-TINY_ID = bytes.fromhex("11ddc256")
+from helpers.paths import PHOTOS
+from helpers.paths import ROOT
+from helpers.paths import TINY
+from helpers.paths import TINY_ID
 
 COLOUR = np.random.default_rng(3).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 GREY = COLOUR[..., 1].copy()

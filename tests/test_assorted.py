@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import assorted
 import numpy as np
 import pytest
-from assorted import Sample
 from PIL import Image
 from PIL import UnidentifiedImageError
 
 import aecodec.pillow_plugin  # noqa: F401, since it is tested by Image.open
+import assorted
 from aecodec.bench.metrics import psnr
 from aecodec.cli import run
 from aecodec.image.reading import from_image
 from aecodec.image.reading import open_picture
+from assorted import Sample
+from helpers.marks import needs_bundled
 
 WITHOUT_LOSS = 45.0  # dB; from here on only rounding is between two pictures
 AS_STORED = 25.0  # dB of a file that has loss of its own
@@ -25,9 +26,6 @@ FAST = tuple(assorted.MADE)[::6]
 
 # Pillow warns of damaged EXIF data; a command does not, since it tells of it in its own words.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-needs_standard = pytest.mark.skipif(
-    not (Path(__file__).parents[1] / "weights" / "manifest.json").is_file(), reason="no bundled weights in this tree"
-)
 
 
 def encode(sample: Sample, model: str, folder: Path) -> Path:
@@ -94,7 +92,7 @@ def test_what_is_encoded_is_what_is_to_be_seen(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@needs_standard
+@needs_bundled
 @pytest.mark.parametrize("name", assorted.MADE)
 def test_all_as_they_are_used(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     decibels = check(assorted.MADE[name](), "standard", tmp_path, capsys)
@@ -103,7 +101,7 @@ def test_all_as_they_are_used(name: str, tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-@needs_standard
+@needs_bundled
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in assorted.installed()])
 def test_what_packages_bring(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     try:

@@ -10,12 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attacks import extras
-from attacks import headers
-from attacks import streams
-from fuzz.container import read_head
-from fuzz.driver import SECONDS
-from fuzz.mutate import MOST_PIXELS
 
 from aecodec import api
 from aecodec.cli import run
@@ -26,6 +20,12 @@ from aecodec.errors import UnknownWeights
 from aecodec.errors import UnsupportedVersion
 from aecodec.format.range_coder import Decoder
 from aecodec.info import read_info
+from attacks import extras
+from attacks import headers
+from attacks import streams
+from fuzz.container import read_head
+from fuzz.driver import SECONDS
+from fuzz.mutate import MOST_PIXELS
 
 Builder = Callable[[], bytes]
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,13 +15,11 @@ from typing import IO
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import Image
 
 import aecodec
 from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.jobs import Product
-from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import Shard
 from aecodec.batch.plan import plan
 from aecodec.batch.run import run_batch
@@ -31,11 +28,15 @@ from aecodec.batch.work import Result
 from aecodec.batch.work import process
 from aecodec.batch.workers import in_any_order
 from aecodec.cli import run
+from helpers.folders import contents
+from helpers.folders import options
+from helpers.folders import tree
+from helpers.folders import wait_for
+from helpers.marks import posix_only
+from helpers.paths import PACKAGE_PARENT
+from helpers.paths import PHOTOS
 
-ROOT = Path(aecodec.__path__[0]).parent
 TINY = ("--model", "tiny")
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
 @pytest.fixture
@@ -54,18 +55,6 @@ def photos(tmp_path: Path) -> Path:
 
 
 OUTPUTS = ["a.aec", "b.aec", "summer/a.aec", "summer/c.v2.aec", "summer/sea/d.aec"]
-
-
-def tree(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in tree(folder)}
-
-
-def options(*inputs: Path, out: Path = Path("out"), **others: object) -> BatchOptions:
-    return BatchOptions(inputs, out, "aec", **others)  # type: ignore[arg-type]
 
 
 def encode(*arguments: str | Path) -> int:
@@ -412,7 +401,7 @@ if __name__ == "__main__":
 def test_a_worker_is_one_thread_before_numpy_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(LIGHT_PROGRAM)
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = str(PACKAGE_PARENT)
     done = subprocess.run([sys.executable, tmp_path / "main.py"], env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{('1', False)} None\n", "")
 
@@ -427,7 +416,7 @@ def test_one_job_is_one_thread(verb: str, photos: Path, tmp_path: Path) -> None:
     arguments = [verb, str(source), "--out-dir", str(tmp_path / "out"), "--jobs", "1", *model]
     code = "import os, sys; from aecodec.cli import run; run(sys.argv[1:]); print(len(os.listdir('/proc/self/task')))"
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = str(PACKAGE_PARENT)
     done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
     assert done.stdout == "1\n"
     assert " 5 done" in f" {done.stderr}"
@@ -456,16 +445,9 @@ def many(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
     command = [sys.executable, "-m", "aecodec", "encode", str(folder), "--out-dir", str(out), "--jobs", "2", *TINY]
     return subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition: object, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -505,7 +487,7 @@ def test_a_bar_is_shown_to_a_terminal_only(photos: Path, tmp_path: Path) -> None
 
     (photos / "b.PNG").write_bytes(b"no picture")
     ours, terminal = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT), "TERM": "xterm"}
     command = [sys.executable, "-m", "aecodec", "encode", str(photos), "--out-dir", str(tmp_path / "out"), *TINY]
     done = subprocess.run([*command, "--jobs", "1", "--json"], env=environment, stdout=subprocess.PIPE, stderr=terminal)
     os.close(terminal)
@@ -557,10 +539,10 @@ def test_workers_end_with_their_parent(many: Path, tmp_path: Path) -> None:
     wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in workers))
 
 
-@pytest.mark.skipif(not (ROOT / "benchmarks" / "bulk.py").is_file(), reason="needs the project's own tree")
+@pytest.mark.skipif(not (PACKAGE_PARENT / "benchmarks" / "bulk.py").is_file(), reason="needs the project's own tree")
 def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
-    arguments = [ROOT / "benchmarks" / "bulk.py", photos, "--jobs", "1,2", "--rounds", "1", "--model", "tiny"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    arguments = [PACKAGE_PARENT / "benchmarks" / "bulk.py", photos, "--jobs", "1,2", "--rounds", "1", "--model", "tiny"]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
     done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True)
     lines = [line.split(":")[0] for line in done.stdout.splitlines()[1:]]
     assert lines == [f"{verb} 5 pictures, jobs {jobs}" for verb in ("encode", "decode") for jobs in (1, 2)]

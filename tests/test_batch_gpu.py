@@ -20,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
-from conftest import PHOTOS
 from PIL import Image
-from test_batch import ROOT
-from test_batch import contents
-from test_batch import options
-from test_batch import tree
-from test_batch import wait_for
+
+from helpers.folders import contents
+from helpers.folders import options
+from helpers.folders import tree
+from helpers.folders import wait_for
+from helpers.marks import linux_only
+from helpers.paths import GOLDEN
+from helpers.paths import PACKAGE_PARENT
+from helpers.paths import PHOTOS
 
 torch = pytest.importorskip("torch")
 
@@ -53,7 +55,6 @@ from aecodec.network.torch_runtime import TorchRuntime
 Halves = tuple[EncoderHalf, DecoderHalf]
 Asked = tuple[Network, np.ndarray, np.ndarray | None, Box | None]
 ENCODE = EncodeJob(model="tiny", device="cuda")
-linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
 
 
@@ -361,7 +362,7 @@ def test_nobody_is_left_behind(number: signal.Signals, begun: bool, many: Path, 
     """Also where the process that has the device is still being started."""
     program, out = tmp_path / "program.py", tmp_path / "out"
     program.write_text(PROGRAM)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
     process = subprocess.Popen(
         [sys.executable, program, many, out], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
-from conftest import PHOTOS
 from PIL import Image
 
-import aecodec
 from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.ray import run_on_ray
 from aecodec.batch.run import run_batch
+from helpers.paths import GOLDEN
+from helpers.paths import PACKAGE_PARENT
+from helpers.paths import PHOTOS
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,7 +37,6 @@ pytestmark = [
 ]
 ray = pytest.importorskip("ray", reason="needs the extra ray", exc_type=ImportError)
 
-ROOT = Path(aecodec.__path__[0]).parent
 TASK = EncodeJob(model="tiny", quality=30)
 PICTURES = int(os.environ.get("AECODEC_RAY_PICTURES", "300"))
 PATIENCE = 120.0
@@ -48,7 +47,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without processors of its own, and two machines of one."""
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(PACKAGE_PARENT))
     monkeypatch.setenv("AECODEC_WEIGHTS", str(GOLDEN / "tiny"))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine, workers would hardly run
@@ -169,7 +168,7 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
 def test_the_whole_command_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     photos = crops(tmp_path / "photos", 40)
     (photos / "0" / "bad.png").write_bytes(b"no picture")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AECODEC_WEIGHTS": "tiny"}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT), "AECODEC_WEIGHTS": "tiny"}
     environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     (tmp_path / "tiny").symlink_to(GOLDEN / "tiny")
     command = [sys.executable, "-m", "aecodec", "encode", "photos", "--out-dir", "out", "--model", "tiny", "-q", "30"]

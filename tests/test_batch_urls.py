@@ -15,7 +15,6 @@ from typing import IO
 from typing import Any
 
 import pytest
-from conftest import PHOTOS
 from PIL import Image
 
 from aecodec.batch import ray as on_ray
@@ -39,6 +38,7 @@ from aecodec.batch.work import process
 from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from helpers.paths import PHOTOS
 
 NAMES = ["a.png", "b.PNG", "deep/c.v2.png", "deep/er/d.png"]
 TASK = EncodeJob(model="tiny", quality=30)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import types
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,28 +37,10 @@ from aecodec.bench.pictures import Pictures
 from aecodec.bench.progress import StatusLine
 from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
-
-
-@dataclass(frozen=True)
-class Stepper:
-    """A working codec of ten lines: quantised samples, deflated. Finer steps, larger files; 100 is lossless."""
-
-    qualities: tuple[float, ...] = (0.0, 25.0, 50.0, 75.0, 100.0)
-
-    name = "stepper"
-    description = "a stand-in"
-    steps = tuple(float(i) for i in range(101))
-
-    def encode(self, pixels: np.ndarray, quality: float) -> bytes:
-        step = 101 - round(quality)
-        shape = np.array([pixels.ndim, step, *pixels.shape], "<u4").tobytes()
-        return shape + zlib.compress((pixels // step).tobytes())
-
-    def decode(self, data: bytes) -> np.ndarray:
-        dimensions, step = np.frombuffer(data[:8], "<u4")
-        shape = np.frombuffer(data[8 : 8 + 4 * dimensions], "<u4")
-        indices = np.frombuffer(zlib.decompress(data[8 + 4 * dimensions :]), np.uint8)
-        return (indices * step + step // 2).clip(0, 255).astype(np.uint8).reshape(shape)
+from helpers.codecs import Stepper
+from helpers.codecs import peer
+from helpers.paths import PACKAGE_PARENT
+from helpers.pictures import photograph
 
 
 @dataclass(frozen=True)
@@ -81,14 +62,6 @@ class PaddedJpeg:
         return PEERS[0].decode(data)
 
 
-def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Something with edges, slopes and some noise, uint8 [H, W, 3]."""
-    y, x = np.mgrid[0:height, 0:width] / 16
-    noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
-    planes = [np.sin(x + k) * 60 + np.where((x + y) % 5 > 3, 70, -20) + 8 * y % 40 for k in range(3)]
-    return (np.stack(planes, axis=2) + 110 + noise).clip(0, 255).astype(np.uint8)
-
-
 def silent(text: str) -> None:
     pass
 
@@ -100,10 +73,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "._b.png").write_bytes(b"no picture either")
     return tmp_path
-
-
-def peer(name: str):
-    return peers_named([name])[0]
 
 
 # Pictures
@@ -423,5 +392,4 @@ def test_progress_is_one_line_on_a_terminal_and_cleared(
 
 def test_the_bench_imports_no_torch() -> None:
     command = "import sys, aecodec.bench; sys.exit('torch' in sys.modules)"
-    root = Path(aecodec.__path__[0]).parent
-    assert subprocess.run([sys.executable, "-c", command], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", command], cwd=PACKAGE_PARENT, check=False).returncode == 0

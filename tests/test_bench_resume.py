@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_bench import Stepper
-from test_bench import peer
-from test_bench import photograph
 
 from aecodec.bench import BenchOptions
 from aecodec.bench import BenchResult
@@ -26,6 +23,9 @@ from aecodec.bench.similarity import ssimulacra2
 from aecodec.cli import run
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from helpers.codecs import Stepper
+from helpers.codecs import peer
+from helpers.pictures import photograph
 
 
 class Counting(Stepper):

@@ -30,17 +30,19 @@ from aecodec.format.header import MAGIC
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import VERSION
 from aecodec.format.header import Header
+from helpers.commands import Refused
+from helpers.commands import command
+from helpers.commands import environment
+from helpers.folders import names
+from helpers.marks import needs_bundled
+from helpers.marks import not_as_root
+from helpers.marks import posix_only
+from helpers.paths import PACKAGE_PARENT
+from helpers.paths import PHOTOS
+from helpers.paths import TINY
+from helpers.paths import TINY_ID
 
-ROOT = Path(aecodec.__path__[0]).parent
-PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "dog.jpg"
-TINY = Path(__file__).parent / "golden" / "tiny"
-TINY_ID = "11ddc256"
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files and signals")
-not_as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
-needs_standard = pytest.mark.skipif(
-    not (Path(__file__).parents[1] / "weights" / "manifest.json").is_file(), reason="no bundled weights in this tree"
-)
+PHOTO = PHOTOS / "dog.jpg"
 
 USAGE_ERRORS = (
     ("frobnicate",),
@@ -94,15 +96,6 @@ print(json.dumps({"codes": codes, "loaded": loaded}))
 """
 
 
-def environment() -> dict[str, str]:
-    """For a subprocess that finds this package, also where it is not installed."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "aecodec", *map(str, arguments)]
-
-
 def run_and_tell(*command_lines: tuple[str, ...]) -> tuple[list[int], list[str]]:
     """Exit codes of the command lines, and which of the heavy modules they imported."""
     done = subprocess.run(
@@ -116,15 +109,11 @@ def run_and_tell(*command_lines: tuple[str, ...]) -> tuple[list[int], list[str]]
     return told["codes"], told["loaded"]
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
-
-
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8)
 
 
-def small_file(weights_id: bytes = bytes.fromhex(TINY_ID)) -> bytes:
+def small_file(weights_id: bytes = TINY_ID) -> bytes:
     """A valid header for the tiny network with an empty stream: no decoder gets as far as the stream in its tests."""
     return pack(Header(256, 256, 128, weights_id), [b""])
 
@@ -143,24 +132,6 @@ def encoded(tmp_path: Path, picture: Path) -> Path:
     return path
 
 
-class Refused:
-    """Runs a command that must fail: its exit code, one line on stderr, nothing on stdout, no file made or changed."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self._folder, self._capsys = folder, capsys
-
-    def __call__(self, exit_code: int, *arguments: str | Path) -> str:
-        before = {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()}
-        self._capsys.readouterr()
-        assert run([str(argument) for argument in arguments]) == exit_code
-        out, err = self._capsys.readouterr()
-        assert out == ""
-        assert err.startswith("aecodec: ")
-        assert err.count("\n") == 1 and err.endswith("\n"), err
-        assert {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()} == before
-        return err
-
-
 @pytest.fixture
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
     return Refused(tmp_path, capsys)
@@ -176,7 +147,7 @@ def test_encode_info_decode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", f"{file}: {size} bytes, {size / 8192:.3f} bits per pixel, quality 40\n")
     assert run(["info", str(file)]) == 0
     told = capsys.readouterr().out
-    for part in ("256x256 RGB", f"{size} bytes", "quality 40", f"weights {TINY_ID} (tiny)", "format version 0"):
+    for part in ("256x256 RGB", f"{size} bytes", "quality 40", f"weights {TINY_ID.hex()} (tiny)", "format version 0"):
         assert part in told
     assert run(["decode", str(file), str(back)]) == 0
     assert capsys.readouterr() == ("", f"{back}: 256x256 RGB\n")
@@ -198,7 +169,7 @@ def test_info_json(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "quality": 50.2,
         "quality_index": 128,
         "model": "tiny",
-        "weights_id": TINY_ID,
+        "weights_id": TINY_ID.hex(),
         "tiles": 1,
         "size_bytes": encoded.stat().st_size,
         "bits_per_pixel": round(8 * encoded.stat().st_size / 960, 5),
@@ -657,7 +628,7 @@ def test_text_file_as_aec(tmp_path: Path, refused: Refused) -> None:
 
 def test_enormous_header(tmp_path: Path, refused: Refused) -> None:
     side = b"\xa0\x8d\x06"  # 100000
-    fields = MAGIC + b"\0" + bytes.fromhex(TINY_ID) + side + side + b"\x80"
+    fields = MAGIC + b"\0" + TINY_ID + side + side + b"\x80"
     (tmp_path / "a.aec").write_bytes(fields + zlib.crc32(fields).to_bytes(4, "big"))
     tracemalloc.start()
     try:
@@ -687,7 +658,7 @@ def test_unknown_weights(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "a.aec").write_bytes(small_file(b"\1\2\3\4"))
     line = refused(4, "decode", tmp_path / "a.aec", tmp_path / "a.png")
     assert "a.aec: needs weights 01020304" in line
-    assert f"{TINY_ID} (tiny)" in line
+    assert f"{TINY_ID.hex()} (tiny)" in line
 
 
 # Weights of one's own.
@@ -706,7 +677,7 @@ def test_own_weights(
     file, back = tmp_path / "a.aec", tmp_path / "a.png"
     assert run(["encode", str(picture), str(file), "--weights", str(own / "tiny.decoder.safetensors")]) == 0
     assert f"{file}: decodes where {own} is in AECODEC_WEIGHTS\n" in capsys.readouterr().err
-    assert f"needs weights {TINY_ID}" in refused(4, "decode", file, back)
+    assert f"needs weights {TINY_ID.hex()}" in refused(4, "decode", file, back)
     monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(tmp_path / "nowhere"), str(own)]))
     assert run(["decode", str(file), str(back)]) == 0
     assert back.is_file()
@@ -752,7 +723,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
 
 def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
-    path = {**environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    path = {**environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PACKAGE_PARENT)])}
     done = subprocess.run(command("--help"), env=path, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"aecodec: interrupted\n")
 
@@ -833,7 +804,7 @@ def test_model_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny ")]
     size = sum(path.stat().st_size for path in TINY.glob("*.safetensors"))
     assert len(lines) == 1
-    for part in (TINY_ID, "sound", f"{size} bytes", str(TINY)):
+    for part in (TINY_ID.hex(), "sound", f"{size} bytes", str(TINY)):
         assert part in lines[0]
 
 
@@ -871,7 +842,7 @@ def test_model_list_without_any(
 # The bundled default.
 
 
-@needs_standard
+@needs_bundled
 def test_default_model_without_any_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AECODEC_WEIGHTS")
     assert run(["encode", str(PHOTO), str(tmp_path / "a.aec")]) == 0

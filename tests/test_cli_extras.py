@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import ExifTags
 from PIL import Image
-from test_cli import Refused
-from test_image import rgb_profile
 
 import aecodec
 from aecodec.cli import run
+from helpers.commands import Refused
+from helpers.paths import PHOTOS
+from helpers.profiles import rgb_profile
 
 KINDS = ("icc", "exif", "xmp")
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><creator>Somebody</creator></x:xmpmeta>"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import Image
 
 from aecodec.codec.decoder import decode
@@ -37,6 +36,7 @@ from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
+from helpers.paths import PHOTOS
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

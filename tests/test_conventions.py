@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import Image
-from test_cli import command
-from test_cli import environment
 
 from aecodec.cli import cli
 from aecodec.cli import run
 from aecodec.codec.manifest import entries_of
+from helpers.commands import command
+from helpers.commands import environment
+from helpers.paths import PHOTOS
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 THERE, NOT_THERE = (ROOT / "docs" / "conventions.md").read_text("utf-8").split("## Not there")
 ROWS = [[cell.strip() for cell in row[1:-1].split("|")] for row in re.findall(r"^\| (?!What).*\|$", THERE, re.M)]
 COMMANDS = [match[1] for row in ROWS if (match := re.fullmatch(r"`aecodec (.*)`", row[2]))]

@@ -15,16 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from aecodec.cli import run
 from crash.__main__ import main
 from crash.series import PATIENCE
 from crash.series import PHOTO
 from crash.series import TINY
 from crash.series import left_in
 from crash.series import start
-
-from aecodec.cli import run
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+from helpers.marks import posix_only
 
 ENCODE = ("encode", str(PHOTO))
 OPTIONS = ("--model", "tiny")

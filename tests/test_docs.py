@@ -24,14 +24,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import PHOTOS
 
 import aecodec
 from aecodec.bench.samples import write_samples
 from aecodec.cli import cli
 from aecodec.codec.manifest import entries_of
+from helpers.paths import PHOTOS
+from helpers.paths import ROOT
+from helpers.paths import WEIGHTS
 
-ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")), ROOT / "examples" / "README.md"]
 FENCE = re.compile(
@@ -39,7 +40,7 @@ FENCE = re.compile(
 )
 MOST_NOT_RUN = 12
 
-pytestmark = pytest.mark.skipif(not entries_of(ROOT / "weights"), reason="no weights are landed")
+pytestmark = pytest.mark.skipif(not entries_of(WEIGHTS), reason="no weights are landed")
 
 # The modules whose heads define the format.
 FORMAT_PAGES = (
@@ -167,7 +168,7 @@ def test_every_public_name_is_documented() -> None:
 @pytest.mark.slow
 def test_the_samples_are_those_of_the_weights(tmp_path: Path) -> None:
     """`aecodec model land` and `python docs/remake.py` make them; files compare, as decoding is exact."""
-    write_samples(tmp_path, PHOTOS, ROOT / "weights")
+    write_samples(tmp_path, PHOTOS, WEIGHTS)
     assert (tmp_path / "samples.md").read_text("utf-8") == (DOCS / "samples.md").read_text("utf-8")
 
 

@@ -13,28 +13,23 @@ from pathlib import Path
 
 import pytest
 
-import aecodec
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.files import TEMPORARY_SUFFIX
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
-not_as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+from helpers.commands import environment
+from helpers.folders import names
+from helpers.marks import not_as_root
+from helpers.marks import posix_only
 
 WRITE = "import sys; from aecodec.files import write_atomic; write_atomic(sys.argv[1], b'new' * 1000)"
 
 
 def python(code: str, *arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
     """A fresh interpreter that finds this package, also where it is not installed."""
-    path = os.pathsep.join([str(Path(aecodec.__path__[0]).parent), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **options)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
+    return subprocess.Popen(command, env=environment(), **options)
 
 
 def mode(path: Path) -> int:

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PHOTOS
 
 from aecodec.codec.manifest import entries_of
+from helpers.paths import PHOTOS
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "fine_tune.py"
 
 

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from aecodec.format import container
+from aecodec.format import header as file_header
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
+from aecodec.format.header import Header
 from fuzz import driver
 from fuzz import worker as fuzz_worker
 from fuzz.__main__ import main
@@ -26,12 +32,7 @@ from fuzz.mutate import FIRST_SEALED
 from fuzz.mutate import Mutant
 from fuzz.mutate import golden_files
 from fuzz.mutate import mutant
-
-from aecodec.format import container
-from aecodec.format import header as file_header
-from aecodec.format.container import pack
-from aecodec.format.container import unpack
-from aecodec.format.header import Header
+from helpers.paths import ROOT
 
 FILES = golden_files()
 
@@ -50,7 +51,7 @@ def test_no_find_in_5000_mutants():
 def test_it_is_a_command():
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz", "--mutants", "10"],
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -13,11 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
-from conftest import PHOTOS
-from golden.make_files import extras
-from golden.make_files import source
-from golden.make_files import wanted
 
 from aecodec import api
 from aecodec.codec.decoder import decode
@@ -33,6 +28,11 @@ from aecodec.format.extras import NOTHING
 from aecodec.image.reading import open_picture
 from aecodec.info import read_info
 from aecodec.network.numpy_runtime import NumpyRuntime
+from golden.make_files import extras
+from golden.make_files import source
+from golden.make_files import wanted
+from helpers.paths import GOLDEN
+from helpers.paths import PHOTOS
 
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
 

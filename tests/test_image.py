@@ -18,10 +18,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags
 from PIL import Image
-from PIL import ImageCms
 from PIL import ImageFile
 
-import aecodec
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
@@ -35,6 +33,15 @@ from aecodec.image.writing import to_image
 from aecodec.image.writing import write_image
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
+from helpers.commands import environment
+from helpers.pictures import png
+from helpers.profiles import ADOBE_RGB
+from helpers.profiles import SRGB
+from helpers.profiles import built_profile
+from helpers.profiles import cmyk_profile
+from helpers.profiles import grey_profile
+from helpers.profiles import other_srgb_profile
+from helpers.profiles import rgb_profile
 
 ALPHA_DROPPED = "the alpha channel is dropped"
 SIXTEEN_BIT = "16-bit samples are reduced to 8 bits"
@@ -54,102 +61,14 @@ def file_of(image: Image.Image, format: str, **options: object) -> io.BytesIO:
     return file
 
 
-def png(
-    samples: np.ndarray, colour_type: int, *, extra: bytes = b"", size: tuple[int, int] | None = None
-) -> io.BytesIO:
-    """A PNG built by hand, since Pillow writes no 16-bit colour: uint8 or uint16 samples `[H, W, channels]`."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    width, height = size or (samples.shape[1], samples.shape[0])
-    header = struct.pack(">IIBBBBB", width, height, 8 * samples.itemsize, colour_type, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(f">u{samples.itemsize}").tobytes() for row in samples)
-    chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunks)
-
-
 def header_only(width: int, height: int) -> io.BytesIO:
     """A PNG that claims a size and holds next to nothing."""
     return png(np.zeros((1, 1), np.uint8), 2, size=(width, height))
 
 
-# ICC profiles, built by hand: Pillow makes only sRGB, LAB and XYZ ones.
-
-ADOBE_RGB = {"r": (0.60974, 0.31111, 0.01947), "g": (0.20528, 0.62567, 0.06087), "b": (0.14919, 0.06322, 0.74457)}
-SRGB = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}
-
-
-def profile(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """An ICC version 2 profile: header, tag table, tags."""
-    body, table = b"", b""
-    for signature, data in tags.items():
-        offset = 128 + 4 + 12 * len(tags) + len(body)
-        table += signature + struct.pack(">II", offset, len(data))
-        body += data + bytes(-len(data) % 4)
-    size = 128 + 4 + len(table) + len(body)
-    header = struct.pack(">I4xI4s4s4s12x4s", size, 0x02400000, kind, space, connection, b"acsp") + bytes(28)
-    header += struct.pack(">III", *fixed(0.9642, 1.0, 0.8249))
-    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
-
-
-def fixed(*values: float) -> list[int]:
-    return [round(value * 65536) for value in values]
-
-
-def xyz(*values: float) -> bytes:
-    return b"XYZ " + bytes(4) + struct.pack(">iii", *fixed(*values))
-
-
-def gamma_curve(gamma: float) -> bytes:
-    return b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
-
-
-def rgb_profile(gamma: float) -> bytes:
-    """The primaries of Adobe RGB (1998)."""
-    return matrix_profile(ADOBE_RGB, gamma_curve(gamma))
-
-
-def matrix_profile(primaries: dict[str, tuple[float, ...]], curve: bytes) -> bytes:
-    tags = {b"wtpt": xyz(0.9505, 1.0, 1.0891)}
-    for channel, colour in primaries.items():
-        tags |= {channel.encode() + b"XYZ": xyz(*colour), channel.encode() + b"TRC": curve}
-    return profile(b"mntr", b"RGB ", b"XYZ ", tags)
-
-
-def other_srgb_profile() -> bytes:
-    """sRGB by a table and rounded primaries: a few colours come out one level off."""
-    levels = np.linspace(0, 1, 256)
-    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
-    curve = b"curv" + bytes(4) + struct.pack(">I", 256) + (linear * 65535).round().astype(">u2").tobytes()
-    return matrix_profile(SRGB, curve)
-
-
-def grey_profile(gamma: float) -> bytes:
-    return profile(b"mntr", b"GRAY", b"XYZ ", {b"wtpt": xyz(0.9642, 1.0, 0.8249), b"kTRC": gamma_curve(gamma)})
-
-
-def cmyk_profile() -> bytes:
-    """Inks without colour: the lightness falls with each alike, which nothing but this profile would make of them.
-
-    The paper is yellowish: an absolute rendering would show it so.
-    """
-    ink = np.indices((2, 2, 2, 2)).reshape(4, -1).T
-    lightness = 255 * (1 - ink[:, 3]) * (1 - ink[:, :3].sum(axis=1) / 3)
-    colours = np.stack([lightness, np.full(16, 128), np.full(16, 128)], axis=1).round().astype(np.uint8)
-    ramp = bytes(range(256))
-    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + struct.pack(">9i", *fixed(1, 0, 0, 0, 1, 0, 0, 0, 1))
-    inks = table + 4 * ramp + colours.tobytes() + 3 * ramp
-    return profile(b"prtr", b"CMYK", b"Lab ", {b"wtpt": xyz(0.8, 0.83, 0.6), b"A2B0": inks})
-
-
 def srgb_encoded(linear: np.ndarray) -> np.ndarray:
     linear = np.clip(linear, 0, 1)
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def built_profile(name: str) -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
 
 
 def assert_pixels(picture: Picture, expected: np.ndarray) -> None:
@@ -829,9 +748,7 @@ class TestOut:
     def test_format_of_in_a_fresh_process(self) -> None:
         """Pillow knows few extensions until it has loaded all its plugins."""
         code = "from aecodec.image.writing import format_of; print(format_of('a.tif'), format_of('a.png'))"
-        path = os.pathsep.join([str(Path(aecodec.__path__[0]).parent), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path}
-        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "TIFF PNG\n"
+        assert subprocess.check_output([sys.executable, "-c", code], env=environment(), text=True) == "TIFF PNG\n"
 
     @pytest.mark.parametrize("name", ["a", ".png", "a.xyz", "a.", "folder.png/a", "a.psd"])
     def test_names_without_a_format(self, name: str) -> None:

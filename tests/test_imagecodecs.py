@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import Image
 
 import aecodec
@@ -12,6 +11,7 @@ from aecodec import aec_check
 from aecodec import aec_decode
 from aecodec import aec_encode
 from aecodec import aec_version
+from helpers.paths import PHOTOS
 
 
 @pytest.fixture(scope="module")

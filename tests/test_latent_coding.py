@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -39,6 +38,7 @@ from aecodec.format.symbols import to_symbols
 from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_SYMBOL
 from aecodec.network.numpy_runtime import NumpyRuntime
+from helpers.paths import PHOTOS
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

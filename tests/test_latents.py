@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PHOTOS
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -24,9 +23,12 @@ from aecodec.codec.weights import EncoderHalf
 from aecodec.format.container import unpack
 from aecodec.format.header import MAGIC
 from aecodec.torch_dataset import AecFolder
+from helpers.paths import PHOTOS
+from helpers.paths import TINY
+from helpers.paths import WEIGHTS
 
 EXAMPLE = str(PHOTOS.parent / "train_on_latents.py")
-BUNDLED = pytest.mark.skipif(not entries_of(PHOTOS.parents[1] / "weights"), reason="no bundled weights in this tree")
+BUNDLED = pytest.mark.skipif(not entries_of(WEIGHTS), reason="no bundled weights in this tree")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_own_weights_by_file(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("AECODEC_WEIGHTS")
     with pytest.raises(aecodec.UnknownWeights, match="11ddc256"):
         aecodec.decode_latent(data)
-    weights = PHOTOS.parents[1] / "tests" / "golden" / "tiny" / "tiny.decoder.safetensors"
+    weights = TINY / "tiny.decoder.safetensors"
     np.testing.assert_array_equal(aecodec.decode_latent(data, weights=weights), expected)
 
 

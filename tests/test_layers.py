@@ -6,12 +6,14 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import PHOTOS
 
 import aecodec
+from helpers.paths import PHOTOS
+from helpers.paths import ROOT
 
 PACKAGE = Path(aecodec.__file__).parent
 
@@ -40,8 +42,8 @@ TORCH_ROOMS = (
     *PAPER_ROOMS,
     "network/torch_runtime.py",
     "torch_dataset.py",
-    "cli/model.py",
-)  # the last only looks for it
+    "cli/model.py",  # only looks for it
+)
 PIL_ROOMS = ("image/", "pillow_plugin.py", "bench/", "paper/figure1.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
@@ -61,10 +63,11 @@ def nodes(tree: ast.AST, *, type_checking: bool) -> Iterator[ast.AST]:
         yield from nodes(node, type_checking=type_checking)
 
 
-def imported(file: str, *, type_checking: bool = True) -> set[str]:
+@cache
+def imported(file: str, *, type_checking: bool = True, folder: Path = PACKAGE) -> frozenset[str]:
     """Dotted names of the modules that a file imports anywhere, in functions too."""
     names: set[str] = set()
-    for node in nodes(ast.parse((PACKAGE / file).read_text("utf-8")), type_checking=type_checking):
+    for node in nodes(ast.parse((folder / file).read_text("utf-8")), type_checking=type_checking):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -73,7 +76,7 @@ def imported(file: str, *, type_checking: bool = True) -> set[str]:
                 names |= {f"aecodec.{alias.name}" for alias in node.names}
             else:
                 names.add(str(node.module))
-    return names
+    return frozenset(names)
 
 
 def test_the_walk_sees_the_package():
@@ -110,6 +113,13 @@ def test_heavy_libraries_stay_in_their_rooms(library: str, rooms: tuple[str, ...
         if name.split(".")[0] == library and not file.startswith(rooms)
     }
     assert users == set()
+
+
+def test_no_test_module_imports_another():
+    tests = ROOT / "tests"
+    for file in sorted(path.name for path in tests.glob("*.py")):
+        others = {name for name in imported(file, folder=tests) if name.startswith(("test_", "conftest"))}
+        assert not others, f"tests/{file} imports {', '.join(others)}: what tests share is in tests/helpers"
 
 
 def run(code: str, *arguments: str) -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from matrix import __main__ as matrix
 from matrix.__main__ import main
 

@@ -17,15 +17,16 @@ import click
 import pytest
 
 import aecodec
+from helpers.marks import needs_bundled
+from helpers.paths import PHOTOS
+from helpers.paths import ROOT
+from helpers.paths import TINY
+from helpers.paths import WEIGHTS
 
-ROOT = Path(__file__).parents[1]
-PHOTO = ROOT / "examples" / "photos" / "dog.jpg"
-TINY = Path(__file__).parent / "golden" / "tiny"
-MANIFEST = ROOT / "weights" / "manifest.json"
+PHOTO = PHOTOS / "dog.jpg"
 INSTALLED_LIMIT = 5_000_000  # bytes of bundled weights
 
 in_checkout = pytest.mark.skipif(not (ROOT / "setup.cfg").is_file(), reason="needs the project's own tree")
-needs_bundled = pytest.mark.skipif(not MANIFEST.is_file(), reason="no bundled weights in this tree")
 
 # Where the package comes from, and which folders it looks for weights in.
 WHERE = "import aecodec; from aecodec.codec.manifest import folders; print(aecodec.__file__, *folders(), sep='\\n')"
@@ -99,7 +100,7 @@ def test_the_installed_version() -> None:
 def test_uninstalled_checkout_runs_from_anywhere(tmp_path: Path) -> None:
     file, *folders = python("-c", WHERE, path=ROOT, cwd=tmp_path).splitlines()
     assert Path(file) == ROOT / "aecodec" / "__init__.py"
-    assert folders == ([str(ROOT / "weights")] if MANIFEST.is_file() else [])
+    assert folders == ([str(WEIGHTS)] if (WEIGHTS / "manifest.json").is_file() else [])
     round_trip(ROOT, tmp_path, "--model", "tiny", weights=str(TINY))
 
 
@@ -112,7 +113,7 @@ def test_uninstalled_checkout_finds_its_weights(tmp_path: Path) -> None:
 @in_checkout
 @needs_bundled
 def test_bundled_weights_are_whole_and_small() -> None:
-    files = manifest_files(MANIFEST)
+    files = manifest_files(WEIGHTS / "manifest.json")
     assert all((ROOT / "weights" / name).is_file() for name in files)
     assert sum((ROOT / "weights" / name).stat().st_size for name in files) <= INSTALLED_LIMIT
 
@@ -143,7 +144,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, folder)
     for name in ("aecodec", "weights"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    if not MANIFEST.is_file():
+    if not (WEIGHTS / "manifest.json").is_file():
         for name in ("manifest.json", "tiny.decoder.safetensors", "tiny.encoder.safetensors"):
             shutil.copy(TINY / name, folder / "weights")
     (folder / "weights" / "other.float16.safetensors").write_bytes(b"to train on from, not to install")

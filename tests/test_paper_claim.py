@@ -7,18 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 
 from aecodec import api
 from aecodec.bench.metrics import l1
 from aecodec.cli import run
-from aecodec.codec.manifest import entries_of
 from aecodec.image.reading import open_picture
 from aecodec.paper.claim import measure_claims
-
-needs_bundled = pytest.mark.skipif(
-    not entries_of(Path(__file__).parents[1] / "weights"), reason="no weights are landed"
-)
+from helpers.marks import needs_bundled
+from helpers.paths import PHOTOS
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import aecodec
 from aecodec.cli import run
 from aecodec.errors import InputError
 from aecodec.paper.archives import read
@@ -34,8 +33,8 @@ from aecodec.paper.sources import PUBLIC_SETS
 from aecodec.paper.sources import Source
 from aecodec.paper.sources import candidates
 from aecodec.paper.workers import Workers
+from helpers.paths import PACKAGE_PARENT
 
-ROOT = Path(aecodec.__path__[0]).parent
 CLASSES = ("n01440764", "n01443537", "n02102040")
 PEOPLE = {"Aaron_Eckhart": 1, "Aaron_Peirsol": 4, "Jose_Manuel_Durao_Barroso": 2, "Wu_Yi": 3}
 SCENES = ("a/airfield", "a/apartment_building/outdoor", "z/zen_garden")
@@ -476,7 +475,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     unpack(tmp_path / "in", {f"{i}.png": picture(i, form="PNG") for i in range(40)})
     options = {"--folder": f"x={tmp_path / 'in'}:40"}
     command = [sys.executable, "-m", "aecodec", "paper", "dataset", "--folder", options["--folder"], "--dev", "5"]
-    process = subprocess.Popen([*command, "--jobs", "1", "--out", str(tmp_path / "out")], cwd=ROOT)
+    process = subprocess.Popen([*command, "--jobs", "1", "--out", str(tmp_path / "out")], cwd=PACKAGE_PARENT)
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "out").glob("*/*.png"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -745,7 +744,7 @@ except KeyboardInterrupt:
 """
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command, cwd=PACKAGE_PARENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     assert process.stdout is not None
     process.stdout.readline()
@@ -763,7 +762,7 @@ def test_the_command_is_one_thread(tmp_path: Path) -> None:
     code = "import os, sys; from aecodec.cli import run; run(sys.argv[1:]); print(len(os.listdir('/proc/self/task')))"
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     command = [sys.executable, "-c", code, *arguments, "--jobs", "1"]
-    assert subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True).stdout == "1\n"
+    assert subprocess.run(command, env=environment, cwd=PACKAGE_PARENT, capture_output=True, text=True).stdout == "1\n"
 
 
 class Terminal(io.StringIO):

@@ -36,6 +36,7 @@ from aecodec.paper.table import Reference
 from aecodec.paper.table import Results
 from aecodec.paper.table import read_results
 from aecodec.paper.table import write_results
+from helpers.paths import ROOT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -53,7 +54,6 @@ from aecodec.paper.training import is_kept
 from aecodec.paper.training import learning_rate
 from aecodec.train.data import PictureList
 
-ROOT = Path(__file__).parents[1]
 BY_NAME = {system.name: system for system in SYSTEMS}
 
 # Tables 1 and 2 as they stand in the paper: output for 256x256, number of 3x3 convolutions, their channels.

@@ -13,22 +13,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import Image
 from PIL import ImageFile
 from PIL import ImageOps
 from PIL import UnidentifiedImageError
-from test_image import rgb_profile
 
 import aecodec
 import aecodec.pillow_plugin
 from aecodec.format.container import pack
 from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import Header
+from helpers.paths import PHOTOS
+from helpers.paths import TINY
+from helpers.paths import TINY_ID
+from helpers.profiles import rgb_profile
 
 ORIENTATION, MAKER = 0x0112, 0x010F
 WIDE = rgb_profile(2.2)  # Adobe RGB
-TINY_ID = bytes.fromhex("11ddc256")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def photo() -> Image.Image:
 @pytest.fixture(scope="module")
 def data(photo: Image.Image) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AECODEC_WEIGHTS", str(PHOTOS.parents[1] / "tests" / "golden" / "tiny"))
+        patch.setenv("AECODEC_WEIGHTS", str(TINY))
         return aecodec.encode(photo, 40, model="tiny")
 
 
@@ -286,7 +287,7 @@ def test_options_of_saving(photo: Image.Image) -> None:
     assert len(saved(photo, target_size=3000)) <= 3000
     assert len(saved(photo, target_bpp=1)) <= 150 * 100 / 8
     assert saved(photo, target_psnr=1) == saved(photo, quality=0)
-    weights = PHOTOS.parents[1] / "tests" / "golden" / "tiny" / "tiny.encoder.safetensors"
+    weights = TINY / "tiny.encoder.safetensors"
     file = io.BytesIO()
     photo.save(file, "AEC", weights=weights, quality=20)
     assert file.getvalue() == saved(photo, quality=20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,10 +11,11 @@ from aecodec.bench.land import END
 from aecodec.bench.land import START
 from aecodec.bench.land import figures
 from aecodec.codec.manifest import entries_of
+from helpers.paths import ROOT
+from helpers.paths import WEIGHTS
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-LANDED = pytest.mark.skipif(not entries_of(ROOT / "weights"), reason="no weights are landed")
+LANDED = pytest.mark.skipif(not entries_of(WEIGHTS), reason="no weights are landed")
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
@@ -25,18 +25,18 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_every_file_the_readme_names_is_there() -> None:
     for name in re.findall(r"(?:examples|weights|benchmarks|docs)/[\w/.-]+\.\w+", README):
-        if not name.startswith("weights/") or entries_of(ROOT / "weights"):
+        if not name.startswith("weights/") or entries_of(WEIGHTS):
             assert (ROOT / name).is_file(), name
 
 
 @LANDED
 def test_the_figures_are_those_of_the_manifest() -> None:
-    peers = json.loads((ROOT / "weights" / "peers.json").read_text("utf-8"))
-    assert README.split(START)[1].split(END)[0].strip() == figures(entries_of(ROOT / "weights"), peers)
+    peers = json.loads((WEIGHTS / "peers.json").read_text("utf-8"))
+    assert README.split(START)[1].split(END)[0].strip() == figures(entries_of(WEIGHTS), peers)
 
 
 @LANDED
 def test_weights_are_small() -> None:
-    halves = [*(ROOT / "weights").glob("*.decoder.safetensors"), *(ROOT / "weights").glob("*.encoder.safetensors")]
+    halves = [*(WEIGHTS).glob("*.decoder.safetensors"), *(WEIGHTS).glob("*.encoder.safetensors")]
     assert len(halves) >= 4
     assert sum(path.stat().st_size for path in halves) <= 5_000_000

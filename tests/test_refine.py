@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 
 import aecodec
 from aecodec.codec import encoder
@@ -30,6 +29,7 @@ from aecodec.format.symbols import SymbolMeter
 from aecodec.geometry import Box
 from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
+from helpers.paths import PHOTOS
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

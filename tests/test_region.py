@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from aecodec.format.symbols import SymbolReader
 from aecodec.geometry import STRIDE
 from aecodec.geometry import TILE
 from aecodec.network.layers import receptive_field
+from helpers.paths import PHOTOS
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

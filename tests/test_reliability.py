@@ -12,8 +12,6 @@ from random import Random
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
-from conftest import PHOTOS
 from PIL import Image
 
 from aecodec.codec.manifest import entries_of
@@ -22,8 +20,10 @@ from aecodec.codec.weights import _load_encoder
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.errors import UnknownWeights
+from helpers.marks import linux_only
+from helpers.paths import PHOTOS
+from helpers.paths import TINY
 
-TINY = GOLDEN / "tiny"
 MEGABYTE = 1_000_000
 
 # Runs commands and answers with the peak memory of the process in bytes. Outside the folder given nothing is written,
@@ -46,8 +46,6 @@ status = open("/proc/self/status").read()  # not getrusage, whose peak is that o
 print(1024 * int(status.split("VmHWM:")[1].split()[0]), file=sys.stderr)
 sys.exit(code)
 """
-
-linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 
 
 def watched(folder: Path, *arguments: str | Path) -> int:

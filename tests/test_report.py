@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 from PIL import Image
-from test_bench import photograph
 
 from aecodec.bench import BenchOptions
 from aecodec.bench import BenchResult
@@ -31,6 +29,8 @@ from aecodec.bench.report.viewer import show
 from aecodec.bench.result import Measurement
 from aecodec.cli import run
 from aecodec.errors import InputError
+from helpers.paths import PHOTOS
+from helpers.pictures import photograph
 
 pytest.importorskip("matplotlib")
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GOLDEN
-from conftest import PHOTOS
 from PIL import Image
 
 from aecodec.bench import BenchOptions
@@ -20,6 +18,8 @@ from aecodec.bench.codecs import Aecodec
 from aecodec.bench.report import bench_page
 from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
+from helpers.paths import GOLDEN
+from helpers.paths import PHOTOS
 
 pytest.importorskip("matplotlib")
 api = pytest.importorskip("playwright.sync_api")

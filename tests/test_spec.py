@@ -15,7 +15,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -44,8 +43,10 @@ from aecodec.network.layers import walk
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
+from helpers.paths import GOLDEN
+from helpers.paths import ROOT
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "decode_from_spec.py"
+SCRIPT = ROOT / "examples" / "decode_from_spec.py"
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
 DOT = (TINY / "dot-100.aec").read_bytes()
 TILED = (TINY / "two-tiles-30.aec").read_bytes()

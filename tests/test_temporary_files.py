@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import aecodec
 from aecodec import files
 from aecodec.errors import OutputError
 from aecodec.files import TEMPORARY_SUFFIX
@@ -20,6 +19,8 @@ from aecodec.files import sweep
 from aecodec.files import sweep_once
 from aecodec.files import temporary_beside
 from aecodec.files import write_atomic
+from helpers.commands import environment
+from helpers.folders import names
 
 needs_locks = pytest.mark.skipif(files.fcntl is None, reason="needs flock")
 
@@ -44,17 +45,12 @@ def _first_write() -> None:
 @pytest.fixture
 def writer(tmp_path: Path) -> subprocess.Popen[str]:
     """A process that is writing `a.aec` in the test's folder."""
-    path = os.pathsep.join([str(Path(aecodec.__path__[0]).parent), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", WRITER, str(tmp_path / "a.aec")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     assert process.stdout is not None and process.stdout.readline() == "claimed\n"
     yield process
     process.kill()
     process.communicate()
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def stale(folder: Path, name: str = "a.aec") -> Path:

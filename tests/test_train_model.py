@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
+
+from helpers.paths import PHOTOS
 
 torch = pytest.importorskip("torch")
 

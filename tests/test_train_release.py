@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import PHOTOS
+
+from helpers.paths import PHOTOS
 
 torch = pytest.importorskip("torch")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
+
+from helpers.paths import PHOTOS
 
 torch = pytest.importorskip("torch")
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import PHOTOS
 
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
@@ -33,6 +32,7 @@ from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.network.windows import run_layers
+from helpers.paths import PHOTOS
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 

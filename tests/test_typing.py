@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
+
 pytest.importorskip("mypy")
-ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
 from pathlib import Path

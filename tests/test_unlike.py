@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import aecodec
+from helpers.paths import ROOT
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "unlike.py"
+SCRIPT = ROOT / "benchmarks" / "unlike.py"
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

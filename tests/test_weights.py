@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from safetensors.numpy import load
 from safetensors.numpy import save
 
@@ -36,9 +35,9 @@ from aecodec.codec.weights import parse_decoder
 from aecodec.codec.weights import parse_encoder
 from aecodec.errors import AecError
 from aecodec.errors import UnknownWeights
+from helpers.paths import TINY
+from helpers.paths import TINY_ID
 
-TINY = GOLDEN / "tiny"
-TINY_ID = bytes.fromhex("11ddc256")  # for ever
 FILES = {"decoder": "tiny.decoder.safetensors", "encoder": "tiny.encoder.safetensors"}
 LOADERS: dict[str, Callable[[Entry], object]] = {"decoder": load_decoder, "encoder": load_encoder}
 EACH_HALF = pytest.mark.parametrize("half", FILES)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import zstandard
+
+from aecodec.format.container import unpack
+from aecodec.limits import MAX_METADATA_BYTES
 from fuzz.container import DIRECTORY
 from fuzz.container import EXTRAS
 from fuzz.container import crc
@@ -12,9 +15,6 @@ from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import tiled
 from fuzz.mutate import TINY
-
-from aecodec.format.container import unpack
-from aecodec.limits import MAX_METADATA_BYTES
 
 ALPHA, ICC, XMP = 1, 2, 8
 DOT_STREAM = unpack((TINY / "dot-100.aec").read_bytes())[1][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aecodec.format.header import MAGIC
 from fuzz.container import DIRECTORY
 from fuzz.container import WEIGHTS_ID
 from fuzz.container import crc
@@ -9,8 +10,6 @@ from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import tiled
 from fuzz.container import varint
-
-from aecodec.format.header import MAGIC
 
 TWO_TILES = head(1030, 9, flags=DIRECTORY)
 

@@ -5,12 +5,6 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
-from fuzz.container import DIRECTORY
-from fuzz.container import head
-from fuzz.container import plain
-from fuzz.container import read_head
-from fuzz.container import tiled
-from fuzz.mutate import TINY
 
 from aecodec.codec.latent_coding import decode_latent
 from aecodec.codec.manifest import entries_of
@@ -20,6 +14,12 @@ from aecodec.format.symbols import SCALE_COUNT
 from aecodec.geometry import latent_shape
 from aecodec.limits import MAX_SYMBOL
 from aecodec.network.numpy_runtime import NumpyRuntime
+from fuzz.container import DIRECTORY
+from fuzz.container import head
+from fuzz.container import plain
+from fuzz.container import read_head
+from fuzz.container import tiled
+from fuzz.mutate import TINY
 
 SIDE = 256
 QUALITY = 100

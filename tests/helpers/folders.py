@@ -1,0 +1,31 @@
+"""Folders: what is in them, a batch over them, and waiting for what appears."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from aecodec.batch.plan import BatchOptions
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in tree(folder)}
+
+
+def options(*inputs: Path, out: Path = Path("out"), **others: object) -> BatchOptions:
+    return BatchOptions(inputs, out, "aec", **others)  # type: ignore[arg-type]
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.02)
