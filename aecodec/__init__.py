@@ -3,7 +3,7 @@
     data = aecodec.encode(Image.open("in.jpg"), quality=40)
     image = aecodec.decode(data)
 
-Names are loaded when they are first used, so that `import aecodec` costs nothing.
+Names are loaded on first use, so `import aecodec` costs nothing.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from aecodec.options import EncodeOptions as EncodeOptions
     from aecodec.pillow_plugin import register_aec_opener as register_aec_opener
 
-else:  # where types are checked, a name that is none shows
+else:  # type checkers see only the names above
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:

@@ -58,19 +58,19 @@ def encode(
     """Encodes a picture to the bytes of an `.aec` file.
 
     `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey), with alpha [H, W, 4] or
-    [H, W, 2]; or what `picture.open_picture` gave, as it is. `quality`: 0..100; by default the model's own, about 1 %
-    of raw at 256x256. Instead of it, one of `target_size`, the best quality within so many bytes, everything included,
-    `target_bpp`, the same in bits of the whole file per pixel, and `target_psnr`, the smallest file that decodes with
-    at least so many dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0
-    takes the latents as the analysis finds them; 1, 2 and 3 refine them in 40, 150 and 800 steps of about a twentieth
-    of a second at 256x256, for less error at about as many bytes; `progress` is told the share of a refinement that
-    is done (a target takes several).
+    [H, W, 2]; or a `Picture` of `aecodec.image.reading`. `quality`: 0..100; by default the model's own, about 1 % of
+    raw at 256x256. Instead of it, give one target: `target_size`, the best quality within this many bytes for the whole
+    file; `target_bpp`, the same in bits per pixel; or `target_psnr`, the smallest file that decodes with at least this
+    PSNR in dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0 takes the
+    latents that the analysis finds; 1, 2 and 3 refine them in 40, 150 and 800 steps, which lowers the error at about
+    the same size. `progress` gets the share done of each refinement; a target needs several.
 
-    `alpha`: False leaves it out. It is lossless, and stored where any of it is below 255; where it is 0 the colours are
-    not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image are stored, or "all". With "icc" the pixels
-    stay in the colour space of their profile, else they are converted to sRGB.
+    `alpha`: False drops alpha. It is coded without loss, and only if some of it is below 255; colours under an alpha of
+    0 are not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image to store, or "all". With "icc" the
+    pixels stay in the colour space of their profile; without it they are converted to sRGB.
 
-    Raises AecError: InputError for what is no picture, LimitExceeded, UnknownWeights, or a target out of reach.
+    Raises AecError: InputError for anything but a picture, InvalidOption, LimitExceeded, UnknownWeights, or if the
+    target cannot be reached.
     """
     options = EncodeOptions(
         quality=quality,
@@ -126,15 +126,15 @@ def decode(
 ) -> Image.Image:
     """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L, with alpha RGBA or LA.
 
-    Stored metadata is in its `info`: "icc_profile", "exif" and "xmp". The file names its weights; `weights`, a weights
-    file with its manifest beside it, is looked at first.
+    Its `info` holds the stored metadata: "icc_profile", "exif" and "xmp". The file names its weights; `weights`, a
+    weights file with its manifest beside it, is tried before the search path.
 
-    `crop` (x, y, width, height), in pixels from the top left: that region alone, exactly as in the whole picture. Every
-    checksum of the file is compared, but only the coded tiles (1024x1024) that the region's pixels depend on are
-    decoded; damage that checksums do not show goes unnoticed in the others.
+    `crop` (x, y, width, height), in pixels from the top left, decodes that region alone, exactly as it is in the whole
+    picture. Every checksum of the file is compared, but only the coded tiles (1024x1024) that the region depends on are
+    decoded, so damage that passes the checksums goes unnoticed in the others.
 
-    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or UnknownWeights, or OutsidePicture for a crop that is
-    not within the picture, all of them AecError.
+    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights, InvalidOption, or OutsidePicture for a
+    crop beyond the picture; all are AecError.
     """
     return decode_picture(
         as_bytes(data), DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), crop=crop)
@@ -167,22 +167,22 @@ def decode_pixels(
 
 
 def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
-    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], to learn from or compare by; no pixel is made.
+    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], without making its pixels.
 
         x = aecodec.decode_latent(Path("in.aec").read_bytes()).astype(np.float32)    # [16, 32, 32] at 256x256
 
-    These are the integers that the synthesis takes in (`container.py`, "Pixels"): the decoded latent with the gain of
-    its quality taken back and rounded, -2048..2047. So they are in one unit for all qualities of the same weights,
-    a higher quality being nearer to what the encoder saw; under other weights they mean something else. Position
-    [:, r, c] stands for the 8x8 pixels from row 8r, column 8c. The coded grid, 4 ceil(H/32) rows and 4 ceil(W/32)
-    columns, is cut to the positions that hold a pixel; those at the right and bottom edge have seen copies of the
-    last column and row where the picture ends within the grid. Raises as `decode`.
+    These are the integers that the synthesis reads (`format/container.py`, "Pixels"): the decoded latent after the
+    inverse gain of its quality, rounded, -2048..2047. All qualities of the same weights share one unit, and a higher
+    quality is nearer to what the encoder saw; other weights have other latents. Position [:, r, c] covers the 8x8
+    pixels from row 8r, column 8c. The coded grid of 4 ceil(H/32) rows and 4 ceil(W/32) columns is cut to the positions
+    that hold a pixel; at the right and bottom edge those have seen copies of the last column and row. Raises as
+    `decode`.
     """
     return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(_path(weights)), max_pixels=max_pixels)
 
 
 def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
-    """Checks a file without making its picture: checksums, weights, and that everything decodes to its last byte.
+    """Checks a file without making its picture: checksums, weights, and that every stream decodes to its last byte.
 
     Raises as `decode`.
     """
@@ -194,7 +194,7 @@ def _path(name: str | Path | None) -> Path | None:
 
 
 def _loader(weights: Path | None) -> Callable[[bytes], DecoderHalf]:
-    """Gives the decoding half for a weights id: of the file `weights`, or from the search path."""
+    """A function from weights id to decoding half: that of the file `weights`, or one on the search path."""
 
     def load(weights_id: bytes) -> DecoderHalf:
         own = None if weights is None else manifest.find_by_file(weights)
@@ -207,7 +207,7 @@ def _loader(weights: Path | None) -> Callable[[bytes], DecoderHalf]:
 
 @lru_cache(maxsize=8)
 def _found_decoder(weights_id: bytes, search_path: str | None) -> DecoderHalf:
-    """Looked for once for each search path: an id names the content of a file, whatever becomes of the file."""
+    """Cached for each search path: an id names the content of a file, even if the file changes later."""
     return load_decoder(manifest.find_by_id(weights_id))
 
 
@@ -217,7 +217,7 @@ def runtime(device: str) -> Runtime:
 
 
 def provide(device: str, own: Runtime) -> None:
-    """From now on `own` is what runs networks for `device` in this process."""
+    """Makes `own` the runtime of `device` in this process."""
     _provided[device] = own
 
 

@@ -3,8 +3,8 @@
     data = aec_encode(pixels, level=40)
     pixels = aec_decode(data)
 
-Pixels are uint8 [H, W, 3] or [H, W] (grey), with alpha [H, W, 4] or [H, W, 2]. Everything else, and every error, is
-that of `aecodec.api`.
+Pixels are uint8 [H, W, 3] or [H, W] (grey), with alpha [H, W, 4] or [H, W, 2]. Options and
+errors are those of `aecodec.api`.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def aec_encode(
 def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
     """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] where it is grey.
 
-    Where alpha is stored it is the last channel: [H, W, 4] or [H, W, 2].
+    Stored alpha is the last channel: [H, W, 4] or [H, W, 2].
 
         pixels = aec_decode(data)
         aec_decode(data, out=frames[7])
 
-    `out`: a uint8 array of that shape, contiguous or not, that takes the pixels and is returned. Raises as
-    `aecodec.decode`, and OutputError where `out` does not fit, before anything is decoded.
+    `out`: a uint8 array of that shape, contiguous or not, that receives the pixels and is returned. Raises as
+    `aecodec.decode`, and OutputError before anything is decoded if `out` does not fit.
     """
     if out is None:
         return api.decode_pixels(data)

@@ -1,4 +1,4 @@
-"""What the header and the directory of a file say. Light: no NumPy, no weights."""
+"""What the header and the directory of a file say, without NumPy and without loading weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class Info:
-    """What a file says of itself. `quality` 0..100; `model` is None where the weights are not on the search path.
+    """The header of a file. `quality` 0..100; `model` is None if its weights are not on the search path.
 
-    `mode` is L, LA, RGB or RGBA; the sizes of alpha and metadata are their bytes in the file, 0 where it has none.
+    `mode` is L, LA, RGB or RGBA. Alpha and metadata are given in bytes of the file, 0 if it has none.
     """
 
     version: int
@@ -46,7 +46,7 @@ class Info:
 
 
 def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
-    """What an `.aec` file says of itself; pixels and metadata stay unread.
+    """The header of an `.aec` file; pixels and metadata are not read.
 
     Raises CorruptFile, HeaderLimitExceeded or UnsupportedVersion.
     """

@@ -7,13 +7,13 @@
         image.thumbnail((128, 128))
     image.save("out.aec", quality=60)
 
-Everything that stands on Pillow (imageio, Django's ImageField) then takes them too. `save` has the options of
-`aecodec.encode`, and icc_profile=, exif= and xmp= for metadata to store, as for JPEG; with metadata="all" it is that
-of `info`.
+Everything built on Pillow (imageio, Django's ImageField) then reads them too. `save` has the options of
+`aecodec.encode`, and icc_profile=, exif= and xmp= for metadata to store, as for JPEG; metadata="all" stores
+that of `info`.
 
-Opening raises UnidentifiedImageError where the header is damaged, or of a newer format than is known;
-DecompressionBombError where it asks for more pixels than Pillow or this package allows. Loading, verifying and saving
-raise OSError. Each comes from the error of this package, as its `__cause__`.
+Opening raises UnidentifiedImageError if the header is damaged or of a newer format, and DecompressionBombError if it
+asks for more pixels than Pillow or this package allows. Loading, verifying and saving raise OSError. The error of this
+package is the `__cause__` of each.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FORMAT = "AEC"
 EXTENSION = ".aec"
 MIME = "image/x-aec"
 
-# What `save` hands on: the options of `encode`. As everywhere in Pillow, those of other formats are passed over.
+# `save` passes these on, the options of `encode`, and ignores others, as Pillow does for every format.
 _SAVE_OPTIONS = tuple(own.name for own in fields(EncodeOptions))
 
 # Metadata by the names that `encode` and Pillow have for it.
@@ -60,7 +60,7 @@ _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 class AecImageFile(ImageFile.ImageFile):
     """An `.aec` file. `info` has "quality" (0..100), "model" (None if not known here) and "weights_id" (in hex).
 
-    It has what metadata is stored, too, by Pillow's names: "icc_profile", "exif" and "xmp".
+    Stored metadata is there too, by Pillow's names: "icc_profile", "exif" and "xmp".
     """
 
     format = FORMAT
@@ -82,12 +82,12 @@ class AecImageFile(ImageFile.ImageFile):
             "weights_id": header.weights_id.hex(),
         }
         if header.extras & ~Extra.ALPHA:
-            with suppress(AecError):  # which load() will raise
+            with suppress(AecError):  # load() will raise it
                 self.info.update(info_of(decode_metadata(self._read())))
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
 
     def load(self) -> PixelAccess | None:
-        """Decodes the file where that is still to be done. Raises OSError."""
+        """Decodes the file unless that is done. Raises OSError."""
         if self.tile and self.fp is not None:
             try:
                 pixels = api.decode_pixels(self._read())
@@ -99,10 +99,10 @@ class AecImageFile(ImageFile.ImageFile):
         return super().load()
 
     def load_seek(self, pos: int) -> None:
-        """Tells Pillow to wait for the whole file, and not to map it into memory."""
+        """Makes Pillow wait for the whole file instead of mapping it into memory."""
 
     def verify(self) -> None:
-        """Compares every checksum; needs no weights. As for other formats, the image is closed by it. Raises OSError.
+        """Compares every checksum; needs no weights. Closes the image, as for other formats. Raises OSError.
 
         `aecodec.verify` decodes the streams as well.
         """
@@ -126,7 +126,7 @@ def register_aec_opener() -> None:
 
         aecodec.register_aec_opener()
 
-    Importing the module has called it; a second time does no harm.
+    Importing this module calls it; calling it again is harmless.
     """
     Image.register_open(FORMAT, AecImageFile, _accept)
     Image.register_save(FORMAT, _save)
@@ -151,10 +151,10 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 
 def _as_it_stands(image: Image.Image, kinds: frozenset[str]) -> Image.Image:
-    """A copy with only such metadata as is to be stored, and what says how to read the pixels.
+    """A copy with only the metadata to store, and what tells how to read the pixels.
 
-    So an orientation counts where EXIF is stored. Else it may be left from a file whose picture has been turned since,
-    and no format of Pillow applies it.
+    An orientation counts only if EXIF is stored. Otherwise it may be left over from a file whose picture has been
+    turned since, and no format of Pillow applies it.
     """
     given, plain = image.encoderinfo, image.copy()
     info = image.info | {name: given[name] for name in _METADATA.values() if name in given}

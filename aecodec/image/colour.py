@@ -12,7 +12,7 @@ _PROFILE_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
 def describes(profile: bytes, image: Image.Image) -> bool:
-    """Whether a profile is of the colour space that the pixels of an image without alpha are stored in."""
+    """Whether a profile describes the colour space of an image without alpha."""
     from PIL import ImageCms
 
     stored = "GRAY" if image.mode in ("1", "L") else "RGB" if image.mode != "CMYK" else ""
@@ -23,9 +23,9 @@ def describes(profile: bytes, image: Image.Image) -> bool:
 
 
 def to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Image:
-    """Mode L or RGB from any mode without alpha, through the profile where there is one."""
+    """Mode L or RGB from any mode without alpha, through the profile, if any."""
     if image.mode == "LAB":
-        return image.convert("RGB")  # needs no profile: its samples are colours already
+        return image.convert("RGB")  # Lab samples are colours already and need no profile
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     if profile:
@@ -43,11 +43,11 @@ def to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Ima
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """An image of mode L, RGB or CMYK in sRGB; itself where the profile changes no sample by more than one level.
+    """Converts an image of mode L, RGB or CMYK to sRGB; returns it if the profile changes no sample by over one level.
 
-    Measured on a grid of colours and not by the profile's name, since sRGB goes by many names. Relative colorimetric
-    with black point compensation is what image editors do. Raises ValueError where the profile is for another
-    colour space, OSError and PyCMSError where it is damaged.
+    That is measured on a grid of colours, since sRGB profiles have many names. Image editors convert alike: relative
+    colorimetric with black point compensation. Raises ValueError if the profile is for another colour space, OSError
+    or PyCMSError if it is damaged.
     """
     from PIL import ImageCms
 

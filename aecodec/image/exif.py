@@ -1,4 +1,4 @@
-"""EXIF and XMP of a Pillow image: its orientation, and both as they fit the picture once it is upright."""
+"""EXIF and XMP of a Pillow image: its orientation, and both blocks made right for the upright picture."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from PIL import Image
 
 _ORIENTATION = ExifTags.Base.Orientation
 
-# Tags that tell how a TIFF file, or a thumbnail, is laid out: of no use outside of it.
+# Tags on the layout of a TIFF file or a thumbnail, useless outside it.
 _LAYOUT = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 330, 332, 338, 339}
     | {347, 512, 513, 514, 529, 530, 532}
     | {700, 33723, 34377, 34675}  # XMP, IPTC, Photoshop's own, ICC
 )
-# What tells nothing of the photograph: resolution, sample positions, and where the block of camera tags is.
+# Tags that say nothing about the photograph: resolution, sample positions, place of the camera tags.
 _IDLE = frozenset({274, 282, 283, 296, 531})
 
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))[0-9]+')
 
 
 def orientation_of(image: Image.Image, notices: list[str]) -> int:
-    """The EXIF orientation of a loaded image; upright, with a notice, where the EXIF block cannot be read."""
+    """The EXIF orientation of a loaded image; upright, with a notice, if the EXIF block cannot be read."""
     try:
         return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow's parser raises whatever the damage leads it to
+    except Exception:  # Pillow's parser raises many kinds of error on damage
         notices.append("the EXIF data is damaged: the picture is taken as upright")
         return 1
 
@@ -33,7 +33,7 @@ def orientation_of(image: Image.Image, notices: list[str]) -> int:
 def exif_of(image: Image.Image, keep: bool, notices: list[str]) -> bytes:
     """The EXIF block of a loaded image, upright and without thumbnail, from its byte order mark on.
 
-    Empty where there is none, or none to keep: then with a notice, if it says anything of the photograph.
+    Empty if there is none or none is to be kept; then a notice says so, if it tells anything about the photograph.
     """
     try:
         block = _upright(image.getexif())
@@ -48,7 +48,7 @@ def exif_of(image: Image.Image, keep: bool, notices: list[str]) -> bytes:
 
 
 def xmp_of(image: Image.Image, keep: bool, notices: list[str]) -> bytes:
-    """The XMP packet of a loaded image with an orientation of 1; empty, with a notice, where it is not to be kept."""
+    """The XMP packet of a loaded image with an orientation of 1; empty, with a notice, if it is not kept."""
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     packet = packet.encode() if isinstance(packet, str) else bytes(packet)
     if packet and not keep:
@@ -57,7 +57,7 @@ def xmp_of(image: Image.Image, keep: bool, notices: list[str]) -> bytes:
 
 
 def _upright(exif: Image.Exif) -> Image.Exif:
-    """A copy with an orientation of 1, if any, and the tags of camera and place; Pillow leaves out the rest."""
+    """A copy with an orientation of 1, if it had one, and the tags of camera and place; Pillow omits the rest."""
     block = Image.Exif()
     block.endian = exif.endian
     for tag, value in exif.items():

@@ -1,12 +1,11 @@
-"""Pictures in and out by Pillow. Nothing else in encoding or decoding touches it.
+"""Picture files and Pillow images to upright 8-bit arrays.
 
-In: whatever Pillow opens becomes upright 8-bit sRGB, `[H, W, 3]`, or grey, `[H, W]`. Grey is what the file declares
-grey (modes 1, L, LA, I, I;16, F); a colour picture whose channels happen to be equal stays colour. Alpha is kept where
-any of it is below 255; metadata is kept where it is asked for. Everything that is lost or changed on the way is a
-notice, one line each.
+Any picture that Pillow opens becomes sRGB, `[H, W, 3]`, or grey, `[H, W]`. Grey is what the file declares grey (modes
+1, L, LA, I, I;16, F); a colour picture whose channels happen to be equal stays colour. Alpha is kept if some of it is
+below 255, metadata on request. Every loss and every change is a notice of one line.
 
-A profile that is kept describes the pixels, which then stay in its colour space; one that cannot (of inks, or of
-colours where the picture is grey) is applied and left out, as any profile is that was not asked for.
+With a kept profile the pixels stay in its colour space. A profile that cannot describe them (of inks, or of colours for
+a grey picture) is applied and left out, like any profile that is not kept.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _TURNS = {
     8: (True, True, False),
 }
 
-# Pillow hands these to another program (Ghostscript): no way to treat an untrusted picture.
+# Pillow hands these to another program (Ghostscript), which is unsafe with untrusted pictures.
 _PROGRAM_FORMATS = frozenset({"EPS"})
 
 _STRIP_ROWS = 256
@@ -58,7 +57,7 @@ _pillow_limit_lock = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Upright 8-bit samples, what goes with them, and what was lost or changed to get them."""
+    """Upright 8-bit samples, their alpha and metadata, and notices of what was lost or changed."""
 
     pixels: np.ndarray  # uint8 [H, W, 3] or [H, W], C-contiguous; sRGB, or of the profile in extras
     notices: tuple[str, ...] = ()
@@ -72,11 +71,11 @@ def open_picture(
     alpha: bool = True,
     metadata: Collection[str] = (),
 ) -> Picture:
-    """Read a picture file, told by its content and not by its name; of several frames, the first.
+    """Reads a picture file, recognised by its content, not by its name; of several frames, the first.
 
-    `alpha`: whether to keep it. `metadata`: which of "icc", "exif" and "xmp" to keep. Raises InputError where the file
-    is missing, no picture, or damaged, and LimitExceeded, before anything is decoded, where it has more than
-    `max_pixels` pixels or a side above MAX_SIDE.
+    `alpha`: whether to keep it. `metadata`: which of "icc", "exif" and "xmp" to keep. Raises InputError if the file is
+    missing, damaged or no picture, and LimitExceeded, before anything is decoded, if it has more than `max_pixels`
+    pixels or a side above MAX_SIDE.
     """
     name = _name(source)
     with _pillow_errors(name), _pillow_limit(name, max_pixels):
@@ -90,7 +89,7 @@ def open_picture(
 def from_image(
     image: Image.Image, *, max_pixels: int = MAX_PIXELS, alpha: bool = True, metadata: Collection[str] = ()
 ) -> Picture:
-    """The same for an image that Pillow has opened or made, at its current frame. Raises as open_picture does."""
+    """The same for the current frame of a Pillow image. Raises as `open_picture`."""
     return _to_picture(image, "picture", max_pixels, alpha, metadata)
 
 
@@ -125,9 +124,9 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _is_sixteen_bit(image: Image.Image) -> bool:
-    """Whether the file holds 16-bit samples: Pillow cuts those of colour to 8 silently.
+    """Whether the file holds 16-bit samples, which Pillow silently cuts to 8 in colour pictures.
 
-    Only the reading instructions of an image not yet loaded tell: the raw mode, or the largest value of a PPM.
+    Only an image not yet loaded tells, by its decoding instructions: the raw mode, or the largest value of a PPM.
     """
     for tile in getattr(image, "tile", ()):
         codec, arguments = tile[0], tile[3]
@@ -140,10 +139,10 @@ def _is_sixteen_bit(image: Image.Image) -> bool:
 
 
 def _to_eight_bit(image: Image.Image, sixteen_bit: bool, notices: list[str]) -> Image.Image:
-    """Mode L for the deep grey modes I, I;16 and F; every other mode as it is, with a notice where it was deeper.
+    """Mode L for the deep grey modes I, I;16 and F; other modes unchanged, with a notice if the file was deeper.
 
-    16 bits become 8 by their high byte, as Pillow does for colour. I and F do not say their range: it is the smaller
-    of two usual ones where every value lies in it, for in the larger one the picture would be black.
+    16 bits become 8 by their high byte, as Pillow does for colour. I and F do not state their range. Of the two usual
+    ones the smaller is taken if it holds every value, since in the larger one the picture would be black.
     """
     if image.mode != "F" and not image.mode.startswith("I"):
         if sixteen_bit:
@@ -168,7 +167,7 @@ def _to_eight_bit(image: Image.Image, sixteen_bit: bool, notices: list[str]) -> 
 
 
 def _split_alpha(image: Image.Image, keep: bool, notices: list[str]) -> tuple[Image.Image, Image.Image | None]:
-    """The colours as they stand in the file, also where nothing of them showed; and alpha, unless all is opaque."""
+    """The colours as stored, even under alpha 0, and alpha, unless the picture is opaque."""
     if not image.has_transparency_data:
         return image, None
     grey = image.mode in ("1", "L", "LA", "La")
@@ -201,10 +200,10 @@ def _to_array(image: Image.Image) -> np.ndarray:
 
 @contextmanager
 def _pillow_limit(name: str, max_pixels: int) -> Iterator[None]:
-    """Let Pillow's own size check go by `max_pixels` while a file is opened, since some readers decode in opening.
+    """Sets Pillow's own size limit to `max_pixels` while a file is opened, since some readers decode on opening.
 
-    It warns above its limit and refuses above twice that. The limit is global, hence the lock, and is put back
-    before the rest is decoded, which needs no lock.
+    Pillow warns above its limit and refuses above twice that. The limit is global: it is changed under a lock and
+    restored before the rest is decoded.
     """
     with _pillow_limit_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
@@ -218,7 +217,7 @@ def _pillow_limit(name: str, max_pixels: int) -> Iterator[None]:
 
 @contextmanager
 def _pillow_errors(name: str) -> Iterator[None]:
-    """Turn what Pillow raises into one line. On damaged files its readers raise far more than OSError."""
+    """Turns what Pillow raises into one line. On damaged files its readers raise far more than OSError."""
     try:
         yield
     except AecError:

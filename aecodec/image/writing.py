@@ -15,10 +15,10 @@ from aecodec.errors import OutputError
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
 
-# Formats whose alpha other programs, and Pillow, see. A BMP of 32 bits is not one; GIF has one transparent colour.
+# Formats whose alpha Pillow and other programs read. A 32-bit BMP does not count; GIF has one transparent colour.
 ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO", "NPY"})
 
-# What Pillow writes of metadata, by format.
+# The metadata that Pillow writes, by format.
 _METADATA_FORMATS = {
     "PNG": ("ICC", "EXIF", "XMP"),
     "JPEG": ("ICC", "EXIF", "XMP"),
@@ -28,7 +28,7 @@ _METADATA_FORMATS = {
 }
 _TIFF_XMP = 700
 
-# A decoded picture is not compressed a second time beyond need; formats not named here have lossless defaults.
+# A decoded picture should lose little more; formats not named here are lossless by default.
 _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "PNG": {"compress_level": 4},  # half the time of Pillow's 6, and photographs come out no larger
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
@@ -36,8 +36,8 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
 
-_ARRAY_FORMAT = "NPY"  # of NumPy, and not of Pillow: the array that `aec_decode` gives
-_OWN_FORMAT = "AEC"  # there where the plugin is registered; a decoded picture is not encoded again
+_ARRAY_FORMAT = "NPY"  # NumPy's: the array that `aec_decode` returns
+_OWN_FORMAT = "AEC"  # known to Pillow once the plugin is registered; a decoded picture is not encoded again
 
 
 def to_image(pixels: np.ndarray, extras: Extras = NOTHING) -> Image.Image:
@@ -55,21 +55,18 @@ def to_image(pixels: np.ndarray, extras: Extras = NOTHING) -> Image.Image:
 
 
 def info_of(extras: Extras) -> dict[str, bytes]:
-    """Metadata by the names that Pillow gives them in `Image.info`; of what there is none, no name."""
+    """The metadata present, by its names in Pillow's `Image.info`."""
     exif = b"Exif\0\0" + extras.exif if extras.exif else b""
     info = {"icc_profile": extras.icc, "exif": exif, "xmp": extras.xmp}
     return {name: content for name, content in info.items() if content}
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """The name of the Pillow format, or NPY, that the extension of `path` stands for.
-
-    Raises OutputError where there is none.
-    """
+    """The Pillow format, or NPY, that the extension of `path` means. Raises OutputError if it means none."""
     extension = os.path.splitext(os.fspath(path))[1].lower()
     if extension == ".npy":
         return _ARRAY_FORMAT
-    if extension not in Image.EXTENSION:  # PNG is loaded with this module; other plugins take their time
+    if extension not in Image.EXTENSION:  # this module loads PNG; loading other plugins is slow
         Image.preinit()  # the common formats; loading all of them takes longer than decoding a small picture
     name = Image.EXTENSION.get(extension) or Image.registered_extensions().get(extension)
     if name is None or name not in Image.SAVE or name == _OWN_FORMAT:
@@ -80,9 +77,9 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, ...]:
-    """Write `image` to an open binary file in the format named, of Pillow or NPY, with the metadata in its `info`.
+    """Writes `image`, with the metadata in its `info`, to an open binary file in a format of Pillow or NPY.
 
-    Returns notices of what the format does not hold. Raises OutputError where the picture cannot be written.
+    Returns notices of what the format cannot hold. Raises OutputError if the picture cannot be written.
     """
     notices = []
     if image.mode in ("LA", "RGBA") and format not in ALPHA_FORMATS:
@@ -113,7 +110,7 @@ def png_of(pixels: np.ndarray) -> bytes:
 
 
 class _Named:
-    """A file called .png: by a name Pillow loads the one plugin, which is there, by a format all common ones."""
+    """A file named .png: given a name, Pillow loads one plugin; given a format, all common ones."""
 
     name = "picture.png"
 
@@ -125,7 +122,7 @@ class _Named:
 
 
 def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], list[str]]:
-    """Options for Pillow to write the metadata in an image's `info`, and the names of what it cannot write."""
+    """Pillow's options to write the metadata in an image's `info`, and the names of what the format cannot hold."""
     held = _METADATA_FORMATS.get(format, ())
     options: dict[str, Any] = {}
     dropped = []
@@ -138,7 +135,7 @@ def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], 
     if format == "PNG" and "xmp" in options:
         options["pnginfo"] = chunks = PngImagePlugin.PngInfo()
         chunks.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-    elif format == "TIFF" and "xmp" in options:  # a TIFF has it among its tags, as it has those of EXIF
+    elif format == "TIFF" and "xmp" in options:  # a tag in TIFF, as EXIF is
         tags = Image.Exif()
         tags.load(options.get("exif", b""))
         tags[_TIFF_XMP] = options.pop("xmp")
