@@ -156,7 +156,7 @@ def test_every_command_and_option_exists() -> None:
         assert command is not None, name
         if name in ("model", "paper"):
             command = command.commands[rest.split()[0]]  # type: ignore[attr-defined]
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in rest.split() if re.match(r"--?[a-z]", word)} <= known, (name, rest)
 
 

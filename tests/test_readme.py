@@ -40,3 +40,18 @@ def test_weights_are_small() -> None:
     halves = [*(WEIGHTS).glob("*.decoder.safetensors"), *(WEIGHTS).glob("*.encoder.safetensors")]
     assert len(halves) >= 4
     assert sum(path.stat().st_size for path in halves) <= 5_000_000
+
+
+@LANDED
+def test_the_opening_quotes_the_manifest() -> None:
+    opening, block = README.split("## Use")[0], README.split(START)[1].split(END)[0]
+    for number in re.findall(r"([\d.]+) dB", opening):
+        assert f"{number} " in block, number
+    size = sum(
+        entry.details[half]["bytes"] for entry in entries_of(ROOT / "weights") for half in ("encoder", "decoder")
+    )
+    assert f"weights ({size / 1e6:.1f} MB)" in opening
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.encode()) < 5_600
