@@ -26,17 +26,17 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.command()
 @click.argument("folder", type=PATH)
 @click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr,jxl.")
-@click.option("--model", metavar="NAME", default="standard", show_default=True, help="standard or paper.")
-@click.option("--weights", type=PATH, help="A weights file of your own, instead of --model.")
+@click.option("--model", metavar="NAME", default="standard", show_default=True, help="A model of `aecodec model list`.")
+@click.option("--weights", type=PATH, help="Your own weights file, instead of --model.")
 @click.option("-q", "--quality", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100.")
-@click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Of aecodec's encoder.")
+@click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Effort of aecodec's encoder.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
 @click.option("--html", "html_file", type=PATH, help="Write a report to look at: needs aecodec[bench].")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")
 @click.option("--csv", "csv_file", type=PATH, help="Write a line for each picture, codec and quality to a file.")
-@click.option("--resume", type=PATH, help="Keep measurements here and go on from them. Default: beside the output.")
+@click.option("--resume", type=PATH, help="Keep measurements here and resume from them. Default: beside the output.")
 def bench(
     folder: Path,
     codecs: tuple[str, ...] | None,
@@ -54,8 +54,8 @@ def bench(
 ) -> None:
     """Compare aecodec with JPEG, WebP, AVIF and, where installed, JPEG XL on the pictures of FOLDER.
 
-    Every figure is from whole files, really encoded and decoded. An interrupted run with an output file goes on when
-    the same command is given again.
+    Every figure comes from whole files, encoded and decoded. The same command resumes an interrupted run that has an
+    output file.
 
     \b
     aecodec bench photos/

@@ -1,4 +1,4 @@
-"""What several commands share: options, remarks, and the ends of a command's data."""
+"""Shared by several commands: options, remarks, and where data comes from and goes to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ INPUT_IS_TERMINAL = "Standard input is a terminal: give a file, or pipe one in."
 
 
 class Number(click.FloatRange):
-    """A range without NaN and infinity, called what people call it."""
+    """A range without NaN and infinity, called a number in messages."""
 
     name = "number"
 
@@ -49,13 +49,13 @@ class Number(click.FloatRange):
 
 
 class WholeNumber(click.IntRange):
-    """The same of whole numbers."""
+    """The same for whole numbers."""
 
     name = "whole number"
 
 
 class _Place(click.Path):
-    """A path, or a URL, which stays a string; `file://` URLs are paths."""
+    """A path or a URL; a URL stays a string, but `file://` gives a path."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         if isinstance(value, str) and "://" in value:
@@ -140,7 +140,7 @@ def say(line: str) -> None:
 
 
 def check_ends(source: Path, target: Path) -> None:
-    """Raises OutputError where the output is the input itself, UsageError where binary data would meet a terminal."""
+    """Raises OutputError if the output is the input, UsageError if binary data would go to or from a terminal."""
     if str(source) == STANDARD and sys.stdin.isatty():
         raise click.UsageError(INPUT_IS_TERMINAL)
     if str(target) == STANDARD:
@@ -151,7 +151,7 @@ def check_ends(source: Path, target: Path) -> None:
 
 
 def open_source(path: Path) -> Path | IO[bytes]:
-    """What a task reads: the file, or standard input for `-`."""
+    """What a job reads: the file, or standard input for `-`."""
     return sys.stdin.buffer if str(path) == STANDARD else path
 
 
@@ -165,12 +165,12 @@ def read_source(path: Path) -> tuple[str, bytes]:
 
 
 def write_target(path: Path, data: bytes) -> None:
-    """Writes a whole file, or to standard output for `-`. Raises OutputError; BrokenPipeError where nobody reads."""
+    """Writes a whole file, or to standard output for `-`. Raises OutputError; BrokenPipeError if the reader is gone."""
     if str(path) != STANDARD:
         write_atomic(path, data)
         return
     try:
-        # A stream of its own, since what the shared one could not write it would try again at exit.
+        # A separate stream, since sys.stdout would retry a failed write at exit.
         with open(sys.stdout.fileno(), "wb", closefd=False) as stream:
             stream.write(data)
     except BrokenPipeError:

@@ -89,5 +89,5 @@ def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
 
 
 def tell_progress(share: float) -> None:
-    """The share done of a refinement, on a line of its own that is gone when it is complete."""
+    """Shows the share done of a refinement on one line, and clears it at the end."""
     click.echo(CLEAR_LINE + (f"refining: {share:.0%}" if share < 1 else ""), err=True, nl=False)

@@ -1,4 +1,4 @@
-"""`aecodec model`: for those who make weights. `train`, `average` and `export` need torch."""
+"""`aecodec model`: makes and lists weights. `train`, `average` and `export` need torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model(ctx: click.Context) -> None:
 
 
 def require_torch() -> None:
-    """Raises MissingExtra where it is not installed."""
+    """Raises MissingExtra if torch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -32,21 +32,25 @@ def require_torch() -> None:
 
 @model.command()
 @click.option("--config", type=click.Choice(["standard", "paper"]), default="standard", show_default=True)
-@click.option("--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="May be given repeatedly.")
+@click.option(
+    "--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="Pictures to train on; repeatable."
+)
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Checkpoints, log and contact sheets.")
-@click.option("--minutes", type=float, help="Stop after so many minutes of training.")
-@click.option("--steps", type=int, help="Stop after so many steps.")
-@click.option("--resume", is_flag=True, help="Go on from DIR's checkpoint, exactly.")
+@click.option("--minutes", type=float, help="Stop after N minutes of training.", metavar="N")
+@click.option("--steps", type=int, help="Stop after N steps.", metavar="N")
+@click.option("--resume", is_flag=True, help="Continue exactly from the checkpoint in DIR.")
 @click.option("--init", type=PATH, metavar="WEIGHTS", help="Start from float weights (.safetensors).")
-@click.option("--decay", is_flag=True, help="A branch off DIR's state: falling rate, integer rounding, for export.")
-@click.option("--rounding/--no-rounding", default=None, help="Integer rounding in the loop. Default: late in a branch.")
-@click.option("--bfloat16", is_flag=True, help="Wide products in bfloat16: twice as fast where the processor has it.")
+@click.option("--decay", is_flag=True, help="Branch off the state in DIR with a falling rate and rounding, for export.")
+@click.option(
+    "--rounding/--no-rounding", default=None, help="Round to integers in the loop. Default: late in a branch."
+)
+@click.option("--bfloat16", is_flag=True, help="Wide products in bfloat16: twice as fast if the processor has it.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops a step.")
-@click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True, help="Side of a crop, pixels.")
-@click.option("--learning-rate", type=float, help="Instead of the config's own.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, crops and noise.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops per step.")
+@click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True, help="Side of a crop in pixels.")
+@click.option("--learning-rate", type=float, help="Default: that of the config.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, crops and noise.")
 def train(data: tuple[Path, ...], **fields: object) -> None:
     """Train a model on folders of pictures.
 
@@ -68,9 +72,9 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
 
 @model.command(short_help="Write the mean of several checkpoints.")
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True)
-@click.option("--out", type=PATH, required=True, metavar="CHECKPOINT", help="To train on from, branch off or export.")
+@click.option("--out", type=PATH, required=True, metavar="CHECKPOINT", help="To resume, branch off or export.")
 def average(checkpoints: tuple[Path, ...], out: Path) -> None:
-    """Write the mean of the weights of CHECKPOINTS, all of one start: better than each of them.
+    """Write the mean of the weights of CHECKPOINTS with a common start: it is better than each of them.
 
     \b
     aecodec model average run-a/decayed.pt run-b/decayed.pt --out mean/decayed.pt
@@ -81,19 +85,19 @@ def average(checkpoints: tuple[Path, ...], out: Path) -> None:
     run(checkpoints, out)
 
 
-@model.command(short_help="Make weights of a checkpoint.")
+@model.command(short_help="Make a weights file from a checkpoint.")
 @click.argument("checkpoint", type=PATH)
 @click.option("--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="The training pictures.")
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Weights folder; its manifest gets an entry.")
-@click.option("--name", help="Name of the model. Default: its config's.")
-@click.option("--recipe", help="How it was trained, for the manifest.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Weights folder; its manifest gains an entry.")
+@click.option("--name", help="Name of the model. Default: that of its config.")
+@click.option("--recipe", help="How it was trained; kept in the manifest.")
 def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None, recipe: str | None) -> None:
-    """Make weights of CHECKPOINT: integer networks, probability tables, manifest entry.
+    """Make weights from CHECKPOINT: integer networks, probability tables, manifest entry.
 
     \b
     aecodec model export run/decayed.pt --data photos/ --out my-weights
 
-    Prints what the rounding to integers costs, on the validation part of the data.
+    Prints what rounding to integers costs on the validation part of the data.
     """
     require_torch()
     from aecodec.train.release import release
@@ -103,12 +107,12 @@ def export(checkpoint: Path, data: tuple[Path, ...], out: Path, name: str | None
 
 @model.command(name="list", short_help="List the models on the search path.")
 def list_models() -> int:
-    """List the models on the search path (bundled, then the folders in AECODEC_WEIGHTS), their files checked.
+    """Check and list the models on the search path: bundled, then the folders in AECODEC_WEIGHTS.
 
     \b
     aecodec model list
 
-    Exits with 4 where a file is missing or damaged.
+    Exits with 4 if a file is missing or damaged.
     """
     from aecodec.codec import manifest
 

@@ -1,4 +1,4 @@
-"""`aecodec paper`: for the reader of the paper that the project began with."""
+"""`aecodec paper`: reproduces the paper behind this project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _named(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     for value in values:
         name, _, drawn = value.partition("=")
         if not re.fullmatch(r"[a-z0-9_-]{1,40}", name) or name in named or name in RESERVED:
-            raise click.BadParameter(f"{name!r} is no name of its own, of the characters a-z, 0-9, _ and -.")
+            raise click.BadParameter(f"{name!r} is not a new name of the characters a-z, 0-9, _ and -.")
         named[name] = _parse(drawn)
     return named
 
@@ -43,7 +43,7 @@ def _parse(value: str) -> Drawn:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def paper(ctx: click.Context) -> None:
-    """Reproduce the paper that the project began with."""
+    """Reproduce the paper behind this project."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -59,18 +59,18 @@ def paper(ctx: click.Context) -> None:
     "--lvis", metavar="DIR:N", callback=_drawn, help="lvis_v1_train.json beside COCO's train2017 and val2017."
 )
 @click.option("--lfw", metavar="DIR:N", callback=_drawn, help="lfw/Aaron_Eckhart/*.jpg, or lfw.tgz.")
-@click.option("--folder", multiple=True, metavar="NAME=DIR:N", callback=_named, help="Any other, also repeatedly.")
-@click.option("--dev", type=click.IntRange(min=0), default=2500, show_default=True, help="So many of all for dev.")
+@click.option("--folder", multiple=True, metavar="NAME=DIR:N", callback=_named, help="Any other set; repeatable.")
+@click.option("--dev", type=click.IntRange(min=0), default=2500, show_default=True, help="Pictures of the dev set.")
 @click.option(
     "--seed",
     metavar="N",
     type=WholeNumber(0, 2**63 - 1),
     default=0,
     show_default=True,
-    help="Of which pictures are drawn, and the split.",
+    help="Seed of the draw and the split.",
 )
 @click.option("--out", type=PATH, required=True, metavar="DATA", help="An empty or new folder.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core.")
 def dataset(
     imagenet: Drawn | None,
     places: Drawn | None,
@@ -88,12 +88,12 @@ def dataset(
     aecodec paper dataset --imagenet ILSVRC:15000 --places data_256:15000 \\
         --lvis lvis:5000 --lfw lfw.tgz:2500 --dev 2500 --seed 0 --out DATA
 
-    Nothing is downloaded. Each picture is drawn at random, by the seed, and none twice. It is turned upright, made
-    RGB, its short side brought to 256 pixels (Lanczos), the centre square cut out, and written as PNG: about 4.5 GB
-    for 37500. Files that cannot be decoded and pictures that were drawn before are left out, counted, and replaced
-    by the next drawn. DATA/manifest.csv has the origin and hash of each picture.
+    Nothing is downloaded. Pictures are drawn at random by the seed, none twice, turned upright, converted to RGB,
+    reduced to a short side of 256 pixels (Lanczos), cut to the centre square and written as PNG: about 4.5 GB for
+    37,500. Undecodable files and duplicates are counted and replaced by the next draw. DATA/manifest.csv lists the
+    origin and hash of each picture.
 
-    The same command goes on where a run was cut, and makes again what is missing of a finished data set.
+    Run the same command again to continue an interrupted run or to replace missing pictures.
     """
     from aecodec.batch.workers import one_thread
 
@@ -114,21 +114,17 @@ def dataset(
 
 
 @paper.command(short_help="Train the four systems of Table 3, and report.")
-@click.option("--data", type=PATH, required=True, metavar="DATA", help="Of `paper dataset`, or a folder of pictures.")
+@click.option("--data", type=PATH, required=True, metavar="DATA", help="From `paper dataset`, or a folder of pictures.")
 @click.option("--dev", type=PATH, metavar="FOLDER", help="256x256 pictures. Default: DATA/dev, or a part of DATA.")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Report, figures, weights, and work to resume.")
-@click.option(
-    "--epochs", type=Number(0, min_open=True), metavar="E", help="Equal epochs: so many for each. The paper: 200."
-)
-@click.option("--budget", type=Number(0.001), metavar="MINUTES", help="Equal minutes instead: in all, a quarter each.")
-@click.option("--crop", type=click.IntRange(min=8), default=128, show_default=True, help="Side of a crop, pixels.")
-@click.option("--batch-size", type=WholeNumber(1, 4096), default=8, show_default=True, help="Crops a step.")
+@click.option("--epochs", type=Number(0, min_open=True), metavar="E", help="Epochs of each system. The paper: 200.")
+@click.option("--budget", type=Number(0.001), metavar="MINUTES", help="Minutes in all instead, a quarter each.")
+@click.option("--crop", type=click.IntRange(min=8), default=128, show_default=True, help="Side of a crop in pixels.")
+@click.option("--batch-size", type=WholeNumber(1, 4096), default=8, show_default=True, help="Crops per step.")
 @click.option("--shown", multiple=True, metavar="NAME", help="Dev picture of Figure 1. Default: three by licence.")
 @click.option("--threads", type=WholeNumber(1, 1024), metavar="N", help="CPU threads.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option(
-    "--seed", type=WholeNumber(0, 2**63 - 1), default=0, show_default=True, help="Of weights and crops, one for all."
-)
+@click.option("--seed", type=WholeNumber(0, 2**63 - 1), default=0, show_default=True, help="Seed of weights and crops.")
 def table3(data: Path, out: Path, **fields: object) -> None:
     """Train the four auto-encoders of the paper's Table 3 on equal terms, and write the report.
 
@@ -136,9 +132,9 @@ def table3(data: Path, out: Path, **fields: object) -> None:
     aecodec paper table3 --data DATA --epochs 200 --crop 256 --out table3
     aecodec paper table3 --data photos --dev dev256 --budget 60 --out table3
 
-    DIR gets README.md (table, training curves, Figure 1), results.json and the weights of each system. The same command
-    goes on, exactly, where a run was cut, at any moment; systems that are finished are not trained again. A remarks.md
-    of yours in DIR goes into README.md below the table.
+    Writes README.md (table, training curves, Figure 1), results.json and the weights of each system into DIR. The same
+    command continues an interrupted run exactly; finished systems are not trained again. Your own DIR/remarks.md is
+    copied into README.md, below the table.
     """
     require_torch()
     from aecodec.paper.table3 import Table3Options
@@ -156,13 +152,13 @@ def table3(data: Path, out: Path, **fields: object) -> None:
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Default: paper, then standard.")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file.")
 def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None:
-    """Measure how many bytes the pictures of FOLDER take at 1 % of raw, and what comes back of them.
+    """Measure the bytes and the L1 error of the pictures of FOLDER at 1 % of raw.
 
     \b
     aecodec paper claim dev256/
 
     Each model codes all pictures at one quality, the largest whose mean file has at most 1 % of the raw bytes: 1966 at
-    256x256. Printed are mean, 5th and 95th percentile of the bytes and of L1 (0..1).
+    256x256. Prints mean, 5th and 95th percentile of bytes and of L1 (0..1).
     """
     from aecodec.files import write_atomic
     from aecodec.paper.claim import MODELS

@@ -16,7 +16,7 @@ from aecodec.cli import PATH
 @click.option("--original", "originals", multiple=True, type=PATH, metavar="PICTURE", help="What a file was made from.")
 @click.option("-o", "--out", type=PATH, metavar="PAGE", help="Write the page here, and open no browser.")
 def view(files: tuple[Path, ...], originals: tuple[Path, ...], out: Path | None) -> None:
-    """Open `.aec` files in the browser, to look at closely, with their sizes and settings.
+    """Open `.aec` files in the browser, with their sizes and settings.
 
     With --original, repeatable, each file is shown beside the picture of the same name, with PSNR, MS-SSIM and L1.
     The page is one file that needs no network.

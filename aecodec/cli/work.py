@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAR_LINE = "\r\x1b[K"
-_REASONS = 10  # of failures, the most frequent ones, that the report of a Ray run lists
+_REASONS = 10  # most frequent failures in the report of a Ray run
 
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="Another way to give OUT."),
@@ -91,7 +91,7 @@ def work_options(command: Command) -> Command:
 
 
 def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Path]:
-    """IN and OUT of one picture. Raises UsageError where the arguments are for many, and what `check_ends` raises."""
+    """IN and OUT of one picture. Raises UsageError if the arguments are for many pictures, and as `check_ends`."""
     paths = paths if options.output is None else (*paths, options.output)
     if len(paths) != 2:
         raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")
@@ -113,7 +113,7 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
     if str(target) == STANDARD and options.as_json:
         raise click.UsageError("--json and the output cannot both go to standard output.")
     if options.no_clobber and target.exists():
-        raise OutputError(f"{target}: exists, and is kept for --no-clobber")
+        raise OutputError(f"{target}: exists; --no-clobber keeps it")
     started = time.perf_counter()
     product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
     write_target(target, product.data)
@@ -131,7 +131,7 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
 
 
 def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchOptions) -> int:
-    """Every input of a batch; the exit code. Raises InputError for nothing to do, and what `check` raises."""
+    """Works on every input and returns the exit code. Raises InputError if there is no input, and as `check`."""
     from aecodec.batch.plan import plan
     from aecodec.batch.results import Summary
     from aecodec.batch.results import recorded
@@ -144,7 +144,7 @@ def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: Batch
         if not options.quiet:
             say(f"{mark}: this shard is complete; --force repeats it")
         return 0
-    with one_thread():  # also of this process, whose check may load NumPy
+    with one_thread():  # in this process too: its check may load NumPy
         task.check()
     summary, started, of_shard = Summary(), time.monotonic(), list["Result"]()
     try:
@@ -165,7 +165,7 @@ def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: Batch
 
 
 def _run(task: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:
-    """Results as they come, from this machine or from a Ray cluster."""
+    """Results as they arrive, from this machine or a Ray cluster."""
     if options.ray is None:
         from aecodec.batch.run import run_batch
 
@@ -179,7 +179,7 @@ def _run(task: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions)
 def batch_options(
     paths: tuple[Path | str, ...], options: WorkOptions, out_dir: Path | str, suffixes: frozenset[str], extension: str
 ) -> BatchOptions:
-    """Raises UsageError where options contradict each other."""
+    """The batch. Raises UsageError if options contradict each other."""
     from aecodec.batch.plan import BatchOptions
     from aecodec.batch.workers import cores
 
@@ -214,14 +214,14 @@ def _shard(value: str | None) -> Shard | None:
 
 
 def _progress(batch: BatchOptions, options: WorkOptions) -> AbstractContextManager[Callable[[Result], None]]:
-    """A function that tells of a result: with a bar below where a person watches, plainly elsewhere."""
+    """A function that reports a result: above a progress bar on a terminal, plainly elsewhere."""
     if options.quiet or options.verbose or not sys.stderr.isatty():
         return nullcontext(lambda result: _tell(result, options))
     return _Bar(batch, options)
 
 
 class _Bar:
-    """Counts the work before it begins, which reads names only, to show how much is left."""
+    """A progress bar. Counts the inputs first, by reading names only."""
 
     def __init__(self, batch: BatchOptions, options: WorkOptions) -> None:
         from aecodec.batch.plan import plan
