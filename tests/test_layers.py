@@ -175,3 +175,9 @@ def test_decoding_loads_only_what_it_needs(tmp_path: Path):
         str(aec),
         str(tmp_path / "dog.png"),
     )
+
+
+def test_contributing_draws_these_rows() -> None:
+    diagram = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8").split("```text\n")[1].split("```")[0]
+    drawn = [tuple(line.split("  ")[0].split(", ")) for line in diagram.splitlines()]
+    assert tuple(reversed(drawn)) == ROWS
