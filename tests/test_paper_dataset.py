@@ -709,7 +709,7 @@ def test_usage(
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["paper"], ["paper", "--help"], ["paper", "dataset", "--help"]):
         assert run(arguments) == 0
-    assert "short side brought to 256" in " ".join(capsys.readouterr().out.split())
+    assert "short side of 256" in " ".join(capsys.readouterr().out.split())
 
 
 def double(number: int) -> int:
