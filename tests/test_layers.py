@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,18 @@ def test_imports_go_down_only(file: str):
             continue
         room = name.split(".")[1]
         assert RANK[room] < RANK[own] or (room == own and "/" in file), f"{file} imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Within a room too, whether at the top of a module or in a function."""
+    modules = {
+        f"aecodec.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}": file for file in FILES
+    }
+    graph = {
+        module: {name for name in imported(file, type_checking=False) if name in modules and name != module}
+        for module, file in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 @pytest.mark.parametrize(
