@@ -199,8 +199,7 @@ def open_network(layers: Layers, inputs: int) -> Network:
     numbers = {}
     for path, layer in walk(layers, ""):
         if isinstance(layer, (Conv, Depthwise)):
-            wide = isinstance(layer, Conv)
-            rows, outputs = (layer.kernel**2 * layer.inputs, layer.outputs) if wide else (9, layer.channels)
+            rows, outputs = layer.weight_shape
             row = np.zeros(outputs, np.int64)
             numbers[path.removeprefix(".")] = QuantizedParameters(
                 np.ones((rows, outputs), np.int8), row, row, row - (1 << 20), row + (1 << 20)

@@ -43,9 +43,8 @@ def network(layers: Layers, shift: int = 12) -> Network:
     rng = np.random.default_rng(1)
     integers = {}
     for path, layer in walk(layers, "n"):
-        if isinstance(layer, (Conv, Depthwise)):
-            rows = layer.kernel**2 * layer.inputs if isinstance(layer, Conv) else 9
-            outputs = layer.outputs if isinstance(layer, Conv) else layer.channels
+        if layer.weight_shape is not None:
+            rows, outputs = layer.weight_shape
             integers[path.removeprefix("n.")] = QuantizedParameters(
                 weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
                 bias=rng.integers(-(2**15), 2**15, outputs) + 2 ** (shift - 1),

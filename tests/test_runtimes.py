@@ -104,10 +104,7 @@ def reference_shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
 
 
 def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> QuantizedParameters:
-    if isinstance(layer, Conv):
-        rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
-    else:
-        rows, outputs = 9, layer.channels
+    rows, outputs = layer.weight_shape
     shift = rng.integers(-2, 14, outputs)
     edge = rng.integers(1, 1 << (layer.bits - 1), outputs)
     return QuantizedParameters(

@@ -49,8 +49,7 @@ def lively_network(layers: Layers, name: str) -> Network:
     for path, layer in walk(layers, ""):
         if not isinstance(layer, (Conv, Depthwise)):
             continue
-        wide = isinstance(layer, Conv)
-        rows, outputs = (layer.kernel**2 * layer.inputs, layer.outputs) if wide else (9, layer.channels)
+        rows, outputs = layer.weight_shape
         weight = rng.integers(-127, 128, (rows, outputs)).astype(np.int8)
         shift = np.full(outputs, round(np.log2(73 * rows**0.5)))
         edge = np.full(outputs, 1 << (layer.bits - 1))

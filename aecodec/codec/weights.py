@@ -66,8 +66,6 @@ from aecodec.errors import UnknownWeights
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
-from aecodec.network.layers import Conv
-from aecodec.network.layers import Depthwise
 from aecodec.network.layers import from_json
 from aecodec.network.layers import walk
 from aecodec.network.quantized import Network
@@ -172,15 +170,11 @@ class _File:
         layers = from_json(described["layers"])
         numbers = {}
         for path, layer in walk(layers, name):
-            if isinstance(layer, (Conv, Depthwise)):
-                numbers[path.removeprefix(f"{name}.")] = self._layer(path, layer)
+            if layer.weight_shape is not None:
+                numbers[path.removeprefix(f"{name}.")] = self._parameters(path, *layer.weight_shape)
         return Network(layers, numbers, INPUT_BOUNDS[name], _FEATURES, int(described["exponent"]))
 
-    def _layer(self, path: str, layer: Conv | Depthwise) -> QuantizedParameters:
-        if isinstance(layer, Conv):
-            rows, outputs = layer.kernel**2 * layer.inputs, layer.outputs
-        else:
-            rows, outputs = 9, layer.channels
+    def _parameters(self, path: str, rows: int, outputs: int) -> QuantizedParameters:
         weight = self.tensors[f"{path}.weight"]
         if weight.dtype != np.int8 or weight.shape != (rows, outputs):
             raise ValueError(f"tensor {path}.weight is {weight.dtype} {weight.shape}, not int8 {(rows, outputs)}")

@@ -22,6 +22,7 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
+from aecodec.network.layers import unknown_kind
 from aecodec.network.numpy_runtime import depthwise
 from aecodec.network.numpy_runtime import pad
 from aecodec.network.numpy_runtime import shuffle
@@ -129,6 +130,8 @@ def _apply(
         case NearestUpsample():
             factor = layer.factor
             return x.repeat(factor, axis=1).repeat(factor, axis=2), lambda g: _gather(g, factor)
+        case _:
+            return unknown_kind(layer)
 
 
 def _add(x: np.ndarray, body: np.ndarray, both: int) -> np.ndarray:

@@ -1,7 +1,10 @@
 """The kinds of layer as plain data, which training, export and every runtime walk through.
 
-A network is a tuple of layers over arrays [batch, rows, columns, channels]. Only operations with an exact integer
-form are here: products, leaky ReLU of slope 1/8, sums, and moves of samples.
+A network is a tuple of layers over arrays [batch, rows, columns, channels]. Every operation has an exact integer form:
+products, leaky ReLU of slope 1/8, sums, and moves of samples.
+
+A kind's own arithmetic stands in its class. What an interpreter does for each kind stands in one `match` there, which
+ends in `unknown_kind`; `tests/test_layer_kinds.py` runs every kind of `KINDS` through every interpreter.
 """
 
 from __future__ import annotations
@@ -10,15 +13,54 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
+from typing import ClassVar
+from typing import NoReturn
+
+
+class _Kind:
+    """What a layer does to the size of its field and what it costs, unless its class says otherwise: nothing."""
+
+    file_name: ClassVar[str]  # what weights files call the kind
+
+    @property
+    def reduction(self) -> int:
+        """Samples of the input, in either direction, for each sample of the output."""
+        return 1
+
+    @property
+    def enlargement(self) -> int:
+        """Samples of the output, in either direction, for each sample of the input."""
+        return 1
+
+    @property
+    def children(self) -> Layers:
+        """The layers of its body."""
+        return ()
+
+    @property
+    def weight_shape(self) -> tuple[int, int] | None:
+        """Rows and outputs of its weights; None if it has none."""
+        return None
+
+    @property
+    def receptive_field(self) -> int:
+        """One-sided reach beyond a position, in positions of its output, rounded up."""
+        return receptive_field(self.children)
+
+    @property
+    def multiply_adds(self) -> float:
+        """Multiply-adds for each position of its output."""
+        return multiply_adds(self.children)[0]
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv(_Kind):
     """A convolution over the zero-padded input, then an optional leaky ReLU of slope 1/8.
 
-    `bits` is the width of the integers it puts out.
+    `bits` is the width of its output integers.
     """
 
+    file_name = "Conv"
     inputs: int
     outputs: int
     kernel: int = 1
@@ -27,46 +69,103 @@ class Conv:
     active: bool = False
     bits: int = 11
 
+    @property
+    def reduction(self) -> int:
+        return self.stride
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        return self.kernel**2 * self.inputs, self.outputs
+
+    @property
+    def receptive_field(self) -> int:
+        beyond = max(self.padding, self.kernel - self.padding - self.stride)
+        return -(-beyond // self.stride)
+
+    @property
+    def multiply_adds(self) -> float:
+        return self.inputs * self.outputs * self.kernel**2
+
 
 @dataclass(frozen=True)
-class Depthwise:
+class Depthwise(_Kind):
     """A 3x3 convolution of each channel by itself, zero-padded by one."""
 
+    file_name = "Depthwise"
     channels: int
     bits: int = 11
 
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        return 9, self.channels
 
-@dataclass(frozen=True)
-class Residual:
-    """`x + body(x)`; where the channel counts differ, the sum is over the channels that both have."""
+    @property
+    def receptive_field(self) -> int:
+        return 1
 
-    body: tuple[Layer, ...]
-
-
-@dataclass(frozen=True)
-class SideInput:
-    """`x + body(side)`: lets the network's second input in."""
-
-    body: tuple[Layer, ...]
+    @property
+    def multiply_adds(self) -> float:
+        return 9 * self.channels
 
 
 @dataclass(frozen=True)
-class DepthToSpace:
-    """Channels [factor, factor, C] to a `factor` times larger field, then `crop` samples less on every side."""
+class _Sum(_Kind):
+    body: Layers
 
+    @property
+    def children(self) -> Layers:
+        return self.body
+
+
+@dataclass(frozen=True)
+class Residual(_Sum):
+    """`x + body(x)`; if the channel counts differ, the sum is over the channels that both have."""
+
+    file_name = "Residual"
+
+
+@dataclass(frozen=True)
+class SideInput(_Sum):
+    """`x + body(side)`: adds the network's second input."""
+
+    file_name = "Side"
+
+
+@dataclass(frozen=True)
+class DepthToSpace(_Kind):
+    """Moves channels [factor, factor, C] apart into a `factor` times larger field, then crops `crop` on every side."""
+
+    file_name = "Shuffle"
     factor: int
     crop: int
 
+    @property
+    def enlargement(self) -> int:
+        return self.factor
+
 
 @dataclass(frozen=True)
-class NearestUpsample:
-    """Every sample `factor` times in both directions (nearest-neighbour expansion)."""
+class NearestUpsample(_Kind):
+    """Repeats every sample `factor` times in both directions (nearest neighbour)."""
 
+    file_name = "Repeat"
     factor: int
+
+    @property
+    def enlargement(self) -> int:
+        return self.factor
 
 
 Layer = Conv | Depthwise | Residual | SideInput | DepthToSpace | NearestUpsample
 Layers = tuple[Layer, ...]
+
+KINDS: tuple[type[Layer], ...] = (Conv, Depthwise, Residual, SideInput, DepthToSpace, NearestUpsample)
+_BY_FILE_NAME = {kind.file_name: kind for kind in KINDS}
+
+
+def unknown_kind(layer: NoReturn) -> NoReturn:
+    """Ends an interpreter's `match`: mypy accepts the call only if every kind has a case."""
+    raise TypeError(f"no case for this kind of layer: {layer!r}")
 
 
 def walk(layers: Layers, prefix: str) -> Iterator[tuple[str, Layer]]:
@@ -74,8 +173,7 @@ def walk(layers: Layers, prefix: str) -> Iterator[tuple[str, Layer]]:
     for position, layer in enumerate(layers):
         path = f"{prefix}.{position}"
         yield path, layer
-        if isinstance(layer, (Residual, SideInput)):
-            yield from walk(layer.body, path)
+        yield from walk(layer.children, path)
 
 
 def expansion(inputs: int, outputs: int, factor: int, *, active: bool = False, bits: int = 11) -> Layers:
@@ -88,48 +186,17 @@ def multiply_adds(layers: Layers, positions: float = 1.0) -> tuple[float, float]
     """(multiply-adds, output positions) of a network on a field of `positions` positions."""
     total = 0.0
     for layer in layers:
-        match layer:
-            case Conv():
-                positions /= layer.stride**2
-                total += positions * layer.inputs * layer.outputs * layer.kernel**2
-            case Depthwise():
-                total += positions * layer.channels * 9
-            case Residual() | SideInput():
-                total += multiply_adds(layer.body, positions)[0]
-            case DepthToSpace() | NearestUpsample():
-                positions *= layer.factor**2
+        positions *= (layer.enlargement / layer.reduction) ** 2
+        total += positions * layer.multiply_adds
     return total, positions
 
 
 def receptive_field(layers: Layers) -> int:
-    """Receptive field beyond a position, in positions of the coarsest field: the halo that a work piece needs.
+    """One-sided reach beyond a position, in positions of the coarsest field: the halo that a block needs.
 
-    Every layer's one-sided reach, in positions of its own output and rounded up, counts in full, so the sum is an
-    upper bound.
+    An upper bound: every layer's reach, in positions of its own output, counts in full.
     """
-    total = 0
-    for layer in layers:
-        match layer:
-            case Conv():
-                beyond = max(layer.padding, layer.kernel - layer.padding - layer.stride)
-                total += -(-beyond // layer.stride)
-            case Depthwise():
-                total += 1
-            case Residual() | SideInput():
-                total += receptive_field(layer.body)
-    return total
-
-
-# What weights files call each kind.
-_FILE_NAMES = {
-    Conv: "Conv",
-    Depthwise: "Depthwise",
-    Residual: "Residual",
-    SideInput: "Side",
-    DepthToSpace: "Shuffle",
-    NearestUpsample: "Repeat",
-}
-_KINDS = {name: kind for kind, name in _FILE_NAMES.items()}
+    return sum(layer.receptive_field for layer in layers)
 
 
 def to_json(layers: Layers) -> list[dict[str, Any]]:
@@ -137,9 +204,9 @@ def to_json(layers: Layers) -> list[dict[str, Any]]:
     described = []
     for layer in layers:
         fields = asdict(layer)
-        if isinstance(layer, (Residual, SideInput)):
-            fields["body"] = to_json(layer.body)
-        described.append({"layer": _FILE_NAMES[type(layer)]} | fields)
+        if "body" in fields:
+            fields["body"] = to_json(layer.children)
+        described.append({"layer": layer.file_name} | fields)
     return described
 
 
@@ -148,7 +215,7 @@ def from_json(described: list[dict[str, Any]]) -> Layers:
     layers = []
     for fields in described:
         values = dict(fields)
-        kind = _KINDS[values.pop("layer")]
+        kind = _BY_FILE_NAME[values.pop("layer")]
         if "body" in values:
             values["body"] = from_json(values["body"])
         layers.append(kind(**values))

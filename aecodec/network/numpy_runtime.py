@@ -26,6 +26,7 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
+from aecodec.network.layers import unknown_kind
 from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import path_of
@@ -147,6 +148,8 @@ def _apply(
             return shuffle(x, layer.factor, layer.crop)
         case NearestUpsample():
             return x.repeat(layer.factor, axis=1).repeat(layer.factor, axis=2)
+        case _:
+            return unknown_kind(layer)
 
 
 def _run(

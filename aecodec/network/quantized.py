@@ -47,6 +47,7 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
+from aecodec.network.layers import unknown_kind
 
 FLOAT32_LIMIT = 2.0**24
 FLOAT64_LIMIT = 2.0**52
@@ -153,6 +154,8 @@ def _propagate(
                 bound = bound.reshape(layer.factor**2, -1).max(0)
             case NearestUpsample():
                 pass
+            case _:
+                unknown_kind(layer)
     return bound
 
 

@@ -27,6 +27,7 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
+from aecodec.network.layers import unknown_kind
 from aecodec.network.numpy_runtime import known_product
 from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.network.quantized import Network
@@ -170,6 +171,8 @@ def _apply(prepared: Mapping[str, _Prepared], layer: Layer, path: str, x: Tensor
             return _shuffle(x, layer.factor, layer.crop)
         case NearestUpsample():
             return x.repeat_interleave(layer.factor, 1).repeat_interleave(layer.factor, 2)
+        case _:
+            return unknown_kind(layer)
 
 
 def _run(prepared: Mapping[str, _Prepared], layers: Layers, prefix: str, x: Tensor, side: Tensor | None) -> Tensor:

@@ -11,11 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from aecodec.geometry import Box
-from aecodec.network.layers import Conv
-from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Layer
 from aecodec.network.layers import Layers
-from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import receptive_field
 
 Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to its output
@@ -23,7 +20,7 @@ Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path
 
 def reduction(layers: Layers) -> int:
     """Samples of a network's input, in either direction, to a position of its coarsest field."""
-    return math.prod(layer.stride for layer in layers if isinstance(layer, Conv))
+    return math.prod(layer.reduction for layer in layers)
 
 
 def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | None) -> Any:
@@ -41,10 +38,7 @@ def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | No
             x, side = _cut(x, seen, whole, scale), None if side is None else _cut(side, seen, whole, 1)
             whole, wanted = seen.within(seen), wanted.within(seen)
         x = apply(layer, str(position), x, side)
-        if isinstance(layer, Conv):
-            scale //= layer.stride
-        elif isinstance(layer, (DepthToSpace, NearestUpsample)):
-            scale *= layer.factor
+        scale = scale // layer.reduction * layer.enlargement
     return x if wanted is None else _cut(x, wanted, whole, scale)
 
 

@@ -22,6 +22,7 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
+from aecodec.network.layers import unknown_kind
 from aecodec.network.quantized import FLOAT32_LIMIT
 
 SLOPE = 0.125
@@ -298,3 +299,5 @@ def _make(layer: Layer, mode: Mode, outside: Scale, beside: Scale, given: Scale 
             return DepthToSpaceLayer(layer), outside
         case NearestUpsample():
             return NearestUpsampleLayer(layer), outside
+        case _:
+            return unknown_kind(layer)
