@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from aecodec.codec import latent_coding
 from aecodec.codec.latent_coding import CONTEXT_BITS
 from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import STEP_CHANNELS
@@ -362,3 +363,11 @@ def test_a_stream_of_another_size_is_refused(tiny: Tiny):
     (stream,), _, _ = encode(tiny, photo_latent(tiny, "dog", 100), [100])
     with pytest.raises(CorruptFile):
         decode(tiny[1].entropy, [stream], (32, 28), [100])
+
+
+def test_the_drawing_of_the_context_steps_is_what_they_code():
+    assert latent_coding.__doc__ is not None
+    _, drawing = latent_coding.__doc__.split("    step 0    step 1    step 2    step 3\n")
+    groups = np.array([list(map(int, line.split())) for line in drawing.splitlines()[:2]])
+    for step in range(4):
+        assert np.array_equal(groups[:, 2 * step : 2 * step + 2], STEP_CHANNELS[step, :, :, 0] // 4)

@@ -20,6 +20,14 @@ Order of the stream, for a tile of h x w latent positions at quality q:
   channel group g (channels 4g..4g+3) is coded in step s where the position in its 2x2 tile is P[s xor g], P = (0,0),
   (1,1), (0,1), (1,0) as (row, column). The outputs for other channels are not used.
 
+The channel group that each position of a 2x2 tile codes in each step:
+
+    step 0    step 1    step 2    step 3
+     0  2      1  3      2  0      3  1
+     3  1      2  0      1  3      0  2
+
+So every step codes a quarter of the latent at every position, and after four steps every position has all groups.
+
 Minnen, Balle, Toderici (2018) for hyper-prior and context; He et al. (2021) for the checkerboard in parallel steps.
 """
 
@@ -60,7 +68,7 @@ def scale_of_index(index: Any, exp: Callable[[Any], Any] = np.exp) -> Any:
 
 
 def _step_channels() -> np.ndarray:
-    place = np.array([[0, 2], [3, 1]])  # the inverse of P: which of its entries a position of the 2x2 tile is
+    place = np.array([[0, 2], [3, 1]])  # the inverse of P: the n of P[n] for each position of the 2x2 tile
     group = np.arange(STEPS)[:, None, None] ^ place
     return 4 * group[..., None] + np.arange(4)
 
