@@ -211,21 +211,9 @@ def _found_decoder(weights_id: bytes, search_path: str | None) -> DecoderHalf:
     return load_decoder(manifest.find_by_id(weights_id))
 
 
+@lru_cache(maxsize=4)
 def runtime(device: str) -> Runtime:
     """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU."""
-    return _provided.get(device) or _made_runtime(device)
-
-
-def provide(device: str, own: Runtime) -> None:
-    """Makes `own` the runtime of `device` in this process."""
-    _provided[device] = own
-
-
-_provided: dict[str, Runtime] = {}
-
-
-@lru_cache(maxsize=4)
-def _made_runtime(device: str) -> Runtime:
     if device in ("auto", "cpu"):
         return NumpyRuntime()
     from aecodec.network.torch_runtime import TorchRuntime

@@ -5,8 +5,8 @@
 Three parts. One picture at a time in a warm process, with the calls that everybody uses, beside the NumPy engine on one
 thread in the same run: milliseconds, and the shares of networks, transfers and the rest (entropy coding, containers).
 The networks alone on batches. Files and pixels compared with those of the NumPy engine: exit code 1 where any differs.
-Pictures are those in colour, reduced to centre squares of 256x256. `--device cpu` is torch's CPU device. Pictures per
-second with worker processes: `benchmarks/gpu_workers.py`, and of whole commands `benchmarks/bulk.py --device cuda`.
+Pictures are those in colour, reduced to centre squares of 256x256. `--device cpu` is torch's CPU device.
+`benchmarks/bulk.py --device cuda` measures whole commands.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TimedRuntime(TorchRuntime):
         started = time.perf_counter()
         for array in (x, side, out):
             if array is not None:
-                self._give(self._take([np.asarray(array, np.float32)]))
+                self._give(self._take(array))
         spent = time.perf_counter() - started
         self.extra += spent
         self.transfers += spent / 2  # each array went both ways

@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
-from aecodec.batch.gpu import GpuProcess
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import plan
 from aecodec.batch.work import Item
@@ -19,25 +18,33 @@ from aecodec.batch.work import Task
 from aecodec.batch.work import failure
 from aecodec.batch.work import process
 from aecodec.batch.workers import in_any_order
+from aecodec.batch.workers import in_threads
+from aecodec.batch.workers import one_thread
 
 
-def run_batch(task: Task, options: BatchOptions, torch_device: str = "cuda") -> Generator[Result, None, None]:
+def run_batch(task: Task, options: BatchOptions) -> Generator[Result, None, None]:
     """Does what `plan` lists; results come as they are ready, in any order.
 
     Closing the generator, or an exception such as KeyboardInterrupt, ends the workers; no output is ever half written.
-    For a task on the device "cuda", one process runs the networks of all workers, on what torch calls `torch_device`;
-    raises AecError where it cannot, or is killed.
+    On the device "cuda", threads of this process share the GPU and one copy of the networks. Raises AecError if torch
+    cannot use the GPU.
     """
     refused: deque[Result] = deque()
     items = _accepted(plan(options), refused)
     do = partial(process, task, options.existing)
-    with GpuProcess(torch_device) as gpu:  # started for the first worker, if at all
-        link = gpu.link if getattr(task, "device", None) == "cuda" else None
-        with closing(in_any_order(do, items, options.jobs, _lost, _again, link)) as results:
-            for result in results:
-                while refused:
-                    yield refused.popleft()
-                yield result
+    if getattr(task, "device", None) == "cuda":
+        with one_thread():  # NumPy's own threads would compete with these
+            from aecodec import api
+
+            api.runtime("cuda")  # an error here is reported once, not for every picture
+        work = in_threads(do, items, options.jobs)
+    else:
+        work = in_any_order(do, items, options.jobs, _lost, _again)
+    with closing(work) as results:
+        for result in results:
+            while refused:
+                yield refused.popleft()
+            yield result
     yield from refused
 
 

@@ -15,14 +15,16 @@ from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterable
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import as_completed
+from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
-from typing import Any
 from typing import Generic
 from typing import TypeVar
 
@@ -41,14 +43,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Link:
-    """To something that all workers share. Each has a connection of its own, which ends with it."""
-
-    connect: Callable[[], Connection]  # called here for each process that is started; what it raises ends the work
-    take: Callable[[Connection], None]  # of a module: called in the worker before its first item
-
-
 def _unchanged(item: Item) -> Item:
     return item
 
@@ -59,12 +53,11 @@ def in_any_order(
     jobs: int,
     lost: Callable[[Item], Result],
     again: Callable[[Item], Item] = _unchanged,
-    link: Link | None = None,
 ) -> Generator[Result, None, None]:
     """`function` of every item, as results are ready; `lost` of an item whose process was killed twice.
 
     A process that is killed may have done all but tell of it: its item is given once more, as what `again` makes of it.
-    `function` is picklable and does not raise. With one job, all is done in this process, without `link`. Items are
+    `function` is picklable and does not raise. With one job, all is done in this process. Items are
     taken from the iterable when a worker is free, so that a stream of any length takes no memory.
     """
     if jobs == 1:
@@ -72,28 +65,54 @@ def in_any_order(
             for item in items:
                 yield function(item)
         return
-    crew = _Crew(function, jobs, link)
+    crew = _Crew(function, jobs)
     try:
         yield from crew.work(iter(items), lost, again)
     finally:
         crew.stop()
 
 
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
+    """`function` of every item by threads of this process, as results are ready.
+
+    The first item is done alone, so that it loads what all threads share. Closing the generator waits for the items
+    that threads are working on.
+    """
+    items = iter(items)
+    for item in items:
+        yield function(item)
+        break
+    running: set[Future[Result]] = set()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            running.add(pool.submit(function, item))
+            if len(running) == 2 * threads:  # no thread waits for the caller to take its result
+                done, running = wait_for_futures(running, return_when=FIRST_COMPLETED)
+                yield from [future.result() for future in done]
+        yield from (future.result() for future in as_completed(running))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 class _Worker(Generic[Item, Result]):
     """A process, started anew where it was killed, and the item that it has."""
 
-    def __init__(self, function: Callable[[Item], Result], link: Link | None) -> None:
-        self._function, self._link = function, link
+    def __init__(self, function: Callable[[Item], Result]) -> None:
+        self._function = function
         self._attempts = 0
         self.item: Item | None = None
         self._start()
 
     def _start(self) -> None:
-        if self._link is None:
-            self._process, self.connection = spawned(_serve, self._function)
-            return
-        with self._link.connect() as shared:
-            self._process, self.connection = spawned(_serve, self._function, self._link.take, shared)
+        # Spawned on every system, since a fork copies the locks of other threads in whatever state they are.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._function), daemon=True)
+        with theirs, one_thread(), interrupts_held():  # only the child keeps `theirs`: its death ends the pipe
+            self._process.start()
 
     def give(self, item: Item) -> None:
         self.item, self._attempts = item, 1
@@ -134,14 +153,17 @@ class _Worker(Generic[Item, Result]):
         self._process.terminate()
 
     def join(self) -> None:
-        join_or_kill(self._process)
+        self._process.join(_PATIENCE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
 
 class _Crew(Generic[Item, Result]):
     """Up to so many workers; the next one is started when there is an item for it."""
 
-    def __init__(self, function: Callable[[Item], Result], jobs: int, link: Link | None) -> None:
-        self._function, self._jobs, self._link = function, jobs, link
+    def __init__(self, function: Callable[[Item], Result], jobs: int) -> None:
+        self._function, self._jobs = function, jobs
         self._workers: list[_Worker[Item, Result]] = []
 
     def work(
@@ -166,7 +188,7 @@ class _Crew(Generic[Item, Result]):
             except StopIteration:
                 return
             if not idle:
-                self._workers.append(_Worker(self._function, self._link))
+                self._workers.append(_Worker(self._function))
                 idle = [self._workers[-1]]
             idle.pop().give(item)
 
@@ -177,40 +199,11 @@ class _Crew(Generic[Item, Result]):
             worker.join()
 
 
-def spawned(target: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess, Connection]:
-    """A process that calls `target` with a connection and the arguments, and our end of that connection.
-
-    The process has its end alone: when it is no more, the connection has ended here.
-    """
-    # Spawned on every system, since a fork copies the locks of other threads in whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-    with theirs, one_thread(), interrupts_held():
-        process.start()
-    return process, ours
-
-
-def join_or_kill(process: SpawnProcess) -> None:
-    """Waits for a process that was told to end, and not for ever."""
-    process.join(_PATIENCE)
-    if process.is_alive():
-        process.kill()
-        process.join()
-
-
-def _serve(
-    connection: Connection,
-    function: Callable[[Item], Result],
-    take: Callable[[Connection], None] | None = None,
-    shared: Connection | None = None,
-) -> None:
+def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
     """A worker's life: it ends when its parent closes the pipe, or is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that a file half written is removed
     warnings.simplefilter("ignore")
-    if take is not None and shared is not None:
-        take(shared)
     try:
         while True:
             connection.send(function(connection.recv()))

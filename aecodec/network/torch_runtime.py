@@ -6,6 +6,7 @@ choose Winograd or FFT, which are not exact. Layers that do not fit float32 run 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -51,8 +52,11 @@ class _Prepared:
     high: Tensor
 
 
+_precision_lock = threading.Lock()
+
+
 class TorchRuntime:
-    """The engine on a torch device. Raises MissingExtra where torch cannot use that device."""
+    """The engine on a torch device; threads may share it. Raises MissingExtra if torch cannot use the device."""
 
     def __init__(self, device: str) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
@@ -61,42 +65,27 @@ class TorchRuntime:
         self._prepared: dict[int, tuple[Network, dict[str, _Prepared]]] = {}
         x, w, expected = known_product()
         with _full_precision(self._device):
-            self._float32_is_exact = bool((self._take([x]) @ self._take([w]) == expected).all())
+            self._float32_is_exact = bool((self._take(x) @ self._take(w) == expected).all())
 
+    @torch.inference_mode()
     def run(
         self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
     ) -> np.ndarray:
         """Output integers of `network` for `x` [B, H, W, C] and second input `side`, as float32."""
-        sides = None if side is None else [np.asarray(side, np.float32)]
-        return self.run_together(network, [np.asarray(x, np.float32)], sides, wanted).astype(np.float32)
-
-    @torch.inference_mode()
-    def run_together(
-        self,
-        network: Network,
-        xs: Sequence[np.ndarray],
-        sides: Sequence[np.ndarray] | None = None,
-        wanted: Box | None = None,
-    ) -> np.ndarray:
-        """As `run` for all of `xs`, one after another along the batch, in the smallest integers that the network needs.
-
-        The arrays of `xs` have one shape, apart from the batch, and one dtype, of signed integers or float32; and so
-        have `sides`.
-        """
-        known = self._prepared.get(id(network))
-        if known is None:
-            prepared = {path: self._prepare(network, path) for path in network.parameters}
-            self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
-        x, side = self._take(xs), None if sides is None else self._take(sides)
+        first, second = self._take(x), None if side is None else self._take(side)
         with _full_precision(self._device):
-            out: Tensor = run_layers(network.layers, partial(_apply, known[1]), x, side, wanted)
-        return self._give(out.to(_torch_type(integer_type(network.output_bound))))
+            known = self._prepared.get(id(network))
+            if known is None:
+                prepared = {path: self._prepare(network, path) for path in network.parameters}
+                self._prepared[id(network)] = known = (network, prepared)  # holds the network, so its id stays its own
+            out: Tensor = run_layers(network.layers, partial(_apply, known[1]), first, second, wanted)
+        return self._give(out.to(_torch_type(integer_type(network.output_bound)))).astype(np.float32)
 
-    def _take(self, parts: Sequence[np.ndarray]) -> Tensor:
-        """Arrays joined along their first axis, as float32 on the device; they travel as they are, which is less."""
-        host = self._host((sum(map(len, parts)), *parts[0].shape[1:]), _torch_type(parts[0].dtype))
-        np.concatenate(parts, out=host.numpy())
-        return host.to(self._device, non_blocking=True).float()
+    def _take(self, values: np.ndarray) -> Tensor:
+        """An array as float32 on the device."""
+        host = self._host(values.shape, torch.float32)
+        host.numpy()[...] = values
+        return host.to(self._device, non_blocking=True)
 
     def _give(self, x: Tensor) -> np.ndarray:
         host = self._host(x.shape, x.dtype)
@@ -124,13 +113,17 @@ def _torch_type(dtype: np.dtype[Any]) -> torch.dtype:
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """TF32 and a caller's autocast off for the products inside; whatever was set before holds again after."""
-    restore = _forbid_reduced_precision()
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        restore()
+    """Disables TF32 and a caller's autocast inside, and restores the caller's settings after.
+
+    The precision is global to the process, hence the lock: a thread that leaves must not restore it under another.
+    """
+    with _precision_lock:
+        restore = _forbid_reduced_precision()
+        try:
+            with torch.autocast(device.type, enabled=False):
+                yield
+        finally:
+            restore()
 
 
 def _forbid_reduced_precision() -> Callable[[], None]:
