@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aecodec.batch.progress import StatusLine
 from aecodec.bench.bdrate import Curve
 from aecodec.bench.bdrate import Pchip
 from aecodec.bench.codecs import Aecodec
@@ -25,7 +26,6 @@ from aecodec.bench.environment import describe
 from aecodec.bench.journal import Journal
 from aecodec.bench.measure import mean_row
 from aecodec.bench.pictures import Pictures
-from aecodec.bench.progress import StatusLine
 from aecodec.bench.result import Measurement
 from aecodec.bench.result import Row
 

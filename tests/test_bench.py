@@ -19,6 +19,7 @@ from PIL import Image
 from PIL import JpegImagePlugin
 
 import aecodec
+from aecodec.batch.progress import StatusLine
 from aecodec.bench import PEER_NAMES
 from aecodec.bench import BenchOptions
 from aecodec.bench import format_json
@@ -34,7 +35,6 @@ from aecodec.bench.metrics import psnr
 from aecodec.bench.peers import PEERS
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
-from aecodec.bench.progress import StatusLine
 from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
 from helpers.codecs import Stepper

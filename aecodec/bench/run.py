@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from aecodec.batch.progress import StatusLine
 from aecodec.bench.bdrate import HIGH_RATE
 from aecodec.bench.bdrate import LOW_RATE
 from aecodec.bench.bdrate import Curve
@@ -26,7 +27,6 @@ from aecodec.bench.measure import measure_between
 from aecodec.bench.peers import PEERS
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
-from aecodec.bench.progress import StatusLine
 from aecodec.bench.result import BdRate
 from aecodec.bench.result import BenchResult
 from aecodec.bench.result import Codec

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from aecodec.batch.progress import CLEAR_LINE
 from aecodec.cli.common import PLACE
 from aecodec.cli.common import options_of
 from aecodec.cli.common import usage_errors
-from aecodec.cli.work import CLEAR_LINE
 from aecodec.cli.work import WorkOptions
 from aecodec.cli.work import batch_options
 from aecodec.cli.work import ends

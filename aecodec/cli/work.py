@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import click
 
+from aecodec.batch.progress import CLEAR_LINE
 from aecodec.cli import INTERRUPTED
 from aecodec.cli import PATH
 from aecodec.cli import fail
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from aecodec.batch.work import Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-CLEAR_LINE = "\r\x1b[K"
 _REASONS = 10  # most frequent failures in the report of a Ray run
 
 _OPTIONS = (

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from aecodec.batch.progress import Bar
 from aecodec.bench.metrics import as_rgb
 from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
@@ -24,7 +25,6 @@ from aecodec.errors import AecError
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.options import QUALITY_MAXIMUM
-from aecodec.paper.progress import Bar
 from aecodec.paper.table import markdown_table
 
 Item = TypeVar("Item")

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from aecodec.batch.progress import Bar
 from aecodec.batch.workers import cores
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
@@ -27,7 +28,6 @@ from aecodec.paper.journal import UNDECODABLE
 from aecodec.paper.journal import Decision
 from aecodec.paper.journal import Journal
 from aecodec.paper.journal import Parameters
-from aecodec.paper.progress import Bar
 from aecodec.paper.sampling import Sample
 from aecodec.paper.sampling import digest_of
 from aecodec.paper.sampling import draw_order

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aecodec.batch.progress import StatusLine
 from aecodec.bench.codecs import BenchCodec
 from aecodec.bench.pictures import Pictures
-from aecodec.bench.progress import StatusLine
 from aecodec.bench.report.charts import available
 from aecodec.bench.report.charts import draw_charts
 from aecodec.bench.report.choice import Choice
