@@ -11,12 +11,12 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
+from aecodec.batch.journal import JsonLines
+from aecodec.batch.journal import line_of
+from aecodec.batch.journal import whole_lines
 from aecodec.errors import InputError
-from aecodec.errors import OutputError
 from aecodec.files import read_bytes
-from aecodec.files import write_atomic
 
 JOURNAL = "journal.jsonl"
 
@@ -56,12 +56,7 @@ class Journal:
 
     def __enter__(self) -> Journal:
         """Begins one where there is none: it tells whose the pictures are. Raises OutputError."""
-        if not self._path.exists():
-            write_atomic(self._path, _line(asdict(self._parameters)))
-        try:
-            self._file: BinaryIO = self._path.open("ab")
-        except OSError as error:
-            raise OutputError(f"{self._path}: {error.strerror}") from error
+        self._file = JsonLines(self._path, line_of(asdict(self._parameters)))
         return self
 
     def __exit__(
@@ -71,21 +66,13 @@ class Journal:
 
     def add(self, decision: Decision) -> None:
         """Raises OutputError."""
-        try:
-            self._file.write(_line({key: value for key, value in asdict(decision).items() if value}))
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self._path}: {error.strerror}") from error
+        self._file.add({key: value for key, value in asdict(decision).items() if value})
         self.decisions.append(decision)
 
     def _read(self) -> list[Decision]:
         data = read_bytes(self._path)
-        # A run that was killed may have left half a line; what it was about is simply done again.
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            write_atomic(self._path, whole)
         try:
-            head, *lines = [json.loads(line) for line in whole.splitlines()]
+            head, *lines = [json.loads(line) for line in whole_lines(self._path, data).splitlines()]
             begun = Parameters(**head)
             decisions = [Decision(**line) for line in lines]
             kept = Counter(decision.source for decision in decisions if decision.outcome == KEPT)
@@ -98,7 +85,3 @@ class Journal:
             was = f"seed {begun.seed}, dev {begun.dev}, {begun.counts}"
             raise InputError(f"{self._path.parent}: begun with other parameters ({was}); choose another folder")
         return decisions
-
-
-def _line(value: dict[str, object]) -> bytes:
-    return json.dumps(value).encode() + b"\n"
