@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+# The workers of a test run share the cores: threads of NumPy and torch would only wait for each other.
+# Set before either is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 
@@ -11,6 +18,10 @@ from aecodec.codec.weights import EncoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from helpers.paths import TINY
+
+# A shell without job control starts what runs in the background with SIGINT ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("aecodec", deadline=None)  # the machines are shared: time is no failure
 settings.load_profile("aecodec")
