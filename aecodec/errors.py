@@ -1,16 +1,16 @@
-"""The one family of exceptions. Each knows the exit code of the command line and is one clear line."""
+"""The exceptions of aecodec. Each class has the exit code of the command, each message is one line."""
 
 from __future__ import annotations
 
 
 class AecError(Exception):
-    """Base of everything aecodec raises on purpose; `exit_code` is what the command exits with."""
+    """Base of everything aecodec raises on purpose; the command exits with `exit_code`."""
 
     exit_code = 1
 
 
 class InputError(AecError):
-    """The input is missing, unreadable or no picture."""
+    """The input is missing, unreadable or not a picture."""
 
 
 class OutputError(AecError):
@@ -18,7 +18,7 @@ class OutputError(AecError):
 
 
 class MissingExtra(AecError):
-    """What was asked for needs an optional dependency (`pip install "aecodec[torch]"`)."""
+    """The request needs an optional dependency (`pip install "aecodec[torch]"`)."""
 
 
 class LimitExceeded(AecError):
@@ -32,13 +32,13 @@ class InvalidOption(AecError):
 
 
 class OutsidePicture(AecError):
-    """A region that was asked for is not within the picture."""
+    """The requested region is not within the picture."""
 
     exit_code = 2
 
 
 class CorruptFile(AecError):
-    """The `.aec` bytes are damaged, cut short, or not an `.aec` at all."""
+    """The bytes are damaged, cut short, or not an `.aec` file."""
 
     exit_code = 3
 

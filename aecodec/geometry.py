@@ -1,8 +1,8 @@
-"""Pure geometry: coded tiles (part of the format) and work pieces (the program's affair).
+"""Geometry: coded tiles (part of the format) and blocks (how this program cuts its work).
 
-Coded tiles form a fixed grid of 1024x1024 pixels; entropy coding sees nothing beyond its tile. Work pieces cut the
-latent field of the whole picture, across tile edges, with a halo of the networks' receptive field, so that any
-cutting gives the same integers as one pass. A latent position covers 8x8 pixels, a hyper-latent position 32x32.
+Coded tiles form a fixed grid of 1024x1024 pixels; the entropy coding of a tile depends on that tile alone. Blocks cut
+the latent field of the whole picture, across tile edges, with a halo of the network's receptive field, so that any
+size of block gives the same integers as one pass. A latent position covers 8x8 pixels, a hyper-latent position 32x32.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Box:
         return Box(self.top - top, self.left - left, self.bottom - top, self.right - left)
 
     def times(self, factor: int) -> Box:
-        """The same area where a position is `factor` samples wide: latent positions to pixels."""
+        """The same area when a position is `factor` samples wide: latent positions to pixels."""
         return Box(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
 
     def coarser(self, factor: int) -> Box:
-        """The smallest area that holds this one, where a position is `factor` times as wide: pixels to positions."""
+        """The smallest area that covers this one when a position is `factor` times as wide: pixels to positions."""
         return Box(self.top // factor, self.left // factor, -(-self.bottom // factor), -(-self.right // factor))
 
     def grown(self, halo: int, whole: Box) -> Box:
-        """This box with `halo` positions more on every side, as far as `whole` goes."""
+        """This box with `halo` more positions on every side, clipped to `whole`."""
         return Box(
             max(self.top - halo, whole.top),
             max(self.left - halo, whole.left),
@@ -56,7 +56,7 @@ class Box:
         )
 
     def shared(self, other: Box) -> Box | None:
-        """What both boxes hold; None where that is nothing."""
+        """The intersection of both boxes; None if it is empty."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Box(top, left, bottom, right) if top < bottom and left < right else None
@@ -69,7 +69,7 @@ def latent_shape(width: int, height: int) -> tuple[int, int]:
 
 
 def tile_count(width: int, height: int) -> int:
-    """Number of coded tiles; comes from geometry, never from a file."""
+    """Number of coded tiles: it follows from the sides, no file stores it."""
     return -(-width // TILE) * -(-height // TILE)
 
 
@@ -85,9 +85,9 @@ def tiles(width: int, height: int) -> list[Box]:
 
 
 def blocks(rows: int, columns: int, side: int, halo: int) -> Iterator[tuple[Box, Box]]:
-    """Work pieces as (core, core with halo), both clipped to the field; the cores partition it.
+    """Blocks as (core, core with halo), both clipped to the field; the cores partition it.
 
-    At the field's border the halo ends with the field, so that zero padding there is the field's own.
+    The halo ends at the field's border, so the zero padding there is the field's.
     """
     field = Box(0, 0, rows, columns)
     for core in _cut(rows, columns, side):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Twice Pillow's warning threshold, where Pillow itself refuses: what opens there can be coded here.
+# Twice Pillow's warning threshold, at which Pillow refuses: a picture that Pillow opens can be coded.
 MAX_PIXELS = 178_956_970
 
 # A side fits 16 bits, as in JPEG and PNG practice; keeps every geometry product far from overflow.
@@ -14,5 +14,5 @@ MAX_SYMBOL = 1_024
 # Of each of ICC profile, EXIF and XMP, uncompressed. Press profiles take 2 to 3 MB; JPEG holds EXIF of 64 kB at most.
 MAX_METADATA_BYTES = 1 << 22
 
-# Of a zstd frame, in bytes: what RFC 8878 asks of every decoder, and all that a level up to 19 ever uses.
+# Of a zstd frame, in bytes: what RFC 8878 asks of every decoder, and the most that levels up to 19 use.
 MAX_WINDOW_BYTES = 1 << 23

@@ -141,11 +141,11 @@ def large_file(tiny: Tiny) -> bytes:
 
 
 def test_a_picture_of_four_tiles_comes_back_as_both_ends_see_it(tiny: Tiny, large_file: bytes):
-    """Work pieces run across tile edges: the file's pixels are those of one pass over the whole latent field."""
+    """Blocks run across tile edges: the file's pixels are those of one pass over the whole latent field."""
     header, parts = unpack(large_file)
     assert len(parts) == 4
     latent, features = decode_parts(header, parts, tiny[1], RUNTIME)
-    one_pass = synthesise(tiny[1], RUNTIME, latent, features, np.array([3]), piece=1000)
+    one_pass = synthesise(tiny[1], RUNTIME, latent, features, np.array([3]), block=1000)
     out = decode(large_file, RUNTIME, loader(tiny))
     assert np.array_equal(one_pass[0, :1030, :1100], out)
     assert likeness(out, picture(1030, 1100)) > 0.9

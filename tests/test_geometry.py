@@ -1,4 +1,4 @@
-"""Geometry: the coded grid is what the format page says, and pieces cover a field exactly once."""
+"""Geometry: the coded grid is what the format page says, and blocks cover a field exactly once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_tiles_cover_the_latent_field_once(width: int, height: int):
 
 @settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 12), st.integers(0, 10))
-def test_pieces_cover_the_field_once_and_their_halo_ends_with_the_field(rows: int, columns: int, side: int, halo: int):
+def test_blocks_cover_the_field_once_and_their_halo_ends_with_the_field(rows: int, columns: int, side: int, halo: int):
     cut = list(blocks(rows, columns, side, halo))
     assert (_cover([core for core, _ in cut], (rows, columns)) == 1).all()
     field = np.arange(rows * columns).reshape(1, rows, columns)

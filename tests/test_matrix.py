@@ -12,7 +12,7 @@ from matrix import __main__ as matrix
 from matrix.__main__ import main
 
 
-def test_generic_kernels_pieces_batches_and_the_other_coder_give_the_same(capsys: pytest.CaptureFixture[str]):
+def test_generic_kernels_blocks_batches_and_the_other_coder_give_the_same(capsys: pytest.CaptureFixture[str]):
     assert main(["--fast"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()[1:]
     assert re.fullmatch(r"[12] configurations, 0 of them different", last)

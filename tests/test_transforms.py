@@ -1,4 +1,4 @@
-"""Pixels to latent and back: any cutting into pieces is one pass, and both ends of the arithmetic are as stated."""
+"""Pixels to latent and back: any cutting into blocks is one pass, and both ends of the arithmetic are as stated."""
 
 from __future__ import annotations
 
@@ -58,39 +58,39 @@ def lively_network(layers: Layers, name: str) -> Network:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("piece", [5, 8, 13])
+@pytest.mark.parametrize("block", [5, 8, 13])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_analysis_in_pieces_is_one_pass(name: str, piece: int, runtime: str):
+def test_analysis_in_blocks_is_one_pass(name: str, block: int, runtime: str):
     network = lively_network(ARCHITECTURES[name].analysis, "analysis")
     pixels = np.random.default_rng(0).integers(0, 256, (1, 8 * ROWS, 8 * COLUMNS, 3), dtype=np.uint8)
     whole = RUNTIME.run(network, pixels.astype(np.float32) * 2 - 255)
     assert whole.shape == (1, ROWS, COLUMNS, LATENT_CHANNELS) and whole.std() > 20
-    assert np.array_equal(analyse(network, RUNTIMES[runtime], pixels, piece), whole)
+    assert np.array_equal(analyse(network, RUNTIMES[runtime], pixels, block), whole)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("piece", [5, 8, 13])
+@pytest.mark.parametrize("block", [5, 8, 13])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_synthesis_in_pieces_is_one_pass(tiny: Tiny, name: str, piece: int, runtime: str):
+def test_synthesis_in_blocks_is_one_pass(tiny: Tiny, name: str, block: int, runtime: str):
     decoder = replace(tiny[1], synthesis=lively_network(ARCHITECTURES[name].synthesis, "synthesis"))
     rng = np.random.default_rng(1)
     latent = rng.integers(-3000, 3000, (1, ROWS, COLUMNS, LATENT_CHANNELS), dtype=np.int32)
     features = rng.integers(-1024, 1024, (1, ROWS, COLUMNS, FEATURES), dtype=np.int16)
-    whole = synthesise(decoder, RUNTIME, latent, features, np.array([100]), piece=1000)
+    whole = synthesise(decoder, RUNTIME, latent, features, np.array([100]), block=1000)
     assert whole.shape == (1, 8 * ROWS, 8 * COLUMNS, 3) and whole.std() > 10
-    assert np.array_equal(synthesise(decoder, RUNTIMES[runtime], latent, features, np.array([100]), piece), whole)
+    assert np.array_equal(synthesise(decoder, RUNTIMES[runtime], latent, features, np.array([100]), block), whole)
 
 
-def test_pieces_of_one_position_and_of_odd_sides(tiny: Tiny):
+def test_blocks_of_one_position_and_of_odd_sides(tiny: Tiny):
     encoder, decoder = tiny
     pixels = open_picture(PHOTOS / "car.jpg").pixels[None, :96, :128]
     raw = analyse(encoder.analysis, RUNTIME, pixels)
     quality = np.array([200])
     features = np.random.default_rng(4).integers(-1024, 1024, (*raw.shape[:3], FEATURES))
     whole = synthesise(decoder, RUNTIME, raw, features, quality)
-    for piece in (1, 2, 3, 7, 15, 16, 17):
-        assert np.array_equal(analyse(encoder.analysis, RUNTIME, pixels, piece), raw)
-        assert np.array_equal(synthesise(decoder, RUNTIME, raw, features, quality, piece), whole)
+    for block in (1, 2, 3, 7, 15, 16, 17):
+        assert np.array_equal(analyse(encoder.analysis, RUNTIME, pixels, block), raw)
+        assert np.array_equal(synthesise(decoder, RUNTIME, raw, features, quality, block), whole)
 
 
 def test_a_halo_one_short_would_show():
@@ -105,7 +105,7 @@ def test_a_halo_one_short_would_show():
     assert (cut != whole).any()
 
 
-def test_a_piece_shrinks_on_its_way_through_the_layers():
+def test_a_block_shrinks_on_its_way_through_the_layers():
     rows = []
 
     def apply(layer: Layer, path: str, x: np.ndarray, side: None) -> np.ndarray:
@@ -132,17 +132,17 @@ def test_a_batch_is_its_pictures(tiny: Tiny):
         assert np.array_equal(synthesise(decoder, RUNTIME, latent[one], features[one], quality[one]), out[one])
 
 
-@pytest.mark.parametrize("piece", [1, 3, 5, 64])
+@pytest.mark.parametrize("block", [1, 3, 5, 64])
 @pytest.mark.parametrize(
     ("size", "padded"), [((1, 1), (32, 32)), ((32, 64), (32, 64)), ((33, 65), (64, 96)), ((7, 300), (32, 320))]
 )
 def test_padding_repeats_the_last_row_and_column(
-    tiny: Tiny, size: tuple[int, int], padded: tuple[int, int], piece: int
+    tiny: Tiny, size: tuple[int, int], padded: tuple[int, int], block: int
 ):
     pixels = np.random.default_rng(9).integers(0, 256, (2, *size, 3), dtype=np.uint8)
     rows, columns = np.minimum(np.arange(padded[0]), size[0] - 1), np.minimum(np.arange(padded[1]), size[1] - 1)
     expected = RUNTIME.run(tiny[0].analysis, pixels[:, rows][:, :, columns].astype(np.float32) * 2 - 255)
-    assert np.array_equal(analyse(tiny[0].analysis, RUNTIME, pixels, piece), expected)
+    assert np.array_equal(analyse(tiny[0].analysis, RUNTIME, pixels, block), expected)
 
 
 def test_gain_rounds_halves_up_and_clips_to_16_bits(tiny: Tiny):

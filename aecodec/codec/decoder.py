@@ -1,7 +1,7 @@
 """Bytes to pixels: joins the parts of decoding. No files, no Pillow, and no option that changes a pixel.
 
-A region has the pixels that the whole picture has there: the synthesis sees a halo of its reach around it, and where
-that ends with the field, it is the field's own border. Coded tiles beyond are not decoded.
+A region has exactly the pixels of the whole picture: the synthesis sees a halo of its receptive field around it, which
+ends at the field's border. Coded tiles beyond the halo are not decoded.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def comparable_latent(
 
 
 def area_of(crop: Sequence[int], header: Header) -> Box:
-    """The area in pixels of a crop (x, y, width, height). Raises OutsidePicture where the picture does not hold it."""
+    """The area in pixels of a crop (x, y, width, height). Raises OutsidePicture if it leaves the picture."""
     try:
         x, y, width, height = map(index, crop)
     except (TypeError, ValueError) as error:
@@ -162,7 +162,7 @@ def _field(header: Header) -> Box:
 def luma(pixels: np.ndarray) -> np.ndarray:
     """Grey uint8 [H, W] from three channels: (19595 R + 38470 G + 7471 B + 32768) >> 16, as Pillow computes L."""
     grey = np.empty(pixels.shape[:-1], np.uint8)
-    for top in range(0, len(pixels), _STRIP_ROWS):  # the sums take many times the memory of the result
+    for top in range(0, len(pixels), _STRIP_ROWS):  # in strips: the sums take many times the memory of the result
         strip = pixels[top : top + _STRIP_ROWS].astype(np.int32)
         grey[top : top + _STRIP_ROWS] = (strip @ np.array([19595, 38470, 7471], np.int32) + 32768) >> 16
     return grey

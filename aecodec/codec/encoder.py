@@ -83,8 +83,8 @@ class PictureEncoder:
     ) -> None:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
-        `progress` is told the share done of the refinement at hand. `extras` go into every file as they are; where
-        alpha is 0 the colours are not those of `pixels` but cheaper ones (`transparent.py`).
+        `progress` receives the share done of the current refinement. Every file holds `extras` as they are. Cheaper
+        colours replace those of fully transparent pixels (`transparent.py`).
         Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES.
         """
         height, width = pixels.shape[:2]
@@ -103,7 +103,7 @@ class PictureEncoder:
     def encode(self, quality: int) -> Encoded:
         """The `.aec` file at quality step 0..255.
 
-        Refined latents are written only where they cost less than plain ones, rate and distortion together, judged by
+        Refined latents are written only if they cost less than plain ones, rate and distortion together, measured on
         the file and the pixels that it decodes to.
         """
         latents = self._latents(quality)
@@ -118,7 +118,7 @@ class PictureEncoder:
         return self._write(self._latents(quality), quality)
 
     def _latents(self, quality: int) -> Latents:
-        """As the analysis finds them; hyper-latents know nothing beyond their tile."""
+        """What the analysis finds; a tile's hyper-latents depend on that tile alone."""
         latent = np.empty_like(self._raw)
         rows, columns = latent.shape[1:3]
         hyper = np.empty((1, rows // 4, columns // 4, LATENT_CHANNELS), np.int32)
@@ -216,7 +216,7 @@ class PictureEncoder:
         return found
 
     def _last_fitting(self, steps: Sequence[int], fits: Callable[[Encoded], bool]) -> Encoded | None:
-        """The file at the last of the quality steps that fits, by bisection; None where not even the first does."""
+        """The file at the last of the quality steps that fits, by bisection; None if not even the first does."""
         low, high = 0, len(steps) - 1
         best = self.encode_plain(steps[low])
         if not fits(best):
@@ -235,9 +235,9 @@ class PictureEncoder:
         return self._refined_fitting(steps, low, fits) or best if self._steps else best
 
     def _refined_fitting(self, steps: Sequence[int], place: int, fits: Callable[[Encoded], bool]) -> Encoded | None:
-        """The refined file at the last of the quality steps found to fit, from a place on; None where none is.
+        """The last refined file found to fit, searching the quality steps from index `place`; None if none fits.
 
-        A refinement takes too long for a bisection of all steps, and moves size and error by a few steps only.
+        Refining at every step of a bisection would take too long, and it moves size and error by a few steps only.
         """
         best = None
         for jump in (*REFINED_JUMPS, 0):

@@ -93,11 +93,11 @@ class EntropyModel:
     hyper_index: np.ndarray  # 0..63
     feature_bias: np.ndarray  # in the features' own unit
     latent_shift: int  # from 1/64 to the unit of latents as context and of the features
-    hyper_shift: int  # from 1/64 to the unit of hyper-latents as the hyper-synthesis takes them
+    hyper_shift: int  # from 1/64 to the unit of the hyper-synthesis' input
 
 
 class HyperAnalysis(NamedTuple):
-    """What the encoder has besides: the network that makes the hyper-latent (in 1/64)."""
+    """What only the encoder has: the network that computes the hyper-latent (in 1/64)."""
 
     network: Network
     shift: int  # from 1/64 to the unit of its input

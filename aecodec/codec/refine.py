@@ -1,11 +1,11 @@
-"""Looks for a better latent of one picture by gradient descent on rate and distortion; the decoder knows nothing of it.
+"""Looks for a better latent of one picture by gradient descent on rate and distortion; decoders are unaffected.
 
-The symbols are relaxed to a random choice between the two nearest integers that hardens as it goes on: stochastic
+The symbols are relaxed to a random choice between the two nearest integers that hardens step by step: stochastic
 Gumbel annealing (Yang, Bamler, Mandt, "Improving inference for neural image compression", NeurIPS 2020, section 3.2),
-with less noise; that the latent of a single picture can be bettered so is from Campos et al. (2019). The rate is what
-the integer tables say, linear between symbols and between scale indexes.
+with less noise. Improving the latent of a single picture by descent is from Campos et al. (2019). The rate is that of
+the integer tables, linear between symbols and between scale indexes.
 
-Floats steer the search only: its result is rounded, and encoder.py keeps it only where the exact decoder finds it
+Floats only steer the search: its result is rounded, and encoder.py keeps it only if the exact decoder measures it as
 better. Arrays are [1, rows, columns, channels].
 """
 
@@ -35,7 +35,7 @@ from aecodec.network.gradients import FloatNetwork
 LEARNING_RATE = 0.03  # in symbols, falling along a cosine
 FLOOR = 0.05  # the share of it at the end
 TEMPERATURES = (0.5, 0.2)  # of the relaxation, falling geometrically
-NOISE = 0.35  # the share of the Gumbel noise: the whole of it, in so few steps, drowns the gradient
+NOISE = 0.35  # the share of the Gumbel noise: all of it would drown the gradient in this few steps
 MOMENTS = (0.9, 0.999)  # of Adam
 
 _EDGE = 1e-4  # keeps the logits of the relaxation finite
@@ -169,7 +169,7 @@ class Objective:
             np.put_along_axis(by_parameters, channels + LATENT_CHANNELS, by_index, -1)
             by_context, _ = context_pass.backward(by_parameters)
             by_features += by_context[..., :FEATURES]
-            if step:  # what later steps hold got its gradient before
+            if step:  # later steps have already contributed their gradients
                 by_decoded += by_context[..., FEATURES:] * self._context_scale
         by_seen, _ = hyper_pass.backward(by_features)
         bits, by_symbol, _ = model.rates.of(hyper_symbols, np.broadcast_to(self._hyper_index, hyper.shape))
@@ -199,9 +199,9 @@ def refine(
     steps: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Better latents int32 [1, h, w, 16] and hyper-latents, in 1/64, after so many steps of Adam from those given.
+    """Better latents int32 [1, h, w, 16] and hyper-latents, in 1/64, after `steps` steps of Adam from those given.
 
-    `progress` is told the share that is done after each step.
+    `progress` receives the share done after each step.
     """
     random = np.random.default_rng(0)  # the same picture is refined in the same way
     variables = [latent.astype(np.float32) / UNIT, hyper.astype(np.float32) / UNIT]

@@ -1,7 +1,7 @@
-"""Analysis and synthesis of pixels on the engine, in work pieces that keep memory small.
+"""Analysis and synthesis of pixels, in blocks that keep memory small.
 
-Any cutting into pieces gives the same integers as one pass: a piece carries a halo of the network's reach, and where
-the halo meets the field's border it ends there, so that the zeros beyond are the field's own.
+Blocks of any size give the same integers as one pass: each carries a halo of the network's receptive field. The halo
+ends at the field's border, so the zero padding there is the field's.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
 
-PIECE = 64  # side of a work piece in latent positions: 512 pixels
+BLOCK = 64  # side of a block in latent positions: 512 pixels
 PIXEL_EXPONENT = 7  # a pixel value v is the real (v - 127.5) / 128
 
 
 def _cut(pixels: np.ndarray, area: Box) -> np.ndarray:
-    """An area of the grid, its pixels beyond the picture copies of the last row and column."""
+    """An area of the grid; beyond the picture, copies of its last row and column."""
     found = pixels[area.index]
     if found.shape[1:3] == area.shape:
         return found
@@ -36,14 +36,14 @@ def _cut(pixels: np.ndarray, area: Box) -> np.ndarray:
     return pixels[:, rows[:, None], columns]
 
 
-def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, piece: int = PIECE) -> np.ndarray:
+def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, block: int = BLOCK) -> np.ndarray:
     """The latent before its gain: int32 [B, 4 ceil(H/32), 4 ceil(W/32), 16], 16 bits wide.
 
-    `pixels` uint8 [B, H, W, 3]. They are padded to the grid piece by piece: a copy of a large picture is not made.
+    `pixels` uint8 [B, H, W, 3]. Each block is padded to the grid by itself, which avoids a copy of a large picture.
     """
     batch, height, width = pixels.shape[:3]
     latent = np.empty((batch, *latent_shape(width, height), LATENT_CHANNELS), np.int32)
-    for core, whole in blocks(latent.shape[1], latent.shape[2], piece, receptive_field(analysis.layers)):
+    for core, whole in blocks(latent.shape[1], latent.shape[2], block, receptive_field(analysis.layers)):
         x = _cut(pixels, whole.times(STRIDE)).astype(np.float32)
         x *= 2
         x -= 255
@@ -69,18 +69,18 @@ def synthesise(
     latent: np.ndarray,
     features: np.ndarray,
     quality: np.ndarray,
-    piece: int = PIECE,
+    block: int = BLOCK,
 ) -> np.ndarray:
     """Pixels uint8 [B, 8h, 8w, 3] from decoded latents [B, h, w, 16] and features [B, h, w, 32]."""
     batch, height, width = latent.shape[:3]
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
     down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
-    for core, whole in blocks(height, width, piece, receptive_field(decoder.synthesis.layers)):
+    for core, whole in blocks(height, width, block, receptive_field(decoder.synthesis.layers)):
         seen = apply_inverse_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         real *= down
         real += 128
-        pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)  # what is left over a whole level falls off
+        pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)  # the uint8 cast truncates
     return pixels
 
 

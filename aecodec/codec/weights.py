@@ -107,7 +107,7 @@ class EncoderHalf:
     hyper_analysis: HyperAnalysis
     default_quality: int
     tradeoff: RateDistortion
-    decoder_id: bytes | None = None  # of the decoding half it belongs to; older files leave that to the manifest
+    decoder_id: bytes | None = None  # of its decoding half; in older files only the manifest states it
 
 
 @lru_cache(maxsize=8)
@@ -119,7 +119,7 @@ def _load_decoder(path: Path, weights_id: bytes) -> DecoderHalf:
 
 
 def load_decoder(entry: Entry) -> DecoderHalf:
-    """The decoding half, its hash checked. Raises UnknownWeights where it is missing or damaged."""
+    """The decoding half, its hash checked. Raises UnknownWeights if it is missing or damaged."""
     return _load_decoder(entry.folder / entry.decoder_file, entry.weights_id)
 
 
@@ -132,7 +132,7 @@ def _load_encoder(path: Path, sha256: str) -> EncoderHalf:
 
 
 def load_encoder(entry: Entry) -> EncoderHalf:
-    """The encoding half, its hash checked. Raises UnknownWeights where it is missing, damaged, or another decoder's."""
+    """The encoding half, its hash checked. Raises UnknownWeights if it is missing, damaged, or another decoder's."""
     path = entry.folder / entry.encoder_file
     encoder = _load_encoder(path, entry.encoder_hash)
     if encoder.decoder_id not in (None, entry.weights_id):
@@ -150,7 +150,7 @@ def _read(path: Path) -> bytes:
 
 
 class _File:
-    """Tensors and description of one half, with checks that answer in one line."""
+    """Tensors and description of one half, checked as they are read."""
 
     def __init__(self, data: bytes) -> None:
         from safetensors.numpy import load
@@ -183,7 +183,7 @@ class _File:
 
 
 def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
-    """Reads a decoding half from the bytes of its file. Raises UnknownWeights where they are none."""
+    """Reads a decoding half from the bytes of its file. Raises UnknownWeights if they are invalid."""
     try:
         file = _File(data)
         supports = file.integers("tables.supports", SCALE_COUNT)
@@ -213,7 +213,7 @@ def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
 
 
 def _check(model: EntropyModel) -> None:
-    """Raises ValueError where a table is none, or a scale index could be without a table."""
+    """Raises ValueError if a table is invalid or a scale index has none."""
     last = [network.parameters[str(len(network.layers) - 1)] for network in model.context]
     edges = np.concatenate([own.low[LATENT_CHANNELS:] for own in last] + [own.high[LATENT_CHANNELS:] for own in last])
     indexes = np.append(edges, model.hyper_index)
@@ -224,7 +224,7 @@ def _check(model: EntropyModel) -> None:
 
 
 def parse_encoder(data: bytes, where: str) -> EncoderHalf:
-    """Reads an encoding half from the bytes of its file. Raises UnknownWeights where they are none."""
+    """Reads an encoding half from the bytes of its file. Raises UnknownWeights if they are invalid."""
     try:
         file = _File(data)
         decoder_id = file.description.get("decoder")
@@ -242,7 +242,7 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
 
 
 def _tradeoff(described: dict[str, Any]) -> RateDistortion:
-    """Raises ValueError for one that cannot be. Weights that do not state theirs have the default."""
+    """Raises ValueError for an invalid one. Weights that do not state theirs have the default."""
     tradeoff = RateDistortion(**described)
     if tradeoff.distortion not in ("mse", "l1") or not 0 < tradeoff.low <= tradeoff.high < math.inf:
         raise ValueError(f"no such trade-off: {tradeoff}")

@@ -86,9 +86,9 @@ profile says which colour space the pixels are in; without one they are sRGB. EX
 Compatibility
 -------------
 Until aecodec 1.0 the version is 0, and format and weights may still change together. From 1.0 on, a file that a release
-has written decodes to the same pixels in every later one: a weights id is for ever, the decoding half of a superseded
-model stays, and whatever changes this page takes a new version, which older readers refuse. `tests/golden` holds files
-with the hashes of their pixels; `examples/decode_from_spec.py` is a decoder made of these pages alone.
+has written decodes to the same pixels in every later one: a weights id never changes its meaning, the decoding half of
+a superseded model stays, and a change of this page takes a new version, which older readers refuse. `tests/golden` has
+files with the hashes of their pixels; `examples/decode_from_spec.py` is a decoder made of these pages alone.
 
 Worked examples
 ---------------

@@ -12,7 +12,7 @@ decompresses it, and refuses the file unless
   times height for alpha, 1 to 4,194,304 bytes for each of the others;
 - it names no dictionary, and its window takes at most 8,388,608 bytes.
 
-It refuses as well what comes to another size than was said, and bytes after the frame.
+It also refuses content of another size than the frame says, and bytes after the frame.
 
 Parts
 -----
@@ -60,7 +60,7 @@ _LARGE_PLANE, _LARGE_PLANE_LEVEL = 1 << 20, 9  # above so many samples level 19 
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What is stored beside a picture; empty where there is none of it."""
+    """What is stored beside a picture; empty if it has none."""
 
     alpha: np.ndarray | None = None  # uint8 [H, W], 0 is transparent
     icc: bytes = b""

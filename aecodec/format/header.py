@@ -19,7 +19,7 @@ MAGIC = b"\xaeC\r\n"
 VERSION = 0
 QUALITY_STEPS = 256  # values of the quality byte
 
-# No header is longer, its checksum included, not even a refused one: `read_header` needs no more than this of a file.
+# The longest header, checksum included, even of a refused file: `read_header` needs no more of a file than this.
 MAX_HEADER_BYTES = 25
 
 _GREY = 1
@@ -35,7 +35,7 @@ CUT_SHORT = "damaged file: it is cut short"
 
 
 class Extra(IntFlag):
-    """What a file can hold beside its streams, in the order in which it does."""
+    """What a file can hold beside its streams, in the order of its parts."""
 
     ALPHA = 1
     ICC = 2
@@ -49,7 +49,7 @@ NO_EXTRAS = Extra(0)
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture. ValueError where a field is out of range."""
+    """What a file states about its picture. Raises ValueError for a field out of range."""
 
     width: int  # pixels, 1..65535
     height: int  # pixels, 1..65535

@@ -1,8 +1,8 @@
-"""Networks in plain floats with the gradient of their inputs: what an encoder needs to look for a better latent.
+"""Networks in floats, differentiable in their inputs: an encoder uses them to search for a better latent.
 
-The forward pass is the engine's without its rounding: floor(v) becomes v - 1/2, its mean, and bounds are left out. The
-results are no part of the format and may differ in the last bits between machines; whatever is found with them is
-scored and written by the engine.
+The forward pass is that of the runtimes without rounding or clipping: floor(v) becomes its mean, v - 1/2. The results
+are not part of the format and may differ in the last bits between machines; the exact runtimes score and write what
+the search finds.
 
 Arrays are float32 [batch, rows, columns, channels], in the integers' units.
 """
@@ -43,21 +43,21 @@ class _Floats:
 
 
 class FloatNetwork:
-    """A network of the engine, differentiable in its inputs."""
+    """A quantized network, differentiable in its inputs."""
 
     def __init__(self, network: Network) -> None:
         self._layers = network.layers
         self._floats = {path: _to_floats(integers) for path, integers in network.parameters.items()}
 
     def forward(self, x: np.ndarray, side: np.ndarray | None = None) -> tuple[np.ndarray, Pass]:
-        """Output for `x` and the second input `side`, and the pass, which takes gradients back."""
+        """Output for `x` and the second input `side`, and the pass, which propagates gradients back."""
         record = Pass(side)
         y, record.backward_input = _run(self._layers, "", self._floats, x, record)
         return y, record
 
 
 class Pass:
-    """One forward pass, kept for the way back."""
+    """One forward pass, recorded for the backward pass."""
 
     backward_input: Backward
 
@@ -66,7 +66,7 @@ class Pass:
         self.side_gradient: np.ndarray | None = None
 
     def backward(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Gradients by both inputs from that by the output; None for a second input that no layer reads. Once only."""
+        """Gradients for both inputs from that of the output; None if no layer reads the second. Call it once only."""
         return self.backward_input(gradient), self.side_gradient
 
     def add_side_gradient(self, gradient: np.ndarray) -> None:
@@ -75,7 +75,7 @@ class Pass:
 
 def _to_floats(own: QuantizedParameters) -> _Floats:
     scale = np.ldexp(1.0, -own.shift.astype(np.intc))
-    rounding = np.where(own.shift > 0, 0.5, 0.0)  # floor on average, where it cuts anything
+    rounding = np.where(own.shift > 0, 0.5, 0.0)  # the mean loss of a floor that drops bits
     return _Floats((own.weight * scale).astype(np.float32), (own.bias * scale - rounding).astype(np.float32))
 
 
@@ -88,7 +88,7 @@ def _run(
         way_back.append(back)
 
     def backward(gradient: np.ndarray) -> np.ndarray:
-        while way_back:  # what a layer remembers goes with it, and the circle that a second input makes of the pass
+        while way_back:  # popping frees the saved activations and breaks the reference cycle
             gradient = way_back.pop()(gradient)
         return gradient
 
@@ -140,7 +140,7 @@ def _add(x: np.ndarray, body: np.ndarray, both: int) -> np.ndarray:
 
 
 def _fit_channels(x: np.ndarray, channels: int) -> np.ndarray:
-    """The first `channels` of `x`; where it has fewer, zeros in the rest."""
+    """The first `channels` of `x`, filled up with zeros if it has fewer."""
     missing = channels - x.shape[-1]
     return x[..., :channels] if missing <= 0 else np.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
 
@@ -170,7 +170,7 @@ def _product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _fold(windows: np.ndarray, layer: Conv, shape: tuple[int, ...]) -> np.ndarray:
-    """The adjoint of padding and `unfold`: windows [B, H', W', kernel*kernel*C] added up at their places."""
+    """The adjoint of padding and `unfold`: sums windows [B, H', W', kernel*kernel*C] at their places."""
     batch, rows, columns, channels = shape
     kernel, stride, padding = layer.kernel, layer.stride, layer.padding
     split = windows.reshape(*windows.shape[:3], kernel, kernel, channels)

@@ -35,15 +35,15 @@ from aecodec.network.windows import run_layers
 BAND = 2**16  # samples that a depthwise layer works on at a time
 
 
-# No value here overflows or divides, but some libraries' products raise a processor's flags all the same (those for Arm
-# compute more columns than there are), and NumPy would warn of them.
+# No value here overflows or is divided, but some libraries' products still raise the processor's floating-point flags
+# (those for Arm compute padding columns), and NumPy would warn.
 _QUIET = partial(np.errstate, all="ignore")
 
 
 def known_product() -> tuple[np.ndarray, np.ndarray, float]:
-    """Two float32 matrices and what every element of their product is: an integer that needs all 24 bits.
+    """Two float32 matrices, and the value of every element of their product: an integer that needs all 24 bits.
 
-    Large enough that a library takes the routine that networks get, not one for vectors.
+    They are large enough for a library to choose the routine that it uses for networks, not one for vectors.
     """
     x, w = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)
     x[:, :2], w[:2] = (4097, 1), [[4095], [-2]]
@@ -58,10 +58,10 @@ def float32_is_exact() -> bool:
 
 
 class Row:
-    """Values [C] of the channels, repeated along a row: whole rows take NumPy half the time that short ones do."""
+    """Channel values [C] repeated along a row: NumPy processes whole rows twice as fast as short ones."""
 
     def __init__(self, values: np.ndarray) -> None:
-        self._last = values[None]  # [columns, C]: most calls are for a field as wide as the last one was
+        self._last = values[None]  # [columns, C]: most fields are as wide as the one before
 
     def of(self, x: np.ndarray) -> np.ndarray:
         """As long as the rows of `x` [B, H, W, C]."""
@@ -71,7 +71,7 @@ class Row:
         return last
 
 
-_Bounds = tuple[Any, Any]  # two floats where all channels agree: clipping by those is quicker; else two of Row
+_Bounds = tuple[Any, Any]  # two floats if all channels agree, which clips faster; else two Rows
 
 
 class _Prepared(NamedTuple):
@@ -83,7 +83,7 @@ class _Prepared(NamedTuple):
 
 
 class NumpyRuntime:
-    """The engine on NumPy. `carrier` forces one float type for every layer (float64 for tests)."""
+    """Runs networks with NumPy. `carrier` forces one float type for every layer (float64 for tests)."""
 
     def __init__(self, carrier: type[np.floating[Any]] | None = None) -> None:
         self._carrier = carrier or (None if float32_is_exact() else np.float64)
@@ -194,7 +194,7 @@ def depthwise(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
     rows, columns, channels = x.shape[1:]
     padded = pad(x.astype(weight.dtype, copy=False), 1)
     total = np.empty(x.shape, weight.dtype)
-    # Whole rows at a time, and no more of them than a processor's cache holds: a fifth to a third less time.
+    # Whole rows, as many as fit the processor's cache, take a fifth to a third less time.
     taps = np.repeat(weight[:, None], columns, axis=1)
     band = max(1, BAND // max(1, columns * channels))
     for picture, first in product(range(len(x)), range(0, rows, band)):
@@ -208,7 +208,7 @@ def depthwise(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _requantise(total: np.ndarray, prepared: _Prepared, active: bool = False) -> np.ndarray:
-    """A layer's output of its sums, which are overwritten.
+    """A layer's output from its sums, which it overwrites.
 
     Floor and activation are taken in one: max(floor(v), floor(floor(v) / 8 + 1/2)) = floor(max(v, v / 8 + 1/2)). All
     of these rise with v, so the bounds may follow, activated themselves. That v / 8 + 1/2 may be rounded does no harm:
@@ -219,7 +219,7 @@ def _requantise(total: np.ndarray, prepared: _Prepared, active: bool = False) ->
     if active:
         leak = total * total.dtype.type(0.125)
         leak += total.dtype.type(0.5)
-        total = np.maximum(total, leak, out=leak)  # into its own place it takes twice the time
+        total = np.maximum(total, leak, out=leak)  # writing into `total` takes twice the time
     np.floor(total, out=total)
     return _clip(total, prepared.bounds[active]).astype(np.float32, copy=False)
 
@@ -227,7 +227,7 @@ def _requantise(total: np.ndarray, prepared: _Prepared, active: bool = False) ->
 def _clip(x: np.ndarray, bounds: _Bounds) -> np.ndarray:
     """In place."""
     low, high = bounds
-    if isinstance(low, Row):  # an eighth of the time that NumPy's own clip takes there
+    if isinstance(low, Row):  # eight times as fast as NumPy's clip with arrays
         np.maximum(x, low.of(x), out=x)
         return np.minimum(x, high.of(x), out=x)
     return x.clip(low, high, out=x)
@@ -240,7 +240,7 @@ def _sum(x: np.ndarray, body: np.ndarray, last: _Prepared) -> np.ndarray:
 
 
 def shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
-    """Channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] moved apart, `crop` cut all round."""
+    """Moves channels [factor, factor, C] of `x` [B, H, W, factor*factor*C] apart, then crops `crop` on every side."""
     batch, rows, columns, channels = x.shape
     split = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
     full = split.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * factor, columns * factor, -1)

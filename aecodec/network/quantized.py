@@ -73,7 +73,7 @@ class QuantizedParameters:
 class Network:
     """Layers with their integers by path, and the bound of the inputs: |x| <= input_bound, per channel or for all.
 
-    `exponent` says what the output integers mean: real = integer * 2^-exponent. `output_bound` is that of the outputs.
+    `exponent` gives the unit of the output integers: real = integer * 2^-exponent. `output_bound` bounds the outputs.
     """
 
     layers: Layers
@@ -94,7 +94,7 @@ class Network:
 class Runtime(Protocol):
     """Runs networks. Arrays [batch, rows, columns, channels] of integers in any numeric dtype; the result likewise.
 
-    Of the result only the `wanted` part is made, an area in positions of the network's coarsest field; by default all.
+    Only the `wanted` area of the result is computed, in positions of the network's coarsest field; by default all.
     """
 
     def run(
@@ -132,7 +132,7 @@ def _propagate(
 ) -> np.ndarray:
     """Bounds of |x| through the layers; notes in `found` the largest partial sum each product can reach.
 
-    Raises ValueError where a sum could leave float64's exact range, or a value float32's.
+    Raises ValueError if a sum could leave float64's exact range, or a value float32's.
     """
     for position, layer in enumerate(layers):
         path = path_of(prefix, position)
@@ -162,8 +162,8 @@ def _propagate(
 def _largest_sum(layer: Conv | Depthwise, own: QuantizedParameters, bound: np.ndarray) -> float:
     """The largest partial sum that a layer's product can reach for inputs |x| <= `bound`, the bias included.
 
-    Float32 is asked first, for speed. It adds non-negative integers exactly while their sum is under 2^24, and rounding
-    takes no larger one back under it.
+    Float32 is tried first, for speed. It adds non-negative integers exactly while their sum is under 2^24, and rounding
+    cannot bring a larger sum back under it.
     """
     largest = _largest_sum_in(np.float32, layer, own, bound)
     return largest if largest < FLOAT32_LIMIT else _largest_sum_in(np.float64, layer, own, bound)

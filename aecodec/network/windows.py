@@ -1,7 +1,7 @@
-"""Takes a work piece through a network: each layer over no more of it than what is wanted still depends on.
+"""Runs a network over a block, and each layer only over what the wanted output still depends on.
 
-A piece comes with a halo of the network's reach, and every layer uses up its own part of that. To cut it off saves, at
-64 positions a side, a fifth of the analysis and a seventh of the synthesis of a large picture.
+A block comes with a halo of the network's receptive field, and each layer uses up a part of it. Cropping after every
+layer saves, at 64 positions a side, a fifth of the analysis and a seventh of the synthesis of a large picture.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from aecodec.network.layers import Layer
 from aecodec.network.layers import Layers
 from aecodec.network.layers import receptive_field
 
-Apply = Callable[[Layer, str, Any, Any], Any]  # of a runtime: a layer, its path, x and second input to its output
+Apply = Callable[[Layer, str, Any, Any], Any]  # a runtime's function: layer, path, x, second input -> output
 
 
 def reduction(layers: Layers) -> int:
-    """Samples of a network's input, in either direction, to a position of its coarsest field."""
+    """Samples of a network's input, in either direction, for each position of its coarsest field."""
     return math.prod(layer.reduction for layer in layers)
 
 
 def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | None) -> Any:
-    """A network's output for the area `wanted`, in positions of its coarsest field; all of it where that is None.
+    """A network's output for the area `wanted`, in positions of its coarsest field; all of it if None.
 
-    `x` and `side` are arrays or tensors [B, H, W, C], `side` one sample a position, or None.
+    `x` and `side` are arrays or tensors [B, H, W, C], `side` with one sample for each position, or None.
     """
     scale = reduction(layers)
     whole = Box(0, 0, x.shape[1] // scale, x.shape[2] // scale)

@@ -48,18 +48,18 @@ def numpy_configurations() -> list[Configuration]:
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     kernels = runnable(X86_KERNELS if x86 else ARM_KERNELS)
     generic = {**without_simd(), "OPENBLAS_CORETYPE": kernels[0], **threads(1)}
-    everything = ("--coder", "python", "--piece", "8", "--batch")
+    everything = ("--coder", "python", "--block", "8", "--batch")
     return [
         Configuration("numpy"),
         *(Configuration(f"numpy, BLAS kernel {kernel}", (), {"OPENBLAS_CORETYPE": kernel}) for kernel in kernels),
         Configuration("numpy, without SIMD", (), without_simd()),
         *(Configuration(f"numpy, {count} thread(s)", (), threads(count)) for count in (1, 2)),
         Configuration("numpy, float64 carrier", ("--runtime", "float64")),
-        Configuration("numpy, one piece", ("--piece", "65536")),
-        Configuration("numpy, pieces of 64 pixels", ("--piece", "8")),
+        Configuration("numpy, one block", ("--block", "65536")),
+        Configuration("numpy, blocks of 64 pixels", ("--block", "8")),
         Configuration("numpy, batches", ("--batch",)),
         Configuration("numpy, pure-Python coder", ("--coder", "python")),
-        Configuration("numpy, all of it: generic, pieces, batches, Python coder", everything, generic, fast=True),
+        Configuration("numpy, all of it: generic, blocks, batches, Python coder", everything, generic, fast=True),
         Configuration("examples/decode_from_spec.py", ("--runtime", "spec")),
     ]
 
@@ -79,13 +79,13 @@ def torch_configurations() -> list[Configuration]:
         Configuration("torch, kernels default", options, {"ATEN_CPU_CAPABILITY": "default"}),
         Configuration("torch, generic kernels in all its libraries", options, generic, fast=True),
         *(Configuration(f"torch, {count} thread(s)", options, threads(count)) for count in (1, 2)),
-        Configuration("torch, pieces and batches", (*options, "--piece", "8", "--batch")),
+        Configuration("torch, blocks and batches", (*options, "--block", "8", "--batch")),
     ]
     if torch.cuda.is_available():
         cuda = ("--runtime", "cuda")
         found += [
             Configuration("CUDA", cuda),
-            Configuration("CUDA, pieces and batches", (*cuda, "--piece", "8", "--batch")),
+            Configuration("CUDA, blocks and batches", (*cuda, "--block", "8", "--batch")),
             Configuration("CUDA, TF32 wanted by the caller", (*cuda, "--reduced-precision")),
         ]
     return found

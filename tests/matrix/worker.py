@@ -172,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix.worker", description=__doc__)
     parser.add_argument("--runtime", choices=["numpy", "float64", "torch", "cuda", "spec"], default="numpy")
     parser.add_argument("--coder", choices=["constriction", "python"])
-    parser.add_argument("--piece", type=int, default=transforms.PIECE, help="side in latent positions")
+    parser.add_argument("--block", type=int, default=transforms.BLOCK, help="side in latent positions")
     parser.add_argument("--batch", action="store_true", help="pictures of one size together")
     parser.add_argument("--without-onednn", action="store_true")
     parser.add_argument("--reduced-precision", action="store_true", help="as a caller of torch may have set it")
@@ -181,8 +181,8 @@ def main() -> None:
     os.environ["AECODEC_WEIGHTS"] = str(GOLDEN / "tiny")
     if options.coder == "python":
         range_coder.constriction = None
-    decoder.synthesise = partial(transforms.synthesise, piece=options.piece)  # type: ignore[assignment]
-    encoder.analyse = partial(transforms.analyse, piece=options.piece)  # type: ignore[assignment]
+    decoder.synthesise = partial(transforms.synthesise, block=options.block)  # type: ignore[assignment]
+    encoder.analyse = partial(transforms.analyse, block=options.block)  # type: ignore[assignment]
     pixels, made = hashes(list(golden_files(options.folders)), options)
     machine = f"{platform.machine()}, NumPy {np.__version__}"
     coder = "Python coder" if range_coder.constriction is None else "constriction"
