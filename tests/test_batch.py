@@ -71,7 +71,7 @@ def test_a_plan_keeps_the_tree_and_one_order(photos: Path) -> None:
     assert items == list(plan(options(photos)))
 
 
-def test_a_file_by_its_own_name_is_taken_whatever_it_is(photos: Path) -> None:
+def test_a_file_given_by_name_is_taken_with_any_extension(photos: Path) -> None:
     (item,) = plan(options(photos / "notes.txt"))
     assert item == Item(str(photos / "notes.txt"), str(Path("out", "notes.aec")))
 
@@ -88,7 +88,7 @@ def test_shards_are_a_partition_that_does_not_depend_on_the_place(photos: Path, 
     assert sorted(targets) == [str(Path("out", name)) for name in OUTPUTS]
 
 
-def test_which_shard_holds_what_is_for_ever() -> None:
+def test_the_shard_of_an_output_never_changes() -> None:
     assert [Shard(1, 3).holds(name) for name in OUTPUTS] == [True, False, False, True, True]
 
 
@@ -214,9 +214,7 @@ def test_shards_leave_their_results_and_are_done_once(
     assert " done in " in capsys.readouterr().err
 
 
-def test_a_shard_that_has_grown_is_gone_on_with(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_shard_that_has_grown_is_resumed(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty, out = tmp_path / "empty", tmp_path / "out"
     empty.mkdir()
     assert encode(empty, "--out-dir", out, "--shard", "1/1") == 0
@@ -263,7 +261,7 @@ def test_a_shard_with_failures_is_tried_again(photos: Path, tmp_path: Path, caps
         (("empty", "--out-dir", "out"), "empty has no file with a known extension"),
     ],
 )
-def test_what_makes_no_sense_is_told(
+def test_invalid_arguments_are_reported(
     arguments: tuple[str, ...],
     wanted: str,
     photos: Path,
@@ -278,7 +276,7 @@ def test_what_makes_no_sense_is_told(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_format_is_told_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_format_is_reported_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["decode", str(photos), "--out-dir", str(tmp_path / "out"), "--format", "xyz"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -309,7 +307,7 @@ def crash(source: Path | IO[bytes], target: str) -> Product:
     raise ZeroDivisionError("a mistake\nof two lines")
 
 
-def test_whatever_a_task_raises_is_a_failure_of_its_item(photos: Path) -> None:
+def test_any_exception_of_a_job_fails_its_item(photos: Path) -> None:
     result = process(crash, "force", Item(str(photos / "a.jpg"), "out.aec"))
     assert result.error == f"{photos / 'a.jpg'}: ZeroDivisionError: a mistake of two lines"
 
@@ -379,7 +377,7 @@ def die_when_done(source: Path | IO[bytes], target: str) -> Product:
 
 
 @posix_only
-def test_what_a_killed_worker_had_done_is_told_as_done(photos: Path, tmp_path: Path) -> None:
+def test_the_output_of_a_killed_worker_counts_as_done(photos: Path, tmp_path: Path) -> None:
     results = list(run_batch(die_when_done, options(photos, out=tmp_path / "out", jobs=2)))
     assert [(result.error, result.skipped, result.bytes_out) for result in results] == [(None, False, 5)] * len(results)
     assert results

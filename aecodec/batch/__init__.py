@@ -1,4 +1,4 @@
-"""Many files: folders walked as a stream, worked on by several processes, each result told as it comes.
+"""Many files: walks folders as a stream, works in several processes and yields each result as it is ready.
 
     options = BatchOptions(inputs=(Path("photos"),), out_dir=Path("out"), extension="aec", jobs=2)
     for result in run_batch(EncodeJob(quality=40), options):

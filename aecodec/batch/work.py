@@ -25,7 +25,7 @@ Existing = Literal["update", "skip", "force"]
 class Item:
     """An input and the output to make of it, each a path or a URL; the latter's folder need not exist.
 
-    `again`: a process was killed with it in hand; an output that is up to date may be of that process.
+    `again`: a worker died on this item, and may have written the output first.
     """
 
     source: str
@@ -52,7 +52,7 @@ def process(task: Task, existing: Existing, item: Item) -> Result:
     """Does one item: a plain function of picklable arguments, for any process of any scheduler."""
     started = time.perf_counter()
     if item.again and existing == "update":
-        existing = "force"  # else its output would be told as skipped
+        existing = "force"  # else its output would be reported as skipped
     try:
         there = None if existing == "force" else storage.status(item.target)
         if there is not None and (existing == "skip" or _is_newer(there, item.source)):
@@ -73,7 +73,7 @@ def process(task: Task, existing: Existing, item: Item) -> Result:
         return failure(item, str(error))
     except MemoryError:
         return failure(item, "out of memory")
-    except Exception as error:  # whatever it is, the other items go on
+    except Exception as error:  # the other items must not fail with it
         return failure(item, f"{type(error).__name__}: {error}")
 
 

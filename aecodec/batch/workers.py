@@ -98,7 +98,7 @@ def in_threads(
 
 
 class _Worker(Generic[Item, Result]):
-    """A process, started anew where it was killed, and the item that it has."""
+    """A process, restarted if it is killed, and the item that it works on."""
 
     def __init__(self, function: Callable[[Item], Result]) -> None:
         self._function = function
@@ -160,7 +160,7 @@ class _Worker(Generic[Item, Result]):
 
 
 class _Crew(Generic[Item, Result]):
-    """Up to so many workers; the next one is started when there is an item for it."""
+    """Up to `jobs` workers, each started when an item is waiting for it."""
 
     def __init__(self, function: Callable[[Item], Result], jobs: int) -> None:
         self._function, self._jobs = function, jobs
