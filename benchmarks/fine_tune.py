@@ -25,7 +25,7 @@ from aecodec.bench import BenchOptions
 from aecodec.bench import run_bench
 from aecodec.bench.bdrate import Curve
 from aecodec.bench.bdrate import bd_rate
-from aecodec.bench.land import TARGET_BYTES
+from aecodec.bench.measure import TARGET_BYTES
 from aecodec.bench.pictures import SUFFIXES
 from aecodec.bench.result import BenchResult
 from aecodec.codec.manifest import entries_of

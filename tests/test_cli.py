@@ -442,7 +442,7 @@ def test_shell_completion() -> None:
     assert "complete -o nosort -F _aecodec_completion aecodec" in completed(_AECODEC_COMPLETE="bash_source")
     assert completed(COMP_WORDS="aecodec enc", COMP_CWORD="1") == "plain,encode\n"
     assert completed(COMP_WORDS="aecodec model ", COMP_CWORD="2").split() == [
-        f"plain,{name}" for name in ("average", "export", "land", "list", "train")
+        f"plain,{name}" for name in ("average", "export", "list", "train")
     ]
     assert "plain,--target-psnr\n" in completed(COMP_WORDS="aecodec encode --t", COMP_CWORD="2")
     assert completed(COMP_WORDS="aecodec encode pho", COMP_CWORD="2") == "file,pho\n"

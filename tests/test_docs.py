@@ -26,12 +26,12 @@ from pathlib import Path
 import pytest
 
 import aecodec
-from aecodec.bench.samples import write_samples
 from aecodec.cli import cli
 from aecodec.codec.manifest import entries_of
 from helpers.paths import PHOTOS
 from helpers.paths import ROOT
 from helpers.paths import WEIGHTS
+from tools.samples import write_samples
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")), ROOT / "examples" / "README.md"]
@@ -167,7 +167,7 @@ def test_every_public_name_is_documented() -> None:
 
 @pytest.mark.slow
 def test_the_samples_are_those_of_the_weights(tmp_path: Path) -> None:
-    """`aecodec model land` and `python docs/remake.py` make them; files compare, as decoding is exact."""
+    """`python -m tools.samples` makes them; files compare, as decoding is exact."""
     write_samples(tmp_path, PHOTOS, WEIGHTS)
     assert (tmp_path / "samples.md").read_text("utf-8") == (DOCS / "samples.md").read_text("utf-8")
 

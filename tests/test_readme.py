@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from aecodec.bench.land import END
-from aecodec.bench.land import START
-from aecodec.bench.land import figures
 from aecodec.codec.manifest import entries_of
 from helpers.paths import ROOT
 from helpers.paths import WEIGHTS
+from tools.land import END
+from tools.land import START
+from tools.land import figures
 
 README = (ROOT / "README.md").read_text("utf-8")
 LANDED = pytest.mark.skipif(not entries_of(WEIGHTS), reason="no weights are landed")

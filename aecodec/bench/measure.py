@@ -23,6 +23,8 @@ from aecodec.bench.similarity import ssimulacra2
 
 Report = Callable[[str], None]
 
+TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
+
 
 class PictureSet(Protocol):
     """Pictures, uint8 [H, W, 3] or [H, W], that can be gone through any number of times."""

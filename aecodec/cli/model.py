@@ -131,19 +131,3 @@ def list_models() -> int:
         trained = f", trained on {pixels / 1e9:.2f} gigapixels" if pixels else ""
         click.echo(f"{entry.name:<12} {entry.weights_id.hex()}  sound  {size} bytes{trained}  {entry.folder}")
     return exit_code
-
-
-@model.command(short_help="Put exported weights into a checkout of aecodec.")
-@click.argument("exported", type=PATH)
-@click.option("--project", type=PATH, default=Path(), help="A checkout of aecodec. Default: the current folder.")
-@click.option("--kodak", type=PATH, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
-@click.option("--dev", type=PATH, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
-def land(exported: Path, project: Path, kodak: Path, dev: Path) -> None:
-    """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table.
-
-    \b
-    aecodec model land my-weights --kodak kodak/ --dev dev256/
-    """
-    from aecodec.bench.land import land as run
-
-    run(exported, project, kodak, dev, say)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from aecodec.bench.land import TARGET_BYTES
+from aecodec.bench.measure import TARGET_BYTES
 from aecodec.bench.metrics import psnr
 from aecodec.codec.decoder import decode
 from aecodec.codec.encoder import PictureEncoder

@@ -1,6 +1,8 @@
-"""Lands weights in the project, in one go: files and manifest with scores, golden files, pictures, README table.
+"""Lands exported weights in this checkout: files, manifest with scores, golden files, pictures, the README's table.
 
-What the peers reach is measured once and kept in `weights/peers.json`; it is measured again where that is missing.
+    python -m tools.land my-weights --kodak kodak/ --dev dev256/
+
+The scores of the peers are measured once and kept in `weights/peers.json`.
 """
 
 from __future__ import annotations
@@ -17,26 +19,31 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import click
+
 from aecodec import api
 from aecodec.bench.bdrate import HIGH_RATE
 from aecodec.bench.bdrate import LOW_RATE
 from aecodec.bench.bdrate import Curve
 from aecodec.bench.bdrate import bd_rate
-from aecodec.bench.figure import write_figure
+from aecodec.bench.measure import TARGET_BYTES
 from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import run_bench
-from aecodec.bench.samples import write_samples
+from aecodec.cli import PATH
+from aecodec.cli.common import say
 from aecodec.codec.manifest import Entry
 from aecodec.codec.manifest import add_entry
 from aecodec.codec.manifest import entries_of
+from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.image.reading import open_picture
+from tools.figure import write_figure
+from tools.samples import write_samples
 
 DEFAULT_MODEL = "standard"
-TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 GOLDEN_QUALITIES = (15.0, None, 90.0)  # None: the model's default
 START, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 SCALE = "<!-- figures: scale -->"
@@ -182,3 +189,20 @@ def _rates(entry: Entry, peers: Mapping[str, Scores]) -> str:
     rates = {name: bd_rate(own, curve(scores)) for name, scores in peers.items()}
     listed = ", ".join(f"{rate:+.1f} % against `{name}`" for name, rate in rates.items() if rate is not None)
     return f"Kodak at 768x512, bits of `{entry.name}` at equal PSNR (BD-rate, {LOW_RATE} to {HIGH_RATE} bpp): {listed}."
+
+
+@click.command()
+@click.argument("exported", type=PATH)
+@click.option("--project", type=PATH, default=Path(), help="A checkout of aecodec. Default: the current folder.")
+@click.option("--kodak", type=PATH, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
+@click.option("--dev", type=PATH, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
+def main(exported: Path, project: Path, kodak: Path, dev: Path) -> None:
+    """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table."""
+    try:
+        land(exported, project, kodak, dev, say)
+    except AecError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from aecodec import api
-from aecodec.bench.figure import PHOTOS
 from aecodec.bench.metrics import psnr
 from aecodec.files import write_atomic
 from aecodec.image.reading import open_picture
+from tools.figure import PHOTOS
 
 QUALITIES = (0, 25, 50, 75, 100)
 
@@ -42,3 +42,8 @@ def _webp(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "WEBP", lossless=True, quality=100, method=4)
     return stream.getvalue()
+
+
+if __name__ == "__main__":
+    ROOT = Path(__file__).parents[1]
+    write_samples(ROOT / "docs", ROOT / "examples" / "photos", ROOT / "weights")
