@@ -80,6 +80,7 @@ def name_of(page: Path) -> str:
 
 
 WITH_BLOCKS = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
+LONG_PAGES = ("README.md", "docs/many.md", "docs/quality.md")  # their examples together take longer than all others
 WITH_SLOW_BLOCKS = [page for page in WITH_BLOCKS if any(block.is_slow for block in blocks_of(page))]
 
 
@@ -121,7 +122,13 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", WITH_BLOCKS, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if name_of(page) in LONG_PAGES else [])
+        for page in WITH_BLOCKS
+    ],
+)
 def test_examples_run(page: Path, folder: Path, environment: dict[str, str]) -> None:
     for block in blocks_of(page):
         if block.runs and not block.is_slow:

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,15 @@ def options(folder: Path) -> BenchOptions:
     return BenchOptions(folder, ("jpeg", "webp"), equal_bytes=True)
 
 
+@cache
+def run_once(options: BenchOptions) -> BenchResult:
+    """Results are frozen, so tests share one: measuring takes seconds."""
+    return run_bench(options, own=TINY)
+
+
 @pytest.fixture
 def result(options: BenchOptions) -> BenchResult:
-    return run_bench(options, own=TINY)
+    return run_once(options)
 
 
 def test_the_page_holds_the_figures_of_the_json(result: BenchResult, options: BenchOptions) -> None:

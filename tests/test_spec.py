@@ -78,7 +78,13 @@ def run(*arguments: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+# Files of the real networks take seconds each: all but one wait for the slow run.
+LARGE = [name for name in EXPECTED if name.startswith("bundled/")][1:]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in EXPECTED]
+)
 def test_a_golden_file_decodes_to_its_pixels(name: str, tmp_path: Path):
     path, out = GOLDEN / name, tmp_path / "out.png"
     done = run(path, out)

@@ -552,6 +552,7 @@ def test_measure_gives_rates_eight_bit_psnr_and_the_mean_loss_over_pictures() ->
     assert evaluate.measure(Darker(), crops, torch.device("cpu"), interrupted=lambda: True) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["standard", "paper"])
 def test_the_real_networks_train_and_decay(options: TrainOptions, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "START_PATCHES", 500)

@@ -438,7 +438,12 @@ def test_layers_that_are_not_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
 
 
 @pytest.mark.parametrize(
-    ("name", "network"), [("standard", "analysis"), ("paper", "analysis"), ("standard", "synthesis")]
+    ("name", "network"),
+    [
+        ("standard", "analysis"),
+        pytest.param("paper", "analysis", marks=pytest.mark.slow),
+        ("standard", "synthesis"),
+    ],
 )
 @torch.no_grad()
 def test_colours_that_photographs_lack_do_not_clip(name: str, network: str):
