@@ -196,7 +196,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_that_resumes(
     built.prepare = lambda model: setattr(model, "on_step", lambda step: step == 2 and os.kill(os.getpid(), number))
     with pytest.raises(KeyboardInterrupt):
         loop.train(broken)
-    assert "interrupted at step 3; --resume goes on" in capsys.readouterr().err
+    assert "interrupted at step 3; --resume continues" in capsys.readouterr().err
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert [record["step"] for record in records(broken.log)] == [3], "no validation once the user wants to stop"
     built.prepare = lambda model: None
@@ -427,7 +427,7 @@ def test_checkpoints_are_written_at_intervals(built: Built, options: TrainOption
 
 def test_a_run_that_is_there_is_not_overwritten(built: Built, options: TrainOptions) -> None:
     loop.train(options)
-    with pytest.raises(InputError, match="a run is there already; --resume goes on with it"):
+    with pytest.raises(InputError, match="a run exists already; --resume continues it"):
         loop.train(options)
 
 

@@ -5,5 +5,5 @@
         ...
 
 The parts stand alone, for other schedulers: `plan.plan` lists the work, or one shard of it; `work.process` does one
-item in whatever process it is called; `results.write_results` marks a shard as complete.
+item in the calling process; `results.write_results` marks a shard as complete.
 """

@@ -25,7 +25,7 @@ from aecodec.options import DecodeOptions
 from aecodec.options import EncodeOptions
 from aecodec.options import quality_of_step
 
-# What is taken from a folder. A file given by its own name is taken whatever it is called.
+# The files taken from a folder. A file given by name is taken whatever its extension.
 PICTURE_SUFFIXES = frozenset(
     {
         *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"),
@@ -38,7 +38,7 @@ REACHED = 0.97  # a target size counts as reached from this share on
 
 
 class Product(NamedTuple):
-    """The bytes of an output, and what a user is told of them, one line each."""
+    """The bytes of an output, and lines for the user."""
 
     data: bytes
     summary: str

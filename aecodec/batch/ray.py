@@ -78,7 +78,7 @@ def parts(task: Task, options: BatchOptions, size: int) -> Iterator[Part]:
 
 
 def do_part(part: Part) -> list[Result]:
-    """One part, in whatever process it is called; may be called again after it was cut off anywhere.
+    """Works on one part in the calling process; safe to repeat after an interruption at any point.
 
     Raises OutputError where the results cannot be written.
     """

@@ -75,7 +75,7 @@ def write_results(name: str, results: Iterable[Result]) -> None:
 
 
 def completed(name: str) -> dict[str, int] | None:
-    """Outputs and their bytes by the file of a shard; None where there is none, or an error in it.
+    """Outputs and their bytes by the file of a shard; None if it is missing or holds an error.
 
     Raises InputError where it is damaged.
     """
@@ -91,7 +91,7 @@ def completed(name: str) -> dict[str, int] | None:
 def recorded(entries: Iterable[Item | Result], name: str) -> list[Result] | None:
     """What a shard is to do, as results that are skipped, where its file names every output; None where it does not.
 
-    A damaged file counts as none: it will be written anew.
+    A damaged file counts as missing and is written again.
     """
     try:
         there = completed(name)

@@ -66,7 +66,7 @@ def join(folder: str | Path, relative: str) -> str:
 
 
 def status(name: str) -> Status | None:
-    """None where there is no such file or object. Raises InputError where that cannot be told."""
+    """None if no such file or object exists. Raises InputError if that cannot be determined."""
     if not is_url(name):
         if not os.path.isfile(name):
             return None
@@ -117,7 +117,7 @@ def find(url: str) -> Iterator[tuple[str, str]]:
 
 
 def _filesystem(url: str) -> Any:
-    # One for all threads: fsspec by itself makes one a thread, each with connections of its own.
+    # One for all threads: by default fsspec makes one per thread, each with its own connections.
     return _filesystem_of(re.sub(r"(://[^/]*).*", r"\1", url, flags=re.DOTALL))
 
 

@@ -1,7 +1,7 @@
 """Processes that work on a stream of items. A killed one loses nothing but the time it spent on its item.
 
 A pool of the standard library breaks as a whole with one killed process, and does not say whose item was lost. Here
-every worker has a pipe of its own and one item at a time, so that the end of its pipe tells both.
+every worker has its own pipe and one item at a time, so the end of the pipe says which.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Worker(Generic[Item, Result]):
         self._start()
 
     def _start(self) -> None:
-        # Spawned on every system, since a fork copies the locks of other threads in whatever state they are.
+        # Spawned on every system, since a fork copies the locks of other threads as they are.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._function), daemon=True)

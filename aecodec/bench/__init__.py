@@ -1,4 +1,8 @@
-"""Comparing aecodec with JPEG, WebP, AVIF and JPEG XL on a folder of pictures; metrics in NumPy, peers by Pillow."""
+"""Measures aecodec beside JPEG, WebP, AVIF and JPEG XL.
+
+In: a folder of pictures. Out: figures from whole files, as a table, CSV, JSON or a page. Metrics use NumPy, peers
+Pillow.
+"""
 
 from __future__ import annotations
 

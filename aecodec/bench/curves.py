@@ -1,4 +1,4 @@
-"""Measuring the curves: picture by picture, every codec at every setting, each figure kept as soon as it is there."""
+"""Measuring the curves: picture by picture, every codec at every setting, each figure kept at once."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class _PictureBench:
         return self._journal.get(key) or self._measure(key, codec, quality)
 
     def within(self, codec: BenchCodec, size_bytes: int) -> Measurement:
-        """At the largest quality whose file has at most so many bytes; at the lowest where none has."""
+        """At the largest quality whose file fits the given bytes; at the lowest if none does."""
         key = key_of(*self._circumstances, codec.name, codec.description, "bytes", size_bytes)
         known = self._journal.get(key)
         return known or self._measure(key, codec, quality_within(codec, self._pixels, size_bytes))

@@ -1,4 +1,4 @@
-"""Every measurement as soon as it is made, in a file: where an interrupted run goes on.
+"""Keeps every measurement in a file at once, so that an interrupted run can resume.
 
 A file of JSON lines. The first tells what the file is; each other one holds a key and a measurement. The key is a hash
 of all that a measurement depends on - pixels, codec, library versions, setting, machine - so that nothing measured
@@ -31,7 +31,7 @@ class Journal:
     """A context manager; without a path it only remembers."""
 
     def __init__(self, path: Path | None) -> None:
-        """Begun with the first measurement where there is none. Raises InputError where the file is something else."""
+        """The first measurement creates the file. Raises InputError if it is another kind of file."""
         self._path = path
         self._file: JsonLines | None = None
         self._known = {} if path is None or not path.exists() else _read(path)
@@ -69,4 +69,4 @@ def _read(path: Path) -> dict[str, Measurement]:
         lines = [json.loads(line) for line in whole_lines(path, data).splitlines()[1:]]
         return {line.pop("key"): Measurement(**line) for line in lines}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: damaged; remove it, and everything is measured anew") from error
+        raise InputError(f"{path}: damaged; remove it to measure everything again") from error

@@ -166,7 +166,7 @@ def last_fitting(steps: Sequence[float], fits: Callable[[float], bool]) -> int:
 
 
 def quality_within(codec: BenchCodec, pixels: np.ndarray, size_bytes: int) -> float:
-    """The codec's largest quality whose file of this picture has at most so many bytes; its lowest where none has."""
+    """The codec's largest quality whose file of this picture fits the given bytes; its lowest if none does."""
     return codec.steps[last_fitting(codec.steps, lambda step: len(codec.encode(pixels, step)) <= size_bytes)]
 
 

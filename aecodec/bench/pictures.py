@@ -33,13 +33,13 @@ def _is_picture(path: Path) -> bool:
 class Pictures:
     """The pictures directly in `folder`, by name; iterating gives uint8 [H, W, 3] or [H, W].
 
-    Whole pictures are read anew on every pass, so that a folder of any size fits in memory; with `size` they are
+    Whole pictures are read again on every pass, so a folder of any size fits in memory; with `size` they are
     reduced to centre squares and kept. Pictures that cannot be read, or are smaller than `size`, are left out.
     `notices` tells of those, and of what reading the others lost, one line each.
     """
 
     def __init__(self, folder: Path, size: int | None = None) -> None:
-        """Reads every picture once. Raises InputError where there is no folder or no picture in it to be measured."""
+        """Reads every picture once. Raises InputError without a folder, or without a picture in it to measure."""
         try:
             paths = sorted(path for path in folder.iterdir() if _is_picture(path))
         except OSError as error:

@@ -153,7 +153,7 @@ def format_json(result: BenchResult) -> str:
 
 
 def format_csv(result: BenchResult) -> str:
-    """The measurements as CSV, one a line: picture, codec and quality, then the figures; empty where there is none."""
+    """The measurements as CSV, one per line: picture, codec, quality, then the figures; a missing figure is empty."""
     file = io.StringIO()
     names = [field.name for field in dataclasses.fields(Measurement)]
     writer = csv.DictWriter(file, names, lineterminator="\n")

@@ -52,7 +52,7 @@ class BenchOptions:
     takes too long to look for the one quality.
     equal_bytes: also each peer at as many bytes as aecodec takes for each picture, at the middle one of its qualities.
     ssimulacra2: measure that too; it takes longer than all the rest.
-    resume: a file that keeps every measurement of the curves as soon as it is made, and from which a run goes on.
+    resume: a file that keeps each measurement at once, and from which an interrupted run resumes.
     """
 
     folder: Path

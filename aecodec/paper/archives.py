@@ -1,6 +1,6 @@
 """Picture files where they lie: in a folder, or as stretches of a tar, which is read in place and never unpacked.
 
-Only a gzipped tar has to be unpacked once, to a plain one, because its middle cannot be reached otherwise.
+Only a gzipped tar is unpacked once, to a plain one, because its middle cannot be read directly.
 """
 
 from __future__ import annotations

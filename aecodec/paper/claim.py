@@ -69,7 +69,7 @@ class Claims:
 def measure_claims(folder: Path, models: Sequence[str] = MODELS) -> Claims:
     """Encode and decode every picture of a folder with each model.
 
-    Raises InputError where there is no picture, UnknownWeights, and AecError where the lowest quality takes more.
+    Raises InputError without a picture, UnknownWeights, and AecError if even the lowest quality takes more.
     """
     found = Pictures(folder)
     pictures = list(found)

@@ -4,7 +4,7 @@ Files of each source are taken in their drawn order until there are enough. One 
 decoded, or whose picture is there already, from whatever source, is left out and the next one takes its place. Nearly
 equal pictures are not looked for. The dev set is drawn from all pictures alike.
 
-A run that ended early is gone on with by the same command; on a finished data set it checks every file and makes
+The same command continues an interrupted run; on a finished data set it checks every file and makes
 again what is missing or damaged. The outcome does not depend on where it was cut, nor on the number of processes.
 """
 
@@ -77,7 +77,7 @@ class Report:
 
 
 def build(options: DatasetOptions) -> Report:
-    """Build, go on with or check a data set.
+    """Builds, continues or checks a data set.
 
     Raises InputError where a source or what is in the folder is not as it should be, before any picture is made
     where that can be known; OutputError where the folder cannot be written.

@@ -1,4 +1,4 @@
-"""What was decided about each file that was drawn, written down at once: where a later run goes on.
+"""Records at once what was decided about each file drawn, so that a later run can resume.
 
 A file of JSON lines. The first has the parameters of the data set; each other one a decision, in order.
 """
@@ -55,7 +55,7 @@ class Journal:
         self.decisions = self._read() if self._path.exists() else []
 
     def __enter__(self) -> Journal:
-        """Begins one where there is none: it tells whose the pictures are. Raises OutputError."""
+        """Begins a journal, if none exists, with the origin of the pictures. Raises OutputError."""
         self._file = JsonLines(self._path, line_of(asdict(self._parameters)))
         return self
 

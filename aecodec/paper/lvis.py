@@ -32,7 +32,7 @@ _OVERLAP = 1 << 10
 
 
 def lvis_files(root: Path) -> list[Candidate]:
-    """The pictures named by the LVIS JSON `root`, or by those in the folder `root`; none where there is no JSON.
+    """The pictures named by the LVIS JSON `root`, or by those in the folder `root`; none without a JSON.
 
     Their names are like `train2017/000000391895.jpg`. Raises InputError where a JSON is damaged or lists no images,
     and where a folder of COCO is missing.
@@ -75,7 +75,7 @@ def _names(table: Path) -> Iterator[str]:
 
 
 def images_of(table: Path) -> Iterator[object]:
-    """The entries of the list `images`, in order. Raises InputError where there is none, or it is cut short."""
+    """The entries of the list `images`, in order. Raises InputError if it is missing or cut short."""
     check_file(table)
     decoder = json.JSONDecoder()
     try:

@@ -1,7 +1,7 @@
 """Drawing without replacement by a seed, and the picture that is made of a file.
 
 Both orders are by SHA-256 of seed and name: a file's place depends on itself alone, so that the same pictures are
-drawn on every machine, in any version of Python, whatever order the disk lists them in.
+drawn on every machine, in any version of Python, in any order of the disk.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _rank(seed: int, *parts: str) -> bytes:
 def sample(candidate: Candidate) -> Sample:
     """The picture upright in RGB, its short side brought to 256 pixels (Lanczos), then the centre square.
 
-    What is no file or cannot be decoded is told in the result; raises InputError only where one cannot be read.
+    Missing and undecodable files are reported in the result; raises InputError only if a file cannot be read.
     """
     try:
         data = read(candidate)

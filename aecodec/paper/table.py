@@ -67,7 +67,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Setup:
-    """What all systems of a run have in common: a run is gone on with under the same setup only.
+    """What all systems of a run have in common: a run resumes under the same setup only.
 
     Raises ValueError where not one of `epochs` and `minutes` limits it.
     """

@@ -2,7 +2,7 @@
 
 What stands in the output folder: `results.json`, from which everything else is told; README.md (the report), curves.png
 and figure1.jpg; `remarks.md`, which goes into the report where somebody has written one; `NAME.safetensors`, the
-weights of each system that is finished; `work/`, from which a run goes on, and which may be removed after it.
+weights of each system that is finished; `work/`, from which a run resumes; remove it when the run is done.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def run(options: Table3Options) -> str:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     previous = read_results(options.out)
-    read_remarks(options.out)  # what is wrong with them is told now, not after hours
+    read_remarks(options.out)  # report what is wrong with them now, not after hours
     data = load_data(options.data, options.dev, options.crop, options.shown, options.out)
     for notice in data.notices:
         terminal.say(notice)
@@ -123,7 +123,7 @@ def run(options: Table3Options) -> str:
     _write_report(options.out, results, data)
     if interruption.requested:
         terminal.say(table(results))
-        terminal.say("interrupted; the same command goes on")
+        terminal.say("interrupted; the same command continues")
         raise KeyboardInterrupt
     return table(results)
 
@@ -243,7 +243,7 @@ def _write_report(out: Path, results: Results, data: DataSet) -> None:
 
 
 def read_remarks(out: Path) -> str:
-    """What was written by hand on a run; empty where there is nothing. Raises InputError where it cannot be read."""
+    """The remarks written by hand; empty without any. Raises InputError if they cannot be read."""
     path = out / REMARKS
     try:
         return read_bytes(path).decode("utf-8") if path.exists() else ""

@@ -3,7 +3,7 @@
 An epoch is as many random crops as there are training pictures. The learning rate of Adam is constant at first, then
 falls along a cosine to 2 %. After every epoch the dev loss is measured, and after epochs 1, 2, 4, 8, ... what comes
 back of the pictures shown is kept. A checkpoint is written after every epoch, every few minutes, and on SIGINT or
-SIGTERM: a run that goes on from it ends in the very weights of one that was never cut.
+SIGTERM: a resumed run ends in the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Training:
     """One system in training; its checkpoint and kept pictures lie in the folder `work`."""
 
     def __init__(self, system: System, setup: Setup, data: Data, work: Path) -> None:
-        """Goes on from the checkpoint where there is one; raises InputError where it is damaged."""
+        """Resumes from the checkpoint, if there is one; raises InputError if it is damaged."""
         self.system, self.setup, self._data, self._work = system, setup, data, work
         torch.manual_seed(setup.seed)
         self.model = AutoEncoder(system).to(device=data.device, memory_format=torch.channels_last)

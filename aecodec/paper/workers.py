@@ -28,11 +28,11 @@ _AHEAD = 4
 
 
 class Workers:
-    """A context manager: so many processes, started when there is work; with one job, this process itself."""
+    """A context manager of `jobs` processes, started on demand; a single job runs in this process."""
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
-        # Spawned on every system, since a fork copies the locks of other threads in whatever state they are.
+        # Spawned on every system, since a fork copies the locks of other threads as they are.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(jobs, context, _prepare_worker) if jobs > 1 else None
 

@@ -1,1 +1,4 @@
-"""Makes weights: float networks, data, the training loop, export to integers. Needs torch; nothing else imports it."""
+"""Makes weights: float networks, data, the training loop, rounding and export to integers.
+
+In: folders of pictures and options. Out: checkpoints and weights files. Needs torch; only `paper` and `cli` import it.
+"""

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a later process needs to go on exactly where this one stopped.
+"""Checkpoints: all that a later process needs to continue exactly where this one stopped.
 
 A checkpoint is a torch file of tensors and plain values only, which `torch.load(weights_only=True)` reads:
 
@@ -43,7 +43,7 @@ class Counters:
     step: int = 0  # batches seen, skipped ones included
     first_step: int = 0  # where the present branch began; 0 unless it is a decay branch
     skipped: int = 0  # steps without an update, because the loss was not finite
-    pixels: int = 0  # seen by these weights, in whatever run
+    pixels: int = 0  # seen by these weights, over all runs
     mean_step: int = 0  # where the moving mean of the weights began
     seconds: float = 0.0  # of training in the present branch, over all sittings
     pretrained: bool = False  # started from a weights file, so the rate counts from the first step
@@ -154,7 +154,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint") from error
-    except Exception as error:  # torch's reader raises whatever the damage leads it to
+    except Exception as error:  # torch's reader raises many kinds of error on damage
         raise InputError(f"{path}: not a readable checkpoint ({first_line(error)})") from error
     if not isinstance(content, dict) or not {"config", "model", "optimizer", "counters", "random"} <= content.keys():
         raise InputError(f"{path}: not a checkpoint of aecodec")

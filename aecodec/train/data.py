@@ -1,7 +1,7 @@
 """Training data: folders of pictures, decoded once and held in memory, and random views of them.
 
 The validation part is split off by photograph: pictures that share a photograph are always on the same side. Every
-random number is drawn on the CPU from one generator whose state can be stored, whatever device the pictures are on,
+random number is drawn on the CPU from one generator whose state can be stored, on any device of the pictures,
 so that a run resumed from a checkpoint sees exactly the views it would have seen.
 """
 
@@ -99,7 +99,7 @@ class Photographs:
 
     The table has the columns `file` and `photo`. `file` may be relative to the folder of the table or to a folder
     further up: trailing parts of it are matched with the picture's path relative to the table, as long as they are
-    unambiguous. A picture that no table lists is a photograph of its own, named by its file name.
+    unambiguous. A picture that no table lists counts as one photograph, named by its file.
     """
 
     def __init__(self) -> None:
@@ -255,7 +255,7 @@ class Batches:
     def _views(self, count: int) -> _Views:
         picture = self._choose(count)
         # All reduced views of a batch share one position between the crop and the picture's shorter side, on a
-        # logarithmic scale: pictures of one size are then cut in two pieces of work, whatever the batch size.
+        # logarithmic scale: pictures of one size are then cut in two steps at any batch size.
         growth = (self._pictures.sizes[picture].amin(1) / self._crop) ** self._uniform(1)
         reduce = self._uniform(count) < REDUCE_PROBABILITY
         window = torch.where(reduce, (self._crop * growth).floor().long(), self._crop)

@@ -1,9 +1,10 @@
-"""Headroom for colours that photographs hardly have: channels that clip on them are carried smaller.
+"""Rescales channels that clip on saturated colours, which photographs hardly have.
 
-Scales are chosen on photographs, where a channel that tells green from magenta stays small; pure green is beyond its
-11 bits and comes back 40 levels off. Sums and leaky ReLU let a power of two through, so what writes a channel can write
-it smaller and what reads it can take it larger: the float network computes what it did, and the integers lose a bit of
-that channel (after Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019).
+Activation scales are calibrated on photographs, where the channel that separates green from magenta stays small; pure
+green then exceeds its 11 bits and decodes 40 levels off. Sums and leaky ReLU commute with powers of two, so the layers
+that write a channel can scale it down and those that read it scale it up. The float network is unchanged; the integers
+lose one bit of that channel (after Nagel et al., "Data-free quantization through weight equalization and bias
+correction", 2019).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from aecodec.train.rescale import tensors_between
 if TYPE_CHECKING:
     from aecodec.train.model import AutoEncoder
 
-COLOURS = tuple(product((0, 128, 255), repeat=3))  # of the flat pictures that have to pass
+COLOURS = tuple(product((0, 128, 255), repeat=3))  # of the flat test pictures
 SIDE = 64
-MOST_PASSES = 8  # with rounding on, what clips holds down what comes after it: two or three are enough
-QUALITIES = (0.0, 0.35, 0.7, 1.0)  # that they are coded at
+MOST_PASSES = 8  # with rounding on, clipping hides later clipping; two or three passes suffice
+QUALITIES = (0.0, 0.35, 0.7, 1.0)  # at which they are coded
 
 
 @torch.no_grad()

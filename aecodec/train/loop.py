@@ -1,4 +1,4 @@
-"""Trains a model: a constant learning rate that can go on for ever, and decay branches that end in weights.
+"""Trains a model: a constant learning rate without an end, and decay branches that end in weights.
 
 The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from the moving
 mean of its weights, lowers the learning rate along a cosine, its last part with integer rounding in the loop, ends in
@@ -83,7 +83,7 @@ def train(options: TrainOptions) -> None:
         )
         _run(state, options, observer, interruption)
     if interruption.requested:
-        terminal.say(f"interrupted at step {counters.step:,}; --resume goes on from {options.checkpoint}")
+        terminal.say(f"interrupted at step {counters.step:,}; --resume continues from {options.checkpoint}")
         raise KeyboardInterrupt
     terminal.say(f"finished at step {counters.step:,}: {options.checkpoint}")
 
@@ -95,7 +95,7 @@ def _budget(options: TrainOptions, counters: Counters) -> Budget:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name, `auto` being CUDA where there is one. Raises InputError where it is not there."""
+    """The device of that name; `auto` prefers CUDA. Raises InputError if the machine lacks it."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda: torch sees no CUDA device")
     if name == "auto":
@@ -105,7 +105,7 @@ def choose_device(name: str) -> torch.device:
 
 def _prepare_folder(options: TrainOptions) -> None:
     if not (options.resume or options.decay) and options.checkpoint.exists():
-        raise InputError(f"{options.checkpoint}: a run is there already; --resume goes on with it")
+        raise InputError(f"{options.checkpoint}: a run exists already; --resume continues it")
     try:
         (options.out / "sheets").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -51,10 +51,8 @@ class Config:
     name: str
     distortion: str
     lambda_range: tuple[float, float] = (0.0005, 0.02)
-    knots: int = 5  # quality functions are linear between so many
-    lambda_exponent: float = (
-        0.5  # the loss counts by that negative power of lambda, so that every quality pulls about alike
-    )
+    knots: int = 5  # quality functions are piecewise linear between these
+    lambda_exponent: float = 0.5  # the loss is divided by lambda to this power: every quality then weighs about alike
     learning_rate: float = 1e-3
     plain_steps: int = 0
 

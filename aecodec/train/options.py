@@ -42,7 +42,7 @@ class TrainOptions:
         elif self.decay and self.minutes is None and self.steps is None:
             message = "a decay branch needs minutes or steps: the learning rate falls by the share used"
         elif self.resume and self.init is not None:
-            message = "resume goes on from a checkpoint, init starts from weights: give one of them"
+            message = "resume continues a checkpoint, init starts from weights: give one of them"
         elif self.crop < HYPER_STRIDE or self.crop % HYPER_STRIDE:
             message = f"the crop is a multiple of {HYPER_STRIDE}, not {self.crop}"
         elif min(value for value in (self.minutes, self.steps, self.batch_size) if value is not None) <= 0:

@@ -22,7 +22,7 @@ class Budget:
     from_step: int
 
     def share(self, counters: Counters) -> float:
-        """Share that is used up, 1 at the end; 0 for ever where there is no limit."""
+        """The share used up, 1 at the end; always 0 without a limit."""
         if self.steps is not None:
             return (counters.step - self.from_step) / self.steps
         if self.minutes is not None:
@@ -30,7 +30,7 @@ class Budget:
         return 0.0
 
     def seconds_left(self, counters: Counters, seconds_per_step: float) -> float | None:
-        """None where there is no limit."""
+        """None without a limit."""
         if self.steps is not None:
             return (self.steps - (counters.step - self.from_step)) * seconds_per_step
         if self.minutes is not None:

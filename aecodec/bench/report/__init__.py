@@ -1,4 +1,7 @@
-"""The bench's result as one HTML page that needs nothing else, and the same viewer for given files."""
+"""HTML pages that need no network: a report of the bench, and a viewer for given files.
+
+In: a bench result, or `.aec` files with their originals. Out: one self-contained page.
+"""
 
 from __future__ import annotations
 

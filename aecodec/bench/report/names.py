@@ -12,5 +12,5 @@ NAMES = {
 
 
 def name_of(codec: str) -> str:
-    """For a reader; the bench's own name where there is no better one."""
+    """The name that a reader knows, or else the bench's own."""
     return NAMES.get(codec, codec)

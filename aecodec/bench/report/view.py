@@ -1,4 +1,4 @@
-"""The viewer for given `.aec` files, beside their originals where there are any."""
+"""The viewer for given `.aec` files, beside their originals, if given."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Types are complete: mypy in its strictest form has nothing to say of the package, nor of a program that uses it."""
+"""Ruff and mypy have nothing to say about this tree, and mypy nothing about a program that uses the package."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def mypy(*arguments: str, cwd: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "mypy", *arguments]
     done = subprocess.run(command, env={**os.environ, "MYPYPATH": str(ROOT)}, cwd=cwd, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(find_spec("ruff") is None or not (ROOT / "pyproject.toml").is_file(), reason="needs ruff")
+@pytest.mark.parametrize("check", [["check"], ["format", "--check"]], ids=["lint", "format"])
+def test_ruff_finds_nothing(check: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "ruff", *check, "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
