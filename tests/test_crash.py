@@ -50,6 +50,7 @@ def test_200_kills_and_50_interrupts(capsys: pytest.CaptureFixture[str]):
     assert codes <= {0, 130, -signal.SIGINT}  # the last before Python itself has started
 
 
+@pytest.mark.slow
 @posix_only
 def test_a_writer_in_place_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The series against a command that writes its output in two halves."""

@@ -80,7 +80,8 @@ def name_of(page: Path) -> str:
 
 
 WITH_BLOCKS = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
-LONG_PAGES = ("README.md", "docs/many.md", "docs/quality.md")  # their examples together take longer than all others
+# Their examples together take longer than all others.
+LONG_PAGES = ("README.md", "docs/many.md", "docs/quality.md", "docs/start.md", "docs/keeping.md")
 WITH_SLOW_BLOCKS = [page for page in WITH_BLOCKS if any(block.is_slow for block in blocks_of(page))]
 
 

@@ -12,6 +12,7 @@ from matrix import __main__ as matrix
 from matrix.__main__ import main
 
 
+@pytest.mark.slow
 def test_generic_kernels_blocks_batches_and_the_other_coder_give_the_same(capsys: pytest.CaptureFixture[str]):
     assert main(["--fast"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()[1:]
