@@ -1,11 +1,11 @@
 """Whole files in and out: an output file is the old one or the complete new one, at every moment.
 
 A file is written under a temporary name beside its own, `.NAME.RANDOM.aec-tmp`, and then renamed. Its writer locks it
-(flock) until then, and the system drops the lock when the process ends: a temporary file that can be locked has lost
-its writer and is removed by the next run. Locks work across hosts where the file system's do; on a file system without
-locks nothing is removed. Windows has no flock and needs none: it does not remove open files.
+(flock) until then, and the system drops the lock when the process ends. So a temporary file that can be locked has lost
+its writer, and the next run removes it. Locks work across hosts if the file system supports that; on a file system
+without locks nothing is removed. Windows has no flock and needs none: it does not remove open files.
 
-A writer whose temporary file has been removed or claimed by another starts again.
+A writer starts again if another process has removed or locked its temporary file.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# Names of open descriptors. What they lead to belongs to whoever opened it, and is never replaced by another file.
+# Names of open descriptors. Their files belong to the process that opened them, and are never replaced.
 _DESCRIPTORS = ("/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 
-# Times that a file is written anew because its temporary one was removed under way. Twice is a rare accident.
+# Attempts at writing a file whose temporary one keeps disappearing. Twice is a rare accident.
 _ATTEMPTS = 5
 
 TEMPORARY_SUFFIX = ".aec-tmp"
@@ -54,9 +54,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file by way of a temporary one beside it, which is removed on any failure or interrupt.
 
-    What a killed process left in that folder is removed first (`files.py`).
+    Temporary files of killed processes in that folder are removed first.
 
-    Permissions are those of the file replaced, or what open() gives a new one. Behind a symbolic link, the file it
+    Permissions are those of the file replaced, or what open() gives a new one. A symbolic link stays, and the file it
     points to is replaced. Devices, pipes and open descriptors (/dev/stdout) are written directly. A file that
     open() could not write is not replaced either. Raises OutputError with the system's reason.
     """
@@ -87,21 +87,21 @@ def _replace(name: str, data: bytes, previous: os.stat_result | None) -> None:
     if not os.path.basename(name):
         raise OSError(errno.ENOENT if not name else errno.EISDIR, "not the name of a file")
     if previous is not None:
-        os.close(os.open(name, os.O_WRONLY))  # for the reason why it could not be written
+        os.close(os.open(name, os.O_WRONLY))  # raises the system's reason if the file is not writable
     target = os.path.realpath(name)
     permissions = 0o666 if previous is None else stat.S_IMODE(previous.st_mode) & 0o777
     sweep_once(os.path.dirname(target))
     for _ in range(_ATTEMPTS):
         if _written(target, data, permissions, keep=previous is not None):
             return
-    raise OSError(errno.EBUSY, "its temporary file was removed again and again")
+    raise OSError(errno.EBUSY, "other processes keep removing its temporary file")
 
 
 def _written(target: str, data: bytes, permissions: int, *, keep: bool) -> bool:
-    """Whether the file got through; False where its temporary one was removed under way. `keep`: exact permissions."""
+    """Whether the file was written; False if its temporary one disappeared. `keep`: exact permissions."""
     temporary = temporary_beside(target)
     try:
-        # Created with the permissions, less the umask: a private file is not open to others for a moment.
+        # Created with the permissions, less the umask, so that a private file is never open to others.
         with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, permissions)) as file:
             if not claim(file.fileno()):
                 return False
@@ -128,13 +128,13 @@ def _moved(temporary: str, target: str) -> bool:
 
 
 def temporary_beside(target: str) -> str:
-    """A new name in the folder of `target`, whose prefix and suffix tell what it is."""
+    """A new name in the folder of `target`, with the prefix and suffix of a temporary file."""
     folder, base = os.path.split(target)
     return os.path.join(folder, f".{base[:_NAME_PART]}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
 
 
 def claim(descriptor: int) -> bool:
-    """Locks a file just created, until it is closed; False where a sweep of another process was quicker."""
+    """Locks a file just created, until it is closed; False if the sweep of another process was quicker."""
     if fcntl is None:
         return True
     try:
@@ -147,7 +147,7 @@ def claim(descriptor: int) -> bool:
 
 
 def sweep(folder: str) -> None:
-    """Removes what killed writers left in a folder. What cannot be removed stays, without a word."""
+    """Removes the temporary files of killed writers from a folder. Files that cannot be removed stay, silently."""
     with suppress(OSError), os.scandir(folder or os.curdir) as entries:
         for entry in entries:
             if _PATTERN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
@@ -157,7 +157,7 @@ def sweep(folder: str) -> None:
 
 @lru_cache(maxsize=1024)
 def sweep_once(folder: str) -> None:
-    """`sweep`, the first time that this process writes there: 0.05 s with 100,000 other files in it."""
+    """`sweep`, once for each folder and process: 0.05 s in a folder of 100,000 files."""
     sweep(folder)
 
 

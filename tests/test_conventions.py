@@ -20,7 +20,7 @@ from helpers.commands import environment
 from helpers.paths import PHOTOS
 from helpers.paths import ROOT
 
-THERE, NOT_THERE = (ROOT / "docs" / "conventions.md").read_text("utf-8").split("## Not there")
+THERE, NOT_THERE = (ROOT / "docs" / "conventions.md").read_text("utf-8").split("## Not available")
 ROWS = [[cell.strip() for cell in row[1:-1].split("|")] for row in re.findall(r"^\| (?!What).*\|$", THERE, re.M)]
 COMMANDS = [match[1] for row in ROWS if (match := re.fullmatch(r"`aecodec (.*)`", row[2]))]
 

@@ -175,7 +175,7 @@ def test_a_writer_whose_file_is_removed_under_way_begins_anew(tmp_path: Path, mo
 def test_a_writer_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.aec").write_bytes(b"old")
     monkeypatch.setattr("aecodec.files.claim", lambda descriptor: os.unlink(next(tmp_path.glob(".a*"))) or False)
-    with pytest.raises(OutputError, match="removed again and again"):
+    with pytest.raises(OutputError, match="keep removing its temporary file"):
         write_atomic(tmp_path / "a.aec", b"new")
     assert (tmp_path / "a.aec").read_bytes() == b"old" and names(tmp_path) == ["a.aec"]
 

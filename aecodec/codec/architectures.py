@@ -50,8 +50,8 @@ def _mixing_block(channels: int) -> Layers:
 def _entropy_networks(width: int = 64) -> dict[str, Any]:
     """Hyper-latent at stride 32 and the four context steps; the same shapes for every architecture.
 
-    What is inside is twenty times as large at the highest quality as at the lowest: as many bits as keep the sums of
-    the product that reads them under 2^24. Those are ten where it has many inputs.
+    Activations are twenty times as large at the highest quality as at the lowest. They get as many bits as keep the
+    sums of the next product under 2^24: fourteen, or ten where that product has many inputs.
     """
     latent, features = LATENT_CHANNELS, FEATURES
     first = Conv(features, width, active=True, bits=14)

@@ -88,7 +88,7 @@ def decode_extras(header: Header, parts: list[bytes]) -> Extras:
 
 
 def decode_metadata(data: bytes) -> Extras:
-    """What a file holds beside its streams, but for alpha; its pixels stay as they are. Raises CorruptFile."""
+    """What a file holds beside its streams, except alpha, without decoding its pixels. Raises CorruptFile."""
     header, parts = unpack(data)
     kinds = zip(header.kinds, parts[header.tiles :], strict=True)
     return unpack_extras({kind: part for kind, part in kinds if kind != Extra.ALPHA}, header.width, header.height)
@@ -137,8 +137,8 @@ def decode_parts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of an area of the field.
 
-    The area is the whole field unless given. `parts` are those of the file; the extras among them are left alone, and
-    so are tiles that do not touch the area.
+    The area is the whole field unless given. `parts` are those of the file; extras, and tiles that do not touch the
+    area, are not decoded.
     """
     area = area or _field(header)
     latent = np.empty((1, *area.shape, LATENT_CHANNELS), np.int32)

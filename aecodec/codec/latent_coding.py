@@ -84,7 +84,7 @@ def narrow(x: np.ndarray, shift: int, bits: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class EntropyModel:
-    """What both ends share. Tables over the quality byte are [256, channels]."""
+    """What encoder and decoder share. Tables over the quality byte are [256, channels]."""
 
     tables: SymbolTables
     hyper_synthesis: Network
@@ -97,7 +97,7 @@ class EntropyModel:
 
 
 class HyperAnalysis(NamedTuple):
-    """What only the encoder has: the network that computes the hyper-latent (in 1/64)."""
+    """The encoder's network for the hyper-latent (in 1/64)."""
 
     network: Network
     shift: int  # from 1/64 to the unit of its input

@@ -38,7 +38,7 @@ def folders() -> list[Path]:
 
 
 def bundled_folders() -> list[Path]:
-    """The folder of the weights that are installed, or stand in a checkout; none where there are no weights."""
+    """The folder of the installed weights, or of those in a checkout; none if there are no weights."""
     package = Path(__file__).parents[1]
     found = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
     return found[:1]
@@ -50,7 +50,7 @@ def added_folders() -> list[Path]:
 
 
 def entries_of(folder: Path) -> list[Entry]:
-    """The manifest's entries; none where the folder has no manifest. Raises UnknownWeights where it is damaged."""
+    """The manifest's entries; none if the folder has no manifest. Raises UnknownWeights if it is damaged."""
     path = folder / MANIFEST
     if not path.is_file():
         return []
@@ -73,7 +73,7 @@ def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
 
 
 def check(entry: Entry) -> None:
-    """Compares both files of a model with their hashes. Raises UnknownWeights where one is missing or damaged."""
+    """Compares both files of a model with their hashes. Raises UnknownWeights if one is missing or damaged."""
     decoder, encoder = entry.folder / entry.decoder_file, entry.folder / entry.encoder_file
     if not _sha256(decoder).startswith(entry.weights_id.hex()):
         raise UnknownWeights(f"{decoder}: damaged, its hash does not begin with {entry.weights_id.hex()}")
@@ -93,7 +93,7 @@ def _sha256(path: Path) -> str:
 def known(damage: list[str] | None = None) -> Iterator[Entry]:
     """Every model on the search path, in its order.
 
-    Raises UnknownWeights at a damaged manifest, or, given a list, adds what is to be said of it there and goes on.
+    A damaged manifest raises UnknownWeights; with a list `damage`, its message is added there instead.
     """
     for folder in folders():
         try:
@@ -105,7 +105,7 @@ def known(damage: list[str] | None = None) -> Iterator[Entry]:
 
 
 def find_by_name(name: str) -> Entry:
-    """The first model of that name. Raises UnknownWeights naming those there are."""
+    """The first model of that name. Raises UnknownWeights, with the names of the known models."""
     others, damage = set(), list[str]()
     for entry in known(damage):
         if entry.name == name:
@@ -116,7 +116,7 @@ def find_by_name(name: str) -> Entry:
 
 
 def find_by_file(path: Path) -> Entry:
-    """The model that a weights file (either half) belongs to, by the manifest beside it; or a folder's only model.
+    """The model of a weights file (either half), by the manifest beside it; for a folder, its only model.
 
     Raises UnknownWeights.
     """
@@ -133,7 +133,7 @@ def find_by_file(path: Path) -> Entry:
 
 
 def find_by_id(weights_id: bytes) -> Entry:
-    """The model that a file names. Raises UnknownWeights naming the id and those that are known."""
+    """The model that a file names. Raises UnknownWeights, with the id and those of the known models."""
     others, damage = [], list[str]()
     for entry in known(damage):
         if entry.weights_id == weights_id:
@@ -145,7 +145,7 @@ def find_by_id(weights_id: bytes) -> Entry:
 
 
 def add_entry(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Puts a model into the manifest of `folder`, in the place of one of the same name. Raises OutputError."""
+    """Puts a model into the manifest of `folder`, replacing one of the same name. Raises OutputError."""
     others = [dict(entry.details) for entry in entries_of(folder) if entry.name != fields["name"]]
     models = sorted([*others, dict(fields)], key=lambda entry: str(entry["name"]))
     write_atomic(folder / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())

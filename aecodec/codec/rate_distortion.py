@@ -1,4 +1,4 @@
-"""What distortion is worth in bits: the loss that a model was trained with."""
+"""Distortion in bits: the loss that a model was trained with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aecodec.format.header import QUALITY_STEPS
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """What distortion is worth, in bits: the loss that a model was trained with.
+    """Converts distortion to bits, as the loss of a model's training does.
 
     The weight runs geometrically over the quality steps, from `low` to `high`, in bits per pixel and unit of
     distortion: the mean over all samples of the squared error in 8-bit levels ("mse"), or of 16 times the absolute
@@ -23,7 +23,7 @@ class RateDistortion:
     high: float = 0.02
 
     def bits(self, error: np.ndarray, quality: int) -> float:
-        """Worth of a whole picture's errors [H, W, 3], in 8-bit levels, at quality step 0..255."""
+        """Distortion, in bits, of a whole picture's errors [H, W, 3] in 8-bit levels, at quality step 0..255."""
         wide = error.astype(np.float64)
         total = np.square(wide).sum() if self.distortion == "mse" else 16 * np.abs(wide).sum()
         return float(total) * self._per_sample(quality)

@@ -1,4 +1,4 @@
-"""What a file holds beside the picture's streams: alpha, ICC profile, EXIF and XMP. Bytes here are bytes there.
+"""What a file holds beside the picture's streams: alpha, ICC profile, EXIF and XMP, all lossless.
 
 Part of the format's definition; `container.py` says where the parts stand.
 
@@ -8,27 +8,28 @@ Every extra is one zstd frame (RFC 8878), alpha after a byte of its own. A reade
 decompresses it, and refuses the file unless
 
 - the part starts with the magic of a zstd frame, 28 b5 2f fd: no skippable frame, no older format;
-- the frame says the size of its content (Frame_Content_Size is there), and that size is the one that is wanted: width
-  times height for alpha, 1 to 4,194,304 bytes for each of the others;
+- the frame states the size of its content (Frame_Content_Size is present), and that size is width times height for
+  alpha, or 1 to 4,194,304 bytes for the others;
 - it names no dictionary, and its window takes at most 8,388,608 bytes.
 
-It also refuses content of another size than the frame says, and bytes after the frame.
+It also refuses content whose size differs from the one stated, and bytes after the frame.
 
 Parts
 -----
-*Alpha*: a filter byte, then the frame. The content is one sample a pixel, in raster order, filtered. Filter bit 0: from
-every sample the one on its left was taken; bit 1: from every sample the one above was taken; both, if both are set;
-modulo 256, and samples beyond the left and upper edge are 0. Bits 2 to 7 are always 0. To undo it, sum up along the
-rows (bit 0) and down the columns (bit 1), modulo 256; the order does not matter.
+*Alpha*: a filter byte, then the frame. The content is one filtered sample a pixel, in raster order. Filter bit 0: each
+sample is stored as its difference from the one on its left; bit 1: from the one above; with both bits set, both
+differences are taken, one after the other. Differences are modulo 256, and samples beyond the left and upper edge are
+0. Bits 2 to 7 are always 0. To undo the filter, sum along the rows (bit 0) and down the columns (bit 1), modulo 256, in
+either order.
 *ICC*: the profile, of the colour space of the pixels as they are stored: of RGB, or of grey in a grey file.
 *EXIF*: from its byte order mark (49 49 2a 00 or 4d 4d 00 2a) on, without the six bytes that JPEG has before it. The
 picture is stored upright: a reader that turns a picture by its EXIF data finds an orientation of 1, or none.
 *XMP*: the packet, UTF-8.
 
-An encoder may take any filter and any frame within these rules; this one tries the four filters. Measured on alpha
-planes of 390 icons and sprites and on 28 hard and soft mattes: none is best for hard edges, both bits halve a soft
-matte. A filter per row costs 5 to 30 % more than the best one for the plane, since zstd then finds fewer repeats, and
-those of PNG that look at three neighbours are never the best.
+An encoder may choose any filter and any frame within these rules; this one tries all four filters. Measured on the
+alpha planes of 390 icons and sprites, and on 28 hard and soft mattes: hard edges are smallest without a filter, and
+both bits together halve a soft matte. Choosing a filter for each row costs 5 to 30 % more than the best one for the plane,
+because zstd finds fewer repeats; the PNG filters that look at three neighbours are never best.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _FILTERS = range(4)
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _LEVEL = 19  # the highest whose window stays within MAX_WINDOW_BYTES
-_LARGE_PLANE, _LARGE_PLANE_LEVEL = 1 << 20, 9  # above so many samples level 19 would take as long as the picture
+_LARGE_PLANE, _LARGE_PLANE_LEVEL = 1 << 20, 9  # with more samples, level 19 would take as long as the picture
 
 
 @dataclass(frozen=True, eq=False)

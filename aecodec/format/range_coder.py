@@ -5,19 +5,19 @@ the form of `constriction.stream.queue` 0.5 with 32-bit words, 64 bits of state 
 
 - A table holds frequencies of at least 1 that sum to 2^24; left[s] is the sum of those before symbol s.
 - The encoder narrows an interval of fractions. It starts at the 32-bit words output so far, the first the most
-  significant, followed by the 64 bits of `low`; it is `width` long in units of low's last bit. At first there are no
-  words, low is 0 and width is 2^64 - 1.
+  significant, followed by the 64 bits of `low`; it is `width` long in units of low's last bit. It begins with no
+  words, low = 0 and width = 2^64 - 1.
 - To encode symbol s: scale = floor(width / 2^24); low += scale left[s]; width = scale frequency[s]. A carry out of low
   goes into the words. If width is now under 2^32, the upper half of low is output and both move up by 32 bits.
-- To decode: with `value` the 64 bits of the stream at low's place, q = floor((value - low) / scale) tells the symbol,
-  left[s] <= q < left[s] + frequency[s], then as above. In a damaged stream q may be 2^24 or more: no symbol.
-  It takes only the difference of value and low: that is the stream's first 8 bytes to begin with, falls by
-  scale left[s], and moves up by 32 bits where low does, the next 4 bytes of the stream coming in below.
-- *Tail*: the stream is the shortest byte string which, padded with zero bytes for ever, lies in the final interval,
-  and of those the smallest. Words are written big-endian, so that what is dropped is least significant. A stream
-  never ends in a zero byte; that of no symbols, or of a few likely ones, is empty.
-- A decoder reads zeros beyond the end and knows from elsewhere how many symbols there are. A stream other than the one
-  that the encoder makes from the same symbols is damaged.
+- To decode: let `value` be the 64 bits of the stream at low's place and q = floor((value - low) / scale). The symbol is
+  the one with left[s] <= q < left[s] + frequency[s]; then continue as above. In a damaged stream q may be 2^24 or
+  more, which is no symbol. The decoder needs only the difference value - low. It starts as the first 8 bytes of the
+  stream, falls by scale left[s], and moves up by 32 bits when low does, with the next 4 bytes of the stream below.
+- *Tail*: the stream is the shortest byte string that lies in the final interval when padded with zero bytes, and the
+  smallest of those. Words are big-endian, so the bytes dropped are the least significant. A stream never ends in a
+  zero byte; with no symbols, or a few likely ones, it is empty.
+- A decoder reads zeros beyond the end; the caller knows the number of symbols. A stream is damaged unless it is the one
+  that the encoder makes from the same symbols.
 """
 
 from __future__ import annotations
@@ -72,20 +72,20 @@ class Tables:
         return len(self.frequencies)
 
     def alphabet(self, table: int) -> int:
-        """Number of symbols of a table; ValueError where there is no such table."""
+        """Number of symbols of a table. ValueError for an unknown table."""
         if not 0 <= table < len(self.frequencies):
             raise ValueError(f"table {table} is not in 0..{len(self.frequencies) - 1}")
         return len(self.frequencies[table])
 
     def cumulative(self, table: int) -> list[int]:
-        """Left sums of a table and the total: A + 1 ascending integers from 0 to 2^24. Made at first use."""
+        """Left sums of a table and the total: A + 1 ascending integers from 0 to 2^24. Computed on first use."""
         cumulative = self._cumulatives[table]
         if cumulative is None:
             cumulative = self._cumulatives[table] = list(accumulate(self.frequencies[table].tolist(), initial=0))
         return cumulative
 
     def model(self, table: int) -> Any:
-        """The same table as a model of `constriction`. Made at first use."""
+        """The same table as a model of `constriction`. Built on first use."""
         model = self._models[table]
         if model is None:
             # constriction gives symbol s the left sum floor(scale * (p[0] + ... + p[s-1])) + s with
@@ -119,7 +119,7 @@ class Encoder:
         self._coder = _NativeEncoder(tables) if _is_native(backend) else _PythonEncoder(tables)
 
     def encode(self, table: int, symbols: NDArray[np.integer[Any]]) -> None:
-        """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1; else ValueError and nothing is coded."""
+        """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1. ValueError for others; nothing is coded."""
         alphabet = self._tables.alphabet(table)
         values = np.asarray(symbols)
         if values.ndim != 1 or values.dtype.kind not in "iu":
@@ -131,7 +131,7 @@ class Encoder:
         self.encode_known(table, values.astype(np.int32))
 
     def encode_known(self, table: int, symbols: NDArray[np.int32]) -> None:
-        """`encode` without a look at the symbols, which the caller knows to be of this table."""
+        """`encode` without checks, for symbols that the caller knows to be in this table."""
         self._coder.encode(table, symbols)
 
     def finish(self) -> bytes:
@@ -152,10 +152,10 @@ class Decoder:
         self._echo = Encoder(tables, backend=backend)
 
     def decode(self, table: int, count: int) -> NDArray[np.int32]:
-        """The next `count` symbols as int32 [count]. CorruptFile where the stream cannot be one of these tables.
+        """The next `count` symbols as int32 [count]. CorruptFile if no encoder with these tables wrote the stream.
 
-        Memory is allocated for `count` symbols: take it from geometry, never from a file. ValueError where there is
-        no such table or the count is negative.
+        Memory is allocated for `count` symbols: take it from geometry, never from a file. ValueError for an unknown
+        table or a negative count.
         """
         self._tables.alphabet(table)
         if count < 0:
@@ -165,8 +165,8 @@ class Decoder:
         return symbols
 
     def finish(self) -> None:
-        """CorruptFile unless the stream is, to its last byte, what the Encoder makes of the symbols decoded."""
-        # Encoding them again costs a third of decoding and leaves one definition of the tail.
+        """CorruptFile unless encoding the decoded symbols gives the same stream, to its last byte."""
+        # Encoding again costs a third of decoding, and keeps the tail defined in one place.
         if self._echo.finish() != self._data:
             raise CorruptFile("damaged data: the coded stream does not end where its symbols end")
 
@@ -193,11 +193,11 @@ class _PythonEncoder:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         # The interval starts at the words followed by low: sum(words[i] << 32 * (n - 1 - i)) * 2^64 + low.
-        # Its end is at most 1, so that a carry always stops at some word below 2^32 - 1.
+        # It ends at 1 or before, so a carry always stops at a word below 2^32 - 1.
         self._words: list[int] = []
         # 0 <= low < 2^65: under 2^64 after a word was output, then a carry may be pending until the next one.
         self._low = 0
-        # 2^32 <= width < 2^64, so that scale = width >> 24 is at least 2^8 and every symbol keeps a width of its own.
+        # 2^32 <= width < 2^64: scale = width >> 24 is at least 2^8, and no symbol's width becomes 0.
         self._width = _STATE - 1
 
     def encode(self, table: int, symbols: NDArray[np.int32]) -> None:
@@ -215,7 +215,7 @@ class _PythonEncoder:
         self._low, self._width = low, width
 
     def _output(self, word: int) -> None:
-        """Append a word; bit 32 of it, where set, is the pending carry."""
+        """Append a word; its bit 32, if set, is the pending carry."""
         words = self._words
         if word >= _WORD:
             last = len(words) - 1
@@ -226,7 +226,7 @@ class _PythonEncoder:
         words.append(word & _WORD_MASK)
 
     def interval(self) -> tuple[int, int, int]:
-        """Start and width of the interval as integers of so many bytes."""
+        """Start and width of the interval, as integers, and their size in bytes."""
         head = int.from_bytes(np.array(self._words, dtype=">u4").tobytes(), "big")
         return (head << 8 * _STATE_BYTES) + self._low, self._width, 4 * len(self._words) + _STATE_BYTES
 
@@ -247,7 +247,7 @@ class _PythonDecoder:
         for _ in range(count):
             scale = width >> PRECISION
             quantile = offset // scale
-            if quantile >= _TOTAL:  # in what division left over at the interval's end, where no symbol lies
+            if quantile >= _TOTAL:  # in the remainder of the division, at the interval's end: no symbol lies there
                 raise CorruptFile(_IMPOSSIBLE)
             symbol = bisect_right(cumulative, quantile) - 1
             left = cumulative[symbol]
@@ -270,7 +270,7 @@ class _NativeEncoder:
         self._coder.encode(symbols, self._tables.model(table))
 
     def interval(self) -> tuple[int, int, int]:
-        """Start and width of the interval as integers of so many bytes."""
+        """Start and width of the interval, as integers, and their size in bytes."""
         position, (low, width) = self._coder.pos()
         sealed = self._coder.get_compressed()
         size = 4 * position + _STATE_BYTES

@@ -1,6 +1,6 @@
 """Symbols and their probability tables, in the order in which the range coder codes them.
 
-Part of the format's definition; where the symbols come from is said in `latent_coding.py`.
+Part of the format's definition; `latent_coding.py` defines the symbols.
 
 Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index 0..63, smallest
 index first, in their order above within a group. Table i has 2K+2 entries for a support K: symbols -K..K, then the
@@ -82,7 +82,7 @@ def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
     """
     ends = np.cumsum(np.bincount(index)).tolist()
     groups = [(i, slice(start, end)) for i, (start, end) in enumerate(pairwise([0, *ends])) if start < end]
-    return np.argsort(index.astype(np.uint8), kind="stable"), groups  # of bytes: NumPy sorts them by counting
+    return np.argsort(index.astype(np.uint8), kind="stable"), groups  # NumPy sorts bytes by counting
 
 
 class SymbolWriter:
@@ -122,7 +122,7 @@ class SymbolMeter:
 
 
 class SymbolReader:
-    """Reads back what `SymbolWriter` wrote. Raises CorruptFile on anything that it cannot have written."""
+    """Reads what `SymbolWriter` wrote. Raises CorruptFile on anything else."""
 
     def __init__(self, tables: SymbolTables, data: bytes) -> None:
         self._tables = tables
@@ -135,7 +135,7 @@ class SymbolReader:
             own = self._decoder.decode(table, part.stop - part.start)
             positions.append(own)
             last = len(self._tables.frequencies[table]) - 1
-            if own[own.argmax()] == last:  # a third of the time that `max` takes
+            if own[own.argmax()] == last:  # takes a third of the time of `max`
                 escapes.append(self._decoder.decode(SCALE_COUNT, int((own == last).sum())) - MAX_SYMBOL)
         support = self._tables.supports[index[order]]
         values = np.concatenate(positions) - support

@@ -20,7 +20,7 @@ The kernel is not turned round; a negative shift multiplies; the rounding consta
 *Depthwise*: the same for each channel by itself, with k = 3, t = 1, p = 1, weight w(3 m + n, o) and never active.
 
 *Residual*: x + body(x). *SideInput* ("Side" in weights files): x + body(second input). Both have the channels of their
-body. If x has fewer or more, the first channels, which both have, are summed, and the body's others stay as they are.
+body. If x has fewer or more, only the channels that both have are summed, and the body's others stay unchanged.
 The sum is clipped to the bounds of the body's last layer, a Conv or Depthwise.
 
 *DepthToSpace* ("Shuffle") by factor f: y(f i + m, f j + n, c) = x(i, j, (m f + n) C + c) for m, n = 0..f-1, where

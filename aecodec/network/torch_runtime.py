@@ -1,7 +1,7 @@
 """The engine on torch: the same integers on a GPU (or on torch's CPU device, for tests).
 
-Products are plain float32 matrix products with reduced precision off, on unfolded input: a convolution routine might
-choose Winograd or FFT, which are not exact. Layers that do not fit float32 run in float64.
+Products are plain float32 matrix products of unfolded input, with reduced precision off: a convolution routine might
+choose Winograd or FFT, which are not exact. Layers whose sums exceed float32 run in float64.
 """
 
 from __future__ import annotations

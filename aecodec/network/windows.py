@@ -1,7 +1,7 @@
-"""Runs a network over a block, and each layer only over what the wanted output still depends on.
+"""Runs a network over a block, and each layer only over the samples that the wanted output depends on.
 
-A block comes with a halo of the network's receptive field, and each layer uses up a part of it. Cropping after every
-layer saves, at 64 positions a side, a fifth of the analysis and a seventh of the synthesis of a large picture.
+A block comes with a halo of the network's receptive field, and each layer uses up part of it. In blocks of 64
+positions a side, cropping after every layer saves a fifth of the analysis and a seventh of the synthesis.
 """
 
 from __future__ import annotations
