@@ -28,8 +28,8 @@ picture is stored upright: a reader that turns a picture by its EXIF data finds 
 
 An encoder may choose any filter and any frame within these rules; this one tries all four filters. Measured on the
 alpha planes of 390 icons and sprites, and on 28 hard and soft mattes: hard edges are smallest without a filter, and
-both bits together halve a soft matte. Choosing a filter for each row costs 5 to 30 % more than the best one for the plane,
-because zstd finds fewer repeats; the PNG filters that look at three neighbours are never best.
+both bits together halve a soft matte. Choosing a filter for each row costs 5 to 30 % more than the best one for the
+plane, because zstd finds fewer repeats; the PNG filters that look at three neighbours are never best.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Encoder:
         self._coder = _NativeEncoder(tables) if _is_native(backend) else _PythonEncoder(tables)
 
     def encode(self, table: int, symbols: NDArray[np.integer[Any]]) -> None:
-        """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1. ValueError for others; nothing is coded."""
+        """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1. ValueError for others, none coded."""
         alphabet = self._tables.alphabet(table)
         values = np.asarray(symbols)
         if values.ndim != 1 or values.dtype.kind not in "iu":
