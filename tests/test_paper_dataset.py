@@ -15,24 +15,35 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from aecodec.cli import run
+from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.paper.archives import read
+from aecodec.paper.dataset import in_order
 from aecodec.paper.folder import Row
 from aecodec.paper.folder import verify
-from aecodec.paper.lvis import images_of
 from aecodec.paper.sampling import draw_dev
 from aecodec.paper.sampling import sample
 from aecodec.paper.sources import PUBLIC_SETS
 from aecodec.paper.sources import Source
 from aecodec.paper.sources import candidates
-from aecodec.paper.workers import Workers
+from helpers.commands import Refused
+from helpers.commands import command
+from helpers.folders import contents
+from helpers.folders import tree
+from helpers.folders import wait_for
+from helpers.marks import linux_only
+from helpers.marks import posix_only
 from helpers.paths import PACKAGE_PARENT
 
 CLASSES = ("n01440764", "n01443537", "n02102040")
@@ -159,76 +170,58 @@ def lvis_names() -> tuple[list[str], list[str]]:
     return training, [f"val2017/{139 + i:012}.jpg" for i in range(4)] + ["train2017/000000000030.jpg"]
 
 
-def lvis_folder(root: Path) -> Path:
+def lvis_folder(root: Path, *, coco: str = ".", tables: str = ".") -> Path:
+    """The pictures lie in the folder `coco`, the lists in the folder `tables`, as does what is not to be used."""
     training, validation = lvis_names()
-    unpack(root, {name: picture(name) for name in training + validation})
-    write(root / "train2017" / "000000000031.jpg", picture("of COCO, but not in LVIS"))
-    lvis_json(root / "lvis_v1_train.json", training)
-    lvis_json(root / "lvis_v1_val.json", validation)
-    return root
-
-
-def lvis_beside_coco(root: Path) -> Path:
-    """As detectron2 has it."""
-    lvis_folder(root / "coco")
-    (root / "lvis").mkdir()
-    for name in ("lvis_v1_train.json", "lvis_v1_val.json"):
-        (root / "coco" / name).rename(root / "lvis" / name)
-    return root / "lvis"
-
-
-def lvis_in_annotations(root: Path) -> Path:
-    lvis_folder(root)
-    (root / "annotations").mkdir()
-    for name in ("lvis_v1_train.json", "lvis_v1_val.json"):
-        (root / name).rename(root / "annotations" / name)
-    lvis_json(root / "annotations" / "instances_train2017.json", ["train2017/000000000031.jpg"])
-    lvis_json(root / "annotations" / "lvis_v1_image_info_test_dev.json", ["test2017/000000000001.jpg"])
-    return root
+    unpack(root / coco, {name: picture(name) for name in training + validation})
+    write(root / coco / "train2017" / "000000000031.jpg", picture("of COCO, but not in LVIS"))
+    lvis_json(root / tables / "lvis_v1_train.json", training)
+    lvis_json(root / tables / "lvis_v1_val.json", validation)
+    lvis_json(root / tables / "instances_train2017.json", ["train2017/000000000031.jpg"])
+    lvis_json(root / tables / "lvis_v1_image_info_test_dev.json", ["test2017/000000000001.jpg"])
+    return root / tables
 
 
 def lvis_files() -> dict[str, bytes]:
     return {name: picture(name) for names in lvis_names() for name in names}
 
 
-Maker = Callable[[Path], Path]
-PACKINGS: list[tuple[str, Callable[[], dict[str, bytes]], Maker]] = [
-    ("imagenet", imagenet_files, imagenet_folder),
-    ("imagenet", imagenet_files, imagenet_kaggle),
-    ("imagenet", imagenet_files, lambda root: imagenet_folder(root) / "train"),
-    ("imagenet", imagenet_files, class_tars),
-    ("imagenet", imagenet_files, lambda root: class_tars(root / "train").parent),
-    ("imagenet", imagenet_files, imagenet_whole_tar),
-    ("imagenet", imagenet_files, lambda root: imagenet_whole_tar(root) / "ILSVRC2012_img_train.tar"),
-    ("places", places_files, places_folder),
-    ("places", places_files, lambda root: places_folder(root) / "data_256"),
-    ("places", places_files, lambda root: unpack(root / "data_large_standard", places_files())),
-    ("places", places_files, lambda root: unpack(root / "places365_standard" / "train", places_files())),
-    ("places", places_files, places_tar),
-    ("places", places_files, lambda root: places_tar(root) / "train_256_places365standard.tar"),
-    ("lvis", lvis_files, lvis_folder),
-    ("lvis", lvis_files, lvis_beside_coco),
-    ("lvis", lvis_files, lvis_in_annotations),
-    ("lfw", lfw_files, lambda root: unpack(root / "lfw", lfw_files())),
-    ("lfw", lfw_files, lambda root: unpack(root / "lfw", lfw_files()).parent),
-    ("lfw", lfw_files, lambda root: unpack(root / "lfw-deepfunneled" / "lfw-deepfunneled", lfw_files())),
-    ("lfw", lfw_files, lfw_tgz),
-    ("lfw", lfw_files, lambda root: lfw_tgz(root) / "lfw.tgz"),
+FILES = {"imagenet": imagenet_files, "places": places_files, "lvis": lvis_files, "lfw": lfw_files}
+PACKINGS: list[tuple[str, Callable[[Path], Path]]] = [
+    ("imagenet", imagenet_folder),
+    ("imagenet", imagenet_kaggle),
+    ("imagenet", lambda root: imagenet_folder(root) / "train"),
+    ("imagenet", class_tars),
+    ("imagenet", lambda root: class_tars(root / "train").parent),
+    ("imagenet", imagenet_whole_tar),
+    ("imagenet", lambda root: imagenet_whole_tar(root) / "ILSVRC2012_img_train.tar"),
+    ("places", places_folder),
+    ("places", lambda root: places_folder(root) / "data_256"),
+    ("places", lambda root: unpack(root / "data_large_standard", places_files())),
+    ("places", lambda root: unpack(root / "places365_standard" / "train", places_files())),
+    ("places", places_tar),
+    ("places", lambda root: places_tar(root) / "train_256_places365standard.tar"),
+    ("lvis", lvis_folder),
+    ("lvis", lambda root: lvis_folder(root, coco="coco", tables="lvis")),  # as detectron2 has it
+    ("lvis", lambda root: lvis_folder(root, tables="annotations").parent),
+    ("lfw", lambda root: unpack(root / "lfw", lfw_files())),
+    ("lfw", lambda root: unpack(root / "lfw", lfw_files()).parent),
+    ("lfw", lambda root: unpack(root / "lfw-deepfunneled" / "lfw-deepfunneled", lfw_files())),
+    ("lfw", lfw_tgz),
+    ("lfw", lambda root: lfw_tgz(root) / "lfw.tgz"),
 ]
 
 
-@pytest.mark.parametrize(("name", "files", "make"), PACKINGS)
-def test_every_packing_has_the_same_names_and_bytes(
-    name: str, files: Callable[[], dict[str, bytes]], make: Maker, tmp_path: Path
-) -> None:
-    source = Source(name, make(tmp_path / "set"), 1)
+@pytest.mark.parametrize(("name", "make"), PACKINGS)
+def test_every_packing_has_the_same_names_and_bytes(name: str, make: Callable[[Path], Path], tmp_path: Path):
     (tmp_path / "scratch").mkdir()
-    found = candidates(source, tmp_path / "scratch")
-    assert {candidate.name: read(candidate) for candidate in found} == files()
-    assert len(found) == len(files())
+    found = candidates(Source(name, make(tmp_path / "set"), 1), tmp_path / "scratch")
+    files = FILES[name]()
+    assert {candidate.name: read(candidate) for candidate in found} == files
+    assert len(found) == len(files)
 
 
-def test_what_is_unpacked_goes_before_its_tar_and_a_plain_packing_before_others(tmp_path: Path) -> None:
+def test_unpacked_pictures_are_preferred_to_tars_and_plain_packings_to_others(tmp_path: Path):
     root = class_tars(imagenet_folder(tmp_path / "imagenet"))
     found = candidates(Source("imagenet", root, 1), tmp_path)
     assert {candidate.offset for candidate in found} == {None}
@@ -239,8 +232,8 @@ def test_what_is_unpacked_goes_before_its_tar_and_a_plain_packing_before_others(
     assert read(face) == b"lfw"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
-def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
+@posix_only
+def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path):
     unpack(tmp_path / "disk", imagenet_files())
     (tmp_path / "imagenet").mkdir()
     (tmp_path / "imagenet" / "train").symlink_to(tmp_path / "disk")
@@ -261,9 +254,13 @@ def all_sets(root: Path) -> dict[str, str]:
     }
 
 
+def arguments(options: dict[str, str], out: Path, *more: str) -> list[str]:
+    given = [part for option in options.items() for part in option]
+    return ["paper", "dataset", *given, "--dev", "5", "--jobs", "1", "--out", str(out), *more]
+
+
 def build(options: dict[str, str], out: Path, *more: str) -> int:
-    arguments = [part for option in options.items() for part in option]
-    return run(["paper", "dataset", *arguments, "--dev", "5", "--jobs", "1", "--out", str(out), *more])
+    return run(arguments(options, out, *more))
 
 
 def rows_of(out: Path) -> list[Row]:
@@ -271,16 +268,58 @@ def rows_of(out: Path) -> list[Row]:
         return [Row(**row) for row in csv.DictReader(file)]
 
 
-def tree(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+def journal_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
 
 
-def test_builds_train_dev_and_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = all_sets(tmp_path)
-    assert build(options, tmp_path / "out") == 0
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines() == [
+class Built(NamedTuple):
+    """A finished data set. Tests only read it."""
+
+    options: dict[str, str]
+    out: Path
+    lines: list[str]  # on stderr
+
+
+def built(options: dict[str, str], out: Path) -> Built:
+    with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
+        assert build(options, out) == 0
+    assert stdout.getvalue() == ""
+    return Built(options, out, stderr.getvalue().splitlines())
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    root = tmp_path_factory.mktemp("sets")
+    return built(all_sets(root), root / "out")
+
+
+@pytest.fixture(scope="module")
+def of_broken(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    root = tmp_path_factory.mktemp("broken")
+    return built({"--folder": f"x={broken_set(root / 'in')}:12"}, root / "out")
+
+
+@pytest.fixture
+def nine(tmp_path: Path) -> dict[str, str]:
+    """Options for all of nine pictures in the folder `in`."""
+    return {"--folder": f"x={unpack(tmp_path / 'in', {f'{i}.png': picture(i) for i in range(9)})}:9"}
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Builds what must fail; the one line on stderr."""
+
+    def line(options: dict[str, str], *more: str, out: Path = tmp_path / "out") -> str:
+        capsys.readouterr()
+        assert build(options, out, *more) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return line
+
+
+def test_builds_train_dev_and_manifest(everything: Built):
+    assert everything.lines == [
         "imagenet: 6 pictures; left out: 0 undecodable, 0 duplicates",
         "places: 6 pictures; left out: 0 undecodable, 0 duplicates",
         "lvis: 4 pictures; left out: 0 undecodable, 0 duplicates",
@@ -288,14 +327,14 @@ def test_builds_train_dev_and_manifest(tmp_path: Path, capsys: pytest.CaptureFix
         "plain: 3 pictures; left out: 0 undecodable, 0 duplicates",
         "19 in train, 5 in dev; verified: no picture twice; 24 made by this run",
     ], "and no progress bar, as this is no terminal"
-    rows = rows_of(tmp_path / "out")
+    rows = rows_of(everything.out)
     assert Counter(row.source for row in rows) == {"imagenet": 6, "places": 6, "lvis": 4, "lfw": 5, "plain": 3}
     assert Counter(row.split for row in rows) == {"train": 19, "dev": 5}
-    assert {row.file for row in rows} | {"manifest.csv", "journal.jsonl"} == tree(tmp_path / "out").keys()
+    assert {row.file for row in rows} | {"manifest.csv", "journal.jsonl"} == set(tree(everything.out))
     originals = imagenet_files() | places_files() | lvis_files() | lfw_files()
     for row in rows:
         assert row.file.startswith(f"{row.split}/{row.source}-")
-        with Image.open(tmp_path / "out" / row.file) as image:
+        with Image.open(everything.out / row.file) as image:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", (256, 256))
             assert hashlib.sha256(image.tobytes()).hexdigest() == row.sha256
             if row.source != "plain":
@@ -304,51 +343,46 @@ def test_builds_train_dev_and_manifest(tmp_path: Path, capsys: pytest.CaptureFix
     verify(rows)
 
 
-def test_the_seed_decides_what_is_drawn_and_the_split_and_nothing_else_does(tmp_path: Path) -> None:
-    options = all_sets(tmp_path)
-    assert build(options, tmp_path / "first") == 0
-    repacked = options | {
+def test_only_the_seed_decides_what_is_drawn_and_how_it_is_split(everything: Built, tmp_path: Path):
+    repacked = everything.options | {
         "--imagenet": f"{class_tars(tmp_path / 'tars')}:6",
         "--places": f"{places_tar(tmp_path / 'places-tar')}:6",
         "--lfw": f"{unpack(tmp_path / 'lfw-folder' / 'lfw', lfw_files())}:5",
     }
-    assert build(repacked, tmp_path / "second", "--jobs", "2") == 0
-    assert tree(tmp_path / "first") == tree(tmp_path / "second")
-    assert build(options, tmp_path / "third", "--seed", "1") == 0
-    first, third = rows_of(tmp_path / "first"), rows_of(tmp_path / "third")
+    assert build(repacked, tmp_path / "second") == 0
+    assert contents(everything.out) == contents(tmp_path / "second")
+    assert build(everything.options, tmp_path / "third", "--seed", "1") == 0
+    first, third = rows_of(everything.out), rows_of(tmp_path / "third")
     assert {row.name for row in first} != {row.name for row in third}
     assert {row.file for row in first} != {row.file for row in third}, "the split is another one"
 
 
-def test_the_draw_is_uniform() -> None:
+def test_the_draw_is_uniform():
     counts = {"a": 6, "b": 2}
     drawn = Counter(slot for seed in range(2000) for slot in draw_dev(counts, 2, seed))
     assert len(drawn) == 8
     assert all(abs(count - 500) < 100 for count in drawn.values())
 
 
-def test_pictures_are_upright_rgb_short_side_256_centre_cut(tmp_path: Path) -> None:
+def test_pictures_are_upright_rgb_short_side_256_centre_cut(tmp_path: Path):
     stripes = np.zeros((256, 768, 3), np.uint8)
     stripes[:, :256], stripes[:, 256:512], stripes[:, 512:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    for name, factor in (("same", 1), ("half", 2), ("large", 3)):
-        image = Image.fromarray(stripes[::factor, ::factor] if factor < 3 else stripes.repeat(3, 0).repeat(3, 1))
-        write(tmp_path / "in" / f"{name}.png", b"")
-        image.save(tmp_path / "in" / f"{name}.png")
+    write(tmp_path / "in" / "grey.jpg", picture("grey", (300, 500), "L"))
+    write(tmp_path / "in" / "cmyk.jpg", picture("cmyk", (300, 500), "CMYK"))
+    large = stripes.repeat(3, 0).repeat(3, 1)
+    for name, pixels in (("same", stripes), ("half", stripes[::2, ::2]), ("large", large)):
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
     turned = Image.fromarray(np.rot90(stripes, 1).copy())
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(tmp_path / "in" / "turned.png", exif=exif)
-    write(tmp_path / "in" / "grey.jpg", picture("grey", (300, 500), "L"))
-    write(tmp_path / "in" / "cmyk.jpg", picture("cmyk", (300, 500), "CMYK"))
-    options = {"--folder": f"x={tmp_path / 'in'}:6"}
-    code = build(options, tmp_path / "out", "--dev", "0")
-    outcomes = {of["name"]: of for of in map(json.loads, (tmp_path / "out/journal.jsonl").read_text().splitlines()[1:])}
-    assert outcomes.keys() == {"same.png", "half.png", "large.png", "turned.png", "grey.jpg", "cmyk.jpg"}
-    kept = {of["sha256"] for of in outcomes.values()}
-    green = hashlib.sha256(stripes[:, 256:512].tobytes()).hexdigest()
-    assert outcomes["same.png"]["sha256"] == outcomes["turned.png"]["sha256"] == green
+    code = build({"--folder": f"x={tmp_path / 'in'}:6"}, tmp_path / "out", "--dev", "0")
     assert code == 1, "the turned one is the same picture, so there are too few"
-    assert len(kept) == 5
+    digests = {decision["name"]: decision["sha256"] for decision in journal_of(tmp_path / "out")[1:]}
+    assert digests.keys() == {"same.png", "half.png", "large.png", "turned.png", "grey.jpg", "cmyk.jpg"}
+    green = hashlib.sha256(stripes[:, 256:512].tobytes()).hexdigest()
+    assert digests["same.png"] == digests["turned.png"] == green
+    assert len(set(digests.values())) == 5
     for path in (tmp_path / "out" / "train").iterdir():
         with Image.open(path) as image:
             assert (image.mode, image.size) == ("RGB", (256, 256))
@@ -369,52 +403,44 @@ def broken_set(root: Path) -> Path:
     return root
 
 
-def test_undecodable_files_and_duplicates_are_replaced_and_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = {"--folder": f"x={broken_set(tmp_path / 'in')}:12"}
-    assert build(options, tmp_path / "out") == 0
-    assert "x: 12 pictures; left out: 5 undecodable, 3 duplicates" in capsys.readouterr().err
-    assert len({row.sha256 for row in rows_of(tmp_path / "out")}) == 12
-    journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
-    assert journal[0] == {"seed": 0, "dev": 5, "counts": {"x": 12}}
-    problems = {of["name"]: of["problem"] for of in journal[1:] if of["outcome"] == "undecodable"}
+def test_undecodable_files_and_duplicates_are_replaced_and_counted(of_broken: Built):
+    assert of_broken.lines[0] == "x: 12 pictures; left out: 5 undecodable, 3 duplicates"
+    assert len({row.sha256 for row in rows_of(of_broken.out)}) == 12
+    parameters, *decisions = journal_of(of_broken.out)
+    assert parameters == {"seed": 0, "dev": 5, "counts": {"x": 12}}
+    problems = {of["name"]: of["problem"] for of in decisions if of["outcome"] == "undecodable"}
     assert problems.keys() == {"empty.jpg", "text.jpg", "cut.jpg", "cut.png", "line.png"}
     assert problems["line.png"] == "3000x1 pixels are no photograph"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links and pipes")
-def test_what_is_no_file_is_replaced_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@posix_only
+def test_missing_files_and_pipes_are_replaced_and_counted(tmp_path: Path, refused: Callable[..., str]):
     coco = lvis_folder(tmp_path / "coco")
     (coco / "train2017" / "000000000030.jpg").unlink()
     plain = unpack(tmp_path / "plain", {f"{i}.png": picture(i) for i in range(9)})
     (plain / "dead.png").symlink_to("nowhere.png")
     os.mkfifo(plain / "pipe.png")
-    options, out = {"--lvis": f"{coco}:9", "--folder": f"x={plain}:10"}, tmp_path / "out"
-    line = fails(capsys, build(options, out))
+    line = refused({"--lvis": f"{coco}:9", "--folder": f"x={plain}:10"})
     assert line.endswith("only 9 usable pictures for x, 10 are asked for; 2 undecodable or duplicate")
-    journal = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()[1:]]
-    problems = {of["name"]: of["problem"] for of in journal if of["outcome"] == "undecodable"}
+    decisions = journal_of(tmp_path / "out")[1:]
+    problems = {of["name"]: of["problem"] for of in decisions if of["outcome"] == "undecodable"}
     assert problems.keys() - {"train2017/000000000030.jpg"} == {"dead.png", "pipe.png"}
     assert set(problems.values()) == {"missing or no regular file"}
-    line = fails(capsys, build({"--lvis": f"{coco}:10"}, tmp_path / "lvis"))
+    line = refused({"--lvis": f"{coco}:10"}, out=tmp_path / "lvis")
     assert line.endswith("only 9 usable pictures for lvis, 10 are asked for; 1 undecodable or duplicate")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+@posix_only
 @pytest.mark.parametrize(
     ("name", "file"), [("lfw", "lfw.tgz"), ("imagenet", "n01440764.tar"), ("lvis", "lvis_train.json")]
 )
-def test_a_pipe_in_place_of_an_archive(
-    name: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pipe_in_place_of_an_archive(name: str, file: str, tmp_path: Path, refused: Callable[..., str]):
     (tmp_path / "in").mkdir()
     os.mkfifo(tmp_path / "in" / file)
-    line = fails(capsys, build({f"--{name}": f"{tmp_path / 'in'}:9"}, tmp_path / "out"))
-    assert line.endswith(f"{file}: missing or no regular file")
+    assert refused({f"--{name}": f"{tmp_path / 'in'}:9"}).endswith(f"{file}: missing or no regular file")
 
 
-def test_a_folder_or_tar_that_is_gone_is_not_one_picture_that_is_missing(tmp_path: Path) -> None:
+def test_a_folder_or_tar_that_is_gone_is_not_one_picture_that_is_missing(tmp_path: Path):
     sources = Source("places", places_folder(tmp_path / "in"), 1), Source("places", places_tar(tmp_path / "tars"), 1)
     found = [candidates(source, tmp_path)[0] for source in sources]
     for root in ("in", "tars"):
@@ -424,132 +450,104 @@ def test_a_folder_or_tar_that_is_gone_is_not_one_picture_that_is_missing(tmp_pat
             sample(candidate)
 
 
-def test_a_picture_of_two_sources_is_taken_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_of_two_sources_is_taken_once(tmp_path: Path):
     same = {f"{i}.png": picture(i, form="PNG") for i in range(4)}
-    unpack(tmp_path / "a", same)
-    unpack(tmp_path / "b", {f"other-{name}": data for name, data in same.items()} | {"own.png": picture("own")})
-    arguments = ["--folder", f"a={tmp_path / 'a'}:4", "--folder", f"b={tmp_path / 'b'}:1", "--dev", "2", "--jobs", "1"]
-    assert run(["paper", "dataset", *arguments, "--out", str(tmp_path / "out")]) == 0
+    a = unpack(tmp_path / "a", same)
+    b = unpack(tmp_path / "b", {f"other-{name}": data for name, data in same.items()} | {"own.png": picture("own")})
+    assert build({"--folder": f"a={a}:4"}, tmp_path / "out", "--folder", f"b={b}:1", "--dev", "2") == 0
     assert [row.name for row in rows_of(tmp_path / "out") if row.source == "b"] == ["own.png"]
 
 
-def test_a_second_run_makes_only_what_is_missing_or_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options, out = all_sets(tmp_path), tmp_path / "out"
-    assert build(options, out) == 0
-    before = tree(out)
+def test_a_second_run_makes_only_what_is_missing_or_damaged(
+    everything: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    before = contents(everything.out)
+    out = unpack(tmp_path / "out", before)
     times = {name: (out / name).stat().st_mtime_ns for name in before}
-    capsys.readouterr()
     pictures = sorted(name for name in before if name.endswith(".png"))
     (out / pictures[0]).unlink()
     (out / pictures[7]).write_bytes(before[pictures[7]][:-100])
     (out / pictures[-1]).write_bytes(before[pictures[-2]])
     write(out / "train" / ".imagenet-00000.png.0123456789abcdef.aec-tmp", b"left by a kill")
-    assert build(options, out) == 0
+    assert build(everything.options, out) == 0
     assert "; 3 made by this run" in capsys.readouterr().err
-    assert tree(out) == before
+    assert contents(out) == before
     untouched = set(pictures) - {pictures[0], pictures[7], pictures[-1]}
     assert all((out / name).stat().st_mtime_ns == times[name] for name in untouched)
 
-    for name in ("imagenet", "places", "lvis", "lfw", "plain"):
-        (tmp_path / name).rename(tmp_path / f"{name}-away")
-    assert build(options, out) == 0, "a whole data set is checked without its sources"
+    gone = {option: value.replace(str(everything.out.parent), "gone") for option, value in everything.options.items()}
+    assert build(gone, out) == 0, "a whole data set is checked without its sources"
     assert "; 0 made by this run" in capsys.readouterr().err
-    assert tree(out) == before
+    assert contents(out) == before
 
 
 @pytest.mark.parametrize("kept_bytes", [0.0, 0.3, 0.7, 0.95])
-def test_a_run_that_was_cut_is_gone_on_with(kept_bytes: float, tmp_path: Path) -> None:
-    """Cut anywhere in the journal, in the middle of a line too, with files that are not in it yet."""
-    options = {"--folder": f"x={broken_set(tmp_path / 'in')}:12"}
-    assert build(options, tmp_path / "out") == 0
-    before = tree(tmp_path / "out")
-    journal = tmp_path / "out" / "journal.jsonl"
-    head = before["journal.jsonl"].index(b"\n") + 1
-    journal.write_bytes(before["journal.jsonl"][: head + int(kept_bytes * (len(before["journal.jsonl"]) - head))])
-    (tmp_path / "out" / "manifest.csv").unlink()
-    assert build(options, tmp_path / "out") == 0
-    assert tree(tmp_path / "out") == before
+def test_resumes_from_a_journal_cut_anywhere(kept_bytes: float, of_broken: Built, tmp_path: Path):
+    """In the middle of a line too, with files that are not in it yet."""
+    before = contents(of_broken.out)
+    head, rest = before["journal.jsonl"].split(b"\n", 1)
+    cut = {"journal.jsonl": head + b"\n" + rest[: int(kept_bytes * len(rest))]}
+    out = unpack(tmp_path / "out", before | cut)
+    (out / "manifest.csv").unlink()
+    assert build(of_broken.options, out) == 0
+    assert contents(out) == before
 
 
-def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
-    unpack(tmp_path / "in", {f"{i}.png": picture(i, form="PNG") for i in range(40)})
-    options = {"--folder": f"x={tmp_path / 'in'}:40"}
-    command = [sys.executable, "-m", "aecodec", "paper", "dataset", "--folder", options["--folder"], "--dev", "5"]
-    process = subprocess.Popen([*command, "--jobs", "1", "--out", str(tmp_path / "out")], cwd=PACKAGE_PARENT)
-    deadline = time.monotonic() + 60
-    while len(list((tmp_path / "out").glob("*/*.png"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert len(list((tmp_path / "out").glob("*/*.png"))) >= 3
-    assert build(options, tmp_path / "out") == 0
-    assert build(options, tmp_path / "whole") == 0
-    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("cut_at", ["dataset.write_atomic", "journal.Journal.add"])
-def test_a_run_that_was_cut_before_its_first_decision_is_gone_on_with(
-    cut_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("cut_at", ["dataset.write_atomic", "folder.DataFolder.add"])
+def test_resumes_a_run_cut_before_its_first_decision(
+    cut_at: str, of_broken: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    options = {"--folder": f"x={broken_set(tmp_path / 'in')}:12"}
     with monkeypatch.context() as patch:
         patch.setattr(f"aecodec.paper.{cut_at}", interrupt)
-        assert build(options, tmp_path / "out") == 130
-    assert build(options, tmp_path / "out") == 0
-    assert build(options, tmp_path / "whole") == 0
-    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+        assert build(of_broken.options, tmp_path / "out") == 130
+    assert build(of_broken.options, tmp_path / "out") == 0
+    assert contents(tmp_path / "out") == contents(of_broken.out)
 
 
-def fails(capsys: pytest.CaptureFixture[str], code: int) -> str:
-    """The one line on stderr."""
-    assert code == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+def test_resumes_a_killed_run(of_broken: Built, tmp_path: Path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(*arguments(of_broken.options, out)), cwd=PACKAGE_PARENT)
+    wait_for(lambda: len(list(out.glob("*/*.png"))) >= 3)
+    process.kill()
+    process.wait()
+    assert build(of_broken.options, out) == 0
+    assert contents(out) == contents(of_broken.out)
 
 
 @pytest.mark.parametrize("name", list(PUBLIC_SETS))
 @pytest.mark.parametrize("kind", ["absent", "empty", "wrong"])
-def test_where_a_set_is_missing_one_line_says_where_it_lives(
-    name: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_set_is_one_line_that_says_where_to_get_it(
+    name: str, kind: str, tmp_path: Path, refused: Callable[..., str]
+):
     if kind != "absent":
         (tmp_path / "in").mkdir()
     if kind == "wrong":
         write(tmp_path / "in" / "holiday" / "beach.jpg", picture("beach"))
-    line = fails(capsys, build({f"--{name}": f"{tmp_path / 'in'}:9"}, tmp_path / "out"))
+    line = refused({f"--{name}": f"{tmp_path / 'in'}:9"})
     assert line.startswith(f"aecodec: {tmp_path / 'in'}: no ")
     assert f"{PUBLIC_SETS[name].home}: give " in line
     assert not tree(tmp_path / "out")
 
 
-def test_folders_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no such file" in fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"))
-    write(tmp_path / "in" / "notes.txt", b"")
-    assert "no pictures found" in fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"))
-    line = fails(capsys, build({"--folder": f"x={tmp_path / 'in' / 'notes.txt'}:9"}, tmp_path / "out"))
-    assert line.endswith("notes.txt: not a folder")
-    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(8)})
-    line = fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"))
-    assert line.endswith("in: 8 pictures for x, 9 are asked for")
-    line = fails(capsys, build({"--folder": f"x={tmp_path / 'in'}:8"}, tmp_path / "in" / "out"))
-    assert "which it is to be made from" in line
+def test_folders_that_cannot_serve(tmp_path: Path, of_broken: Built, refused: Callable[..., str]):
+    folder = tmp_path / "in"
+    assert "no such file" in refused({"--folder": f"x={folder}:9"})
+    write(folder / "notes.txt", b"")
+    assert "no pictures found" in refused({"--folder": f"x={folder}:9"})
+    assert refused({"--folder": f"x={folder / 'notes.txt'}:9"}).endswith("notes.txt: not a folder")
+    unpack(folder, {f"{i}.png": picture(i) for i in range(8)})
+    assert refused({"--folder": f"x={folder}:9"}).endswith("in: 8 pictures for x, 9 are asked for")
+    assert "which it is to be made from" in refused({"--folder": f"x={folder}:8"}, out=folder / "out")
     assert not tree(tmp_path / "out")
-
-
-def test_too_few_are_left_when_some_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = fails(capsys, build({"--folder": f"x={broken_set(tmp_path / 'in')}:13"}, tmp_path / "out"))
+    line = refused({"--folder": of_broken.options["--folder"].replace(":12", ":13")})
     assert line.endswith("only 12 usable pictures for x, 13 are asked for; 8 undecodable or duplicate")
 
 
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
 @pytest.mark.parametrize("where", ["in a header", "in a file", "between files", "of the end mark"])
-def test_a_tar_cut_short(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tar_cut_short(where: str, tmp_path: Path, refused: Callable[..., str]):
     path = places_tar(tmp_path / "in") / "train_256_places365standard.tar"
     with tarfile.open(path) as archive:
         members = archive.getmembers()
@@ -559,125 +557,100 @@ def test_a_tar_cut_short(where: str, tmp_path: Path, capsys: pytest.CaptureFixtu
         "between files": members[5].offset,
         "of the end mark": members[-1].offset_data + (members[-1].size + 511) // 512 * 512,
     }
-    cut(path, sizes[where])
-    line = fails(capsys, build({"--places": f"{path}:9"}, tmp_path / "out"))
-    assert line.startswith(f"aecodec: {path}: no tar, damaged or cut short")
+    path.write_bytes(path.read_bytes()[: sizes[where]])
+    assert refused({"--places": f"{path}:9"}).startswith(f"aecodec: {path}: no tar, damaged or cut short")
 
 
-def test_other_damaged_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_damaged_archives(tmp_path: Path, refused: Callable[..., str]):
     packed = lfw_tgz(tmp_path) / "lfw.tgz"
     whole = packed.read_bytes()
     for data in (whole[: len(whole) // 2], whole[:-4], whole[:500] + bytes(500) + whole[1000:], whole[:3]):
         packed.write_bytes(data)
-        line = fails(capsys, build({"--lfw": f"{packed}:9"}, tmp_path / "out"))
+        line = refused({"--lfw": f"{packed}:9"})
         assert line.startswith(f"aecodec: {packed}: ")
         assert "damaged or cut short" in line
         assert not tree(tmp_path / "out"), "nothing unpacked is left"
     nested = imagenet_whole_tar(tmp_path) / "ILSVRC2012_img_train.tar"
-    cut(nested, nested.stat().st_size * 2 // 3)
-    assert f"{nested}: no tar" in fails(capsys, build({"--imagenet": f"{tmp_path}:9"}, tmp_path / "out"))
-    nested.write_bytes(b"")
-    assert f"{nested}: no tar" in fails(capsys, build({"--imagenet": f"{nested}:9"}, tmp_path / "out"))
-    nested.write_bytes(b"no tar" * 1000)
-    assert f"{nested}: no tar" in fails(capsys, build({"--imagenet": f"{nested}:9"}, tmp_path / "out"))
+    whole = nested.read_bytes()
+    for given, data in ((tmp_path, whole[: len(whole) * 2 // 3]), (nested, b""), (nested, b"no tar" * 1000)):
+        nested.write_bytes(data)
+        assert f"{nested}: no tar" in refused({"--imagenet": f"{given}:9"})
 
 
-def test_lvis_tables_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lvis_tables_that_cannot_serve(tmp_path: Path, refused: Callable[..., str]):
     root = lvis_folder(tmp_path / "in")
     table = root / "lvis_v1_train.json"
     whole = table.read_bytes()
 
-    def line() -> str:
-        return fails(capsys, build({"--lvis": f"{root}:9"}, tmp_path / "out"))
+    def with_images(*images: object) -> bytes:
+        return lvis_json(tmp_path / "table.json", [], images=images).read_bytes()
 
-    table.write_bytes(b'{"annotations": []}')
-    assert line().endswith("lvis_v1_train.json: no list of images in it")
-    table.write_bytes(b"")
-    assert line().endswith("lvis_v1_train.json: no list of images in it")
-    lvis_json(table, [])
-    assert line().endswith("lvis_v1_train.json: its list of images is empty")
-    table.write_bytes(whole[: whole.index(b'"images"') + 300])
-    assert line().endswith("lvis_v1_train.json: damaged or cut short within its list of images")
-    for value in (b"9" * 5000, b"[" * 1_000_000 + b"]" * 1_000_000):
-        table.write_bytes(whole.replace(b'"license": 4', b'"license": ' + value))
-        assert line().endswith("lvis_v1_train.json: damaged or cut short within its list of images")
-    lvis_json(table, [], images=[{"id": 1, "file_name": "1.jpg"}])
-    assert line().endswith("lvis_v1_train.json: no LVIS JSON: an image without coco_url")
-    lvis_json(table, [], images=[{"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}])
-    assert line().endswith("lvis_v1_train.json: no LVIS JSON: an image without coco_url")
-    table.write_bytes(b"\xff\xfe\x00")
-    assert "lvis_v1_train.json: no JSON" in line()
+    missing, empty = "no list of images in it", "its list of images is empty"
+    damaged, nameless = "damaged or cut short within its list of images", "no LVIS JSON: an image without coco_url"
+    for content, message in (
+        (b'{"annotations": []}', missing),
+        (b"", missing),
+        (b"\xff\xfe\x00", missing),
+        (with_images(), empty),
+        (whole[: whole.index(b'"images"') + 300], damaged),
+        (whole.replace(b'"license": 4', b'"license": ' + b"9" * 5000), damaged),
+        (whole.replace(b'"license": 4', b'"license": ' + b"[" * 1_000_000 + b"]" * 1_000_000), damaged),
+        (with_images({"id": 1, "file_name": "1.jpg"}), nameless),
+        (with_images({"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}), nameless),
+        (with_images("http://images.cocodataset.org/train2017/1.jpg"), nameless),
+        (whole.replace(b"2013-11-14", b"\xff"), "no JSON: invalid start byte"),
+    ):
+        table.write_bytes(content)
+        assert refused({"--lvis": f"{root}:9"}).endswith(f"lvis_v1_train.json: {message}")
     table.write_bytes(whole)
     (root / "train2017").rename(root / "train2017-away")
-    assert line().endswith("which is not beside it: unpack http://images.cocodataset.org/zips/train2017.zip")
-    (root / "train2017-away").rename(root / "train2017")
+    line = refused({"--lvis": f"{root}:9"})
+    assert line.endswith("which is not beside it: unpack http://images.cocodataset.org/zips/train2017.zip")
 
 
-def test_a_long_list_of_images_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f"train2017/{i:012}.jpg" for i in range(50)]
-    table = lvis_json(tmp_path / "lvis_v1_train.json", names)
-    expected = json.loads(table.read_bytes())["images"]
-    monkeypatch.setattr("aecodec.paper.lvis._OVERLAP", 64)
-    within_the_key = table.read_bytes().index(b'"images"') + 4
-    for chunk in (within_the_key, 997, 1024, 1777):
-        monkeypatch.setattr("aecodec.paper.lvis._CHUNK", chunk)
-        assert list(images_of(table)) == expected
-
-
-def test_the_folder_is_of_one_data_set_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
-    options, out = {"--folder": f"x={tmp_path / 'in'}:8"}, tmp_path / "out"
+def test_a_folder_holds_one_data_set_only(nine: dict[str, str], tmp_path: Path, refused: Callable[..., str]):
+    out = tmp_path / "out"
     write(out / "letter.txt", b"mine")
-    assert "has other files in it" in fails(capsys, build(options, out))
+    assert "has other files in it" in refused(nine)
     (out / "letter.txt").unlink()
-    assert build(options, out) == 0
-    before = tree(out)
-    capsys.readouterr()
+    assert build(nine, out) == 0
+    before = contents(out)
     for other in (("--seed", "1"), ("--dev", "4"), ("--folder", f"y={tmp_path / 'in'}:7")):
-        line = fails(capsys, build(options, out, *other))
-        assert "begun with other parameters (seed 0, dev 5, {'x': 8})" in line
+        assert "begun with other parameters (seed 0, dev 5, {'x': 9})" in refused(nine, *other)
     write(out / "dev" / "stranger.png", picture("stranger"))
-    assert fails(capsys, build(options, out)).endswith("stranger.png: is not of this data set")
+    assert refused(nine).endswith("stranger.png: is not of this data set")
     (out / "dev" / "stranger.png").unlink()
     (out / "journal.jsonl").write_bytes(b"{}\n")
-    assert "journal.jsonl: damaged" in fails(capsys, build(options, out))
-    assert {name: data for name, data in tree(out).items() if name != "journal.jsonl"} == {
-        name: data for name, data in before.items() if name != "journal.jsonl"
-    }
+    assert "journal.jsonl: damaged" in refused(nine)
+    assert contents(out) == before | {"journal.jsonl": b"{}\n"}
 
 
-def test_sources_that_changed_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
-    options, out = {"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"
-    assert build(options, out) == 0
-    row = rows_of(out)[4]
-    (out / row.file).unlink()
-    original = (tmp_path / "in" / row.name).read_bytes()
-    write(tmp_path / "in" / row.name, picture("another"))
-    capsys.readouterr()
-    assert "is not the picture it was" in fails(capsys, build(options, out))
-    write(tmp_path / "in" / row.name, original)
-    (tmp_path / "in" / rows_of(out)[0].name).rename(tmp_path / "in" / "renamed.png")
-    assert "not the pictures it had" in fails(capsys, build(options, out))
+def test_changed_sources_are_noticed(nine: dict[str, str], tmp_path: Path, refused: Callable[..., str]):
+    assert build(nine, tmp_path / "out") == 0
+    rows = rows_of(tmp_path / "out")
+    (tmp_path / "out" / rows[4].file).unlink()
+    original = (tmp_path / "in" / rows[4].name).read_bytes()
+    write(tmp_path / "in" / rows[4].name, picture("another"))
+    assert "is not the picture it was" in refused(nine)
+    write(tmp_path / "in" / rows[4].name, original)
+    (tmp_path / "in" / rows[0].name).rename(tmp_path / "in" / "renamed.png")
+    assert "not the pictures it had" in refused(nine)
 
 
-def test_verification_finds_a_picture_in_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
-    options, out = {"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out"
-    assert build(options, out) == 0
-    rows = rows_of(out)
-    train, dev = next(row for row in rows if row.split == "train"), next(row for row in rows if row.split == "dev")
+def test_verification_finds_a_picture_in_both(nine: dict[str, str], tmp_path: Path, refused: Callable[..., str]):
+    out = tmp_path / "out"
+    assert build(nine, out) == 0
+    train, dev = (next(row for row in rows_of(out) if row.split == split) for split in ("train", "dev"))
     shutil.copy(out / train.file, out / dev.file)
     journal = out / "journal.jsonl"
     journal.write_text(journal.read_text().replace(dev.sha256, train.sha256))
-    capsys.readouterr()
-    assert "are the same picture" in fails(capsys, build(options, out))
+    assert "are the same picture" in refused(nine)
     with pytest.raises(InputError, match="train/a-0.png and dev/a-1.png are the same file"):
         verify([Row("train/a-0.png", "a", "0.jpg", "00", "train"), Row("dev/a-1.png", "a", "0.jpg", "11", "dev")])
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "given",
     [
         (),
         ("--folder", "x=in:5"),
@@ -697,16 +670,13 @@ def test_verification_finds_a_picture_in_both(tmp_path: Path, capsys: pytest.Cap
         ("--imagenet", "in:9", "--dev", "1", "--seed", "1" + "0" * 5000),
     ],
 )
-def test_usage(
-    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_usage(given: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
     monkeypatch.chdir(tmp_path)
-    assert run(["paper", "dataset", *arguments, "--out", "out"]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    Refused(tmp_path, capsys)(2, "paper", "dataset", *given, "--out", "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help(capsys: pytest.CaptureFixture[str]):
     for arguments in (["paper"], ["paper", "--help"], ["paper", "dataset", "--help"]):
         assert run(arguments) == 0
     assert "short side of 256" in " ".join(capsys.readouterr().out.split())
@@ -715,36 +685,52 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def double(number: int) -> int:
     if number == 13:
         raise InputError("thirteen")
+    if number == 14:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02 if number == 3 else 0)
     return 2 * number
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_workers_keep_the_order_and_tell_errors(jobs: int) -> None:
-    with Workers(jobs) as workers:
-        assert list(workers.in_order(double, range(12))) == [2 * i for i in range(12)]
-        with pytest.raises(InputError, match="thirteen"):
-            list(workers.in_order(double, range(20)))
+def test_processes_keep_the_order_and_tell_errors(jobs: int):
+    results = in_order(double, range(14), jobs)
+    assert [next(results) for _ in range(13)] == [2 * i for i in range(13)]
+    with pytest.raises(InputError, match="thirteen"):
+        next(results)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+def test_the_number_of_processes_does_not_matter(of_broken: Built, tmp_path: Path):
+    assert build(of_broken.options, tmp_path / "out", "--jobs", "2") == 0
+    assert contents(tmp_path / "out") == contents(of_broken.out)
+
+
+@posix_only
+def test_a_picture_that_kills_its_process_is_one_line():
+    with pytest.raises(AecError, match="a worker process was killed, twice"):
+        list(in_order(double, [14], 2))
+
+
+@posix_only
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
-def test_an_interrupt_while_processes_start_is_of_the_parent_alone(delay: float) -> None:
+def test_an_interrupt_while_processes_start_is_the_parents_alone(delay: float):
     """As Ctrl-C does it, twice: they get the signal, too, long before they can handle it."""
     program = """
 import signal, time
-from aecodec.paper.workers import Workers
+from aecodec.paper.dataset import in_order
 
 try:
-    with Workers(3) as workers:
-        print(flush=True)
-        list(workers.in_order(time.sleep, [0.02] * 1000))
+    print(flush=True)
+    list(in_order(time.sleep, [0.02] * 1000, 3))
 except KeyboardInterrupt:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("interrupted")
 """
-    command = [sys.executable, "-c", program]
     process = subprocess.Popen(
-        command, cwd=PACKAGE_PARENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", program],
+        cwd=PACKAGE_PARENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     assert process.stdout is not None
     process.stdout.readline()
@@ -754,15 +740,13 @@ except KeyboardInterrupt:
     assert process.communicate(timeout=60) == (b"interrupted\n", b"")
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_the_command_is_one_thread(tmp_path: Path) -> None:
+@linux_only
+def test_the_command_is_one_thread(nine: dict[str, str], tmp_path: Path):
     """Another would get the interrupts that this one holds back. A BLAS starts its threads when NumPy is loaded."""
-    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(2)})
-    arguments = ["paper", "dataset", "--folder", f"x={tmp_path / 'in'}:2", "--dev", "1", "--out", str(tmp_path / "out")]
     code = "import os, sys; from aecodec.cli import run; run(sys.argv[1:]); print(len(os.listdir('/proc/self/task')))"
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    command = [sys.executable, "-c", code, *arguments, "--jobs", "1"]
-    assert subprocess.run(command, env=environment, cwd=PACKAGE_PARENT, capture_output=True, text=True).stdout == "1\n"
+    program = [sys.executable, "-c", code, *arguments(nine, tmp_path / "out")]
+    assert subprocess.run(program, env=environment, cwd=PACKAGE_PARENT, capture_output=True, text=True).stdout == "1\n"
 
 
 class Terminal(io.StringIO):
@@ -770,11 +754,12 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unpack(tmp_path / "in", {f"{i}.png": picture(i) for i in range(9)})
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(
+    nine: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    assert build({"--folder": f"x={tmp_path / 'in'}:9"}, tmp_path / "out") == 0
+    assert build(nine, tmp_path / "out") == 0
     shown = terminal.getvalue()
     assert "] 9/9, 0:00 left, x" in shown
     assert "\r\x1b[Kx: 9 pictures; left out: 0 undecodable, 0 duplicates\n" in shown

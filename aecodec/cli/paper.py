@@ -109,7 +109,7 @@ def dataset(
         options = DatasetOptions(sources, dev, seed, out, jobs)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
-    for line in build(options).lines():
+    for line in build(options):
         say(line)
 
 

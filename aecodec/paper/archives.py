@@ -72,28 +72,25 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Paths of the files under a folder, relative to it with slashes, by name; hidden ones are left out.
+    """Paths of the files under a folder, relative to it with slashes, always in one order; hidden ones are left out.
 
-    Links to folders are followed, to none twice. Raises InputError where a folder cannot be read.
+    Follows links to folders, and visits no folder twice. Raises InputError if a folder cannot be read.
     """
-    return _walk(os.fspath(root), "", set())
-
-
-def _walk(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    try:
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
         status = os.stat(folder)
-        with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror or error}") from error
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    for name, is_folder in found:
-        if is_folder:
-            yield from _walk(os.path.join(folder, name), f"{prefix}{name}/", seen)
-        else:
-            yield f"{prefix}{name}"
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if relative == "." else f"{relative}/"
+        yield from (prefix + name for name in sorted(files) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror or error}") from error
 
 
 def tar_files(path: Path, scratch: Path, prefix: str = "") -> Iterator[Candidate]:

@@ -1,7 +1,7 @@
 """Building the data set of the paper: pictures of 256x256 drawn from several sources, for training and for dev.
 
-Files of each source are taken in their drawn order until there are enough. One that is missing or cannot be
-decoded, or whose picture is there already, from whatever source, is left out and the next one takes its place. Nearly
+Files of each source are taken in their drawn order until there are enough. A file that is missing or cannot be
+decoded, or whose picture another file of any source gave already, is left out, and the next one takes its place. Nearly
 equal pictures are not looked for. The dev set is drawn from all pictures alike.
 
 The same command continues an interrupted run; on a finished data set it checks every file and makes
@@ -11,23 +11,29 @@ again what is missing or damaged. The outcome does not depend on where it was cu
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from collections.abc import Generator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from aecodec.batch.progress import Bar
 from aecodec.batch.workers import cores
+from aecodec.batch.workers import in_any_order
+from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.paper.archives import Candidate
+from aecodec.paper.folder import DUPLICATE
+from aecodec.paper.folder import KEPT
+from aecodec.paper.folder import UNDECODABLE
 from aecodec.paper.folder import DataFolder
+from aecodec.paper.folder import Decision
+from aecodec.paper.folder import Parameters
 from aecodec.paper.folder import Row
-from aecodec.paper.journal import DUPLICATE
-from aecodec.paper.journal import KEPT
-from aecodec.paper.journal import UNDECODABLE
-from aecodec.paper.journal import Decision
-from aecodec.paper.journal import Journal
-from aecodec.paper.journal import Parameters
 from aecodec.paper.sampling import Sample
 from aecodec.paper.sampling import digest_of
 from aecodec.paper.sampling import draw_order
@@ -35,12 +41,14 @@ from aecodec.paper.sampling import sample
 from aecodec.paper.sources import PUBLIC_SETS
 from aecodec.paper.sources import Source
 from aecodec.paper.sources import candidates
-from aecodec.paper.workers import Workers
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What to build. Raises ValueError where the numbers do not fit each other, or a source is named twice."""
+    """What to build. Raises ValueError if the numbers do not fit each other, or a source is named twice."""
 
     sources: tuple[Source, ...]
     dev: int
@@ -59,105 +67,92 @@ class DatasetOptions:
             raise ValueError(f"a dev set of {self.dev} leaves nothing to train on of {total} pictures")
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a data set has in it."""
+def build(options: DatasetOptions) -> list[str]:
+    """Builds, continues or checks a data set; returns lines that tell what it holds.
 
-    outcomes: dict[str, Counter[str]]  # of each source's files that were drawn
-    splits: Counter[str]
-    made: int  # pictures that this run wrote
-
-    def lines(self) -> list[str]:
-        lines = [
-            f"{source}: {of[KEPT]} pictures; left out: {of[UNDECODABLE]} undecodable, {of[DUPLICATE]} duplicates"
-            for source, of in self.outcomes.items()
-        ]
-        parts = ", ".join(f"{count} in {split}" for split, count in sorted(self.splits.items(), reverse=True))
-        return [*lines, f"{parts}; verified: no picture twice; {self.made} made by this run"]
-
-
-def build(options: DatasetOptions) -> Report:
-    """Builds, continues or checks a data set.
-
-    Raises InputError where a source or what is in the folder is not as it should be, before any picture is made
-    where that can be known; OutputError where the folder cannot be written.
+    Raises InputError if a source or the folder is not as it should be, before any picture is made where that can be
+    known; OutputError if the folder cannot be written.
     """
     for source in options.sources:
         if source.name not in PUBLIC_SETS and options.out.resolve().is_relative_to(source.path.resolve()):
             raise InputError(f"{options.out}: lies in {source.path}, which it is to be made from")
     counts = {source.name: source.count for source in options.sources}
-    parameters = Parameters(options.seed, options.dev, counts)
-    folder = DataFolder(options.out, parameters)
-    journal = Journal(options.out, parameters)
+    folder = DataFolder(options.out, Parameters(options.seed, options.dev, counts))
     folder.check()
-    with folder.scratch() as scratch, Workers(options.jobs or cores()) as workers, Bar() as bar:
-        builder = _Builder(folder, journal, workers, bar)
+    with folder.scratch() as scratch, Bar() as bar:
+        builder = _Builder(folder, options.jobs or cores(), bar)
         builder.check()
         orders = {}
         for source in options.sources:
             if builder.needs(source):
                 bar.note(f"listing the pictures of {source.name}")
                 orders[source.name] = draw_order(candidates(source, scratch), source.name, options.seed)
-        with journal:
-            folder.make()
+        with folder.journal():
             bar.start("making", sum(map(builder.needs, options.sources)))
             for source in options.sources:
                 if source.name in orders:
                     builder.repair(source, orders[source.name])
                     builder.extend(source, orders.pop(source.name))
-        rows = folder.rows(journal.decisions)
-        folder.finish(rows)
-        outcomes = {name: Counter(of.outcome for of in journal.decisions if of.source == name) for name in counts}
-        return Report(outcomes, Counter(row.split for row in rows), builder.made)
+        folder.finish()
+    return _summary(folder, list(counts), builder.made)
+
+
+def _summary(folder: DataFolder, sources: list[str], made: int) -> list[str]:
+    outcomes = Counter((decision.source, decision.outcome) for decision in folder.decisions)
+    lines = [
+        f"{name}: {outcomes[name, KEPT]} pictures; left out: "
+        f"{outcomes[name, UNDECODABLE]} undecodable, {outcomes[name, DUPLICATE]} duplicates"
+        for name in sources
+    ]
+    splits = Counter(row.split for row in folder.rows())
+    parts = ", ".join(f"{count} in {split}" for split, count in sorted(splits.items(), reverse=True))
+    return [*lines, f"{parts}; verified: no picture twice; {made} made by this run"]
 
 
 class _Builder:
     """The steps of `build` on one folder."""
 
-    def __init__(self, folder: DataFolder, journal: Journal, workers: Workers, bar: Bar) -> None:
+    def __init__(self, folder: DataFolder, jobs: int, bar: Bar) -> None:
         self._folder = folder
-        self._journal = journal
-        self._workers = workers
+        self._jobs = jobs
         self._bar = bar
         self._lost: list[Row] = []
         self.made = 0
 
     def check(self) -> None:
         """Find out which pictures of earlier runs are missing or damaged."""
-        rows = self._folder.rows(self._journal.decisions)
+        rows = self._folder.rows()
         self._bar.start("checking", len(rows))
-        digests = self._workers.in_order(digest_of, [self._folder.path / row.file for row in rows])
-        for row, digest in zip(rows, digests, strict=True):
-            if digest != row.sha256:
-                self._lost.append(row)
-            self._bar.step()
+        with closing(in_order(digest_of, [self._folder.path / row.file for row in rows], self._jobs)) as digests:
+            for row, digest in zip(rows, digests, strict=True):
+                if digest != row.sha256:
+                    self._lost.append(row)
+                self._bar.step()
 
     def needs(self, source: Source) -> int:
         """How many pictures of a source have to be made."""
-        kept = sum(of.outcome == KEPT for of in self._decisions(source))
-        return source.count - kept + sum(row.source == source.name for row in self._lost)
+        return source.count - self._kept(source) + sum(row.source == source.name for row in self._lost)
 
     def repair(self, source: Source, order: list[Candidate]) -> None:
-        """Make the lost pictures again. Raises InputError where the source is not what it was."""
+        """Make the lost pictures again. Raises InputError if the source is not what it was."""
         decisions = self._decisions(source)
         for decided, candidate in zip(decisions, order, strict=False):
             if decided.name != candidate.name:
                 raise InputError(f"{source.path}: not the pictures it had when this was begun ({decided.name})")
         drawn = {candidate.name: candidate for candidate in order[: len(decisions)]}
         lost = [row for row in self._lost if row.source == source.name]
-        samples = self._workers.in_order(sample, [drawn[row.name] for row in lost])
-        for row, made in zip(lost, samples, strict=True):
-            if made.sha256 != row.sha256:
-                raise InputError(f"{source.path}: {row.name} is not the picture it was when this was begun")
-            self._write(row, made)
+        with closing(in_order(sample, [drawn[row.name] for row in lost], self._jobs)) as samples:
+            for row, made in zip(lost, samples, strict=True):
+                if made.sha256 != row.sha256:
+                    raise InputError(f"{source.path}: {row.name} is not the picture it was when this was begun")
+                self._write(row, made)
 
     def extend(self, source: Source, order: list[Candidate]) -> None:
-        """Draw on until there are enough. Raises InputError where the source has too few."""
-        decisions = self._decisions(source)
-        seen = {of.sha256 for of in self._journal.decisions if of.outcome == KEPT}
-        kept = sum(of.outcome == KEPT for of in decisions)
-        rest = order[len(decisions) :]
-        with closing(self._workers.in_order(sample, rest)) as samples:
+        """Draw on until there are enough. Raises InputError if the source has too few."""
+        seen = {decision.sha256 for decision in self._folder.decisions if decision.outcome == KEPT}
+        kept = self._kept(source)
+        rest = order[len(self._decisions(source)) :]
+        with closing(in_order(sample, rest, self._jobs)) as samples:
             drawn = zip(rest, samples, strict=True)
             while kept < source.count:
                 candidate, made = next(drawn, (None, Sample()))
@@ -169,10 +164,13 @@ class _Builder:
                     self._write(self._folder.row(decision, kept), made)
                     seen.add(made.sha256)
                     kept += 1
-                self._journal.add(decision)
+                self._folder.add(decision)
 
     def _decisions(self, source: Source) -> list[Decision]:
-        return [decision for decision in self._journal.decisions if decision.source == source.name]
+        return [decision for decision in self._folder.decisions if decision.source == source.name]
+
+    def _kept(self, source: Source) -> int:
+        return sum(decision.outcome == KEPT for decision in self._decisions(source))
 
     def _write(self, row: Row, made: Sample) -> None:
         write_atomic(self._folder.path / row.file, made.png)
@@ -185,3 +183,33 @@ def _decide(source: Source, candidate: Candidate, made: Sample, seen: set[str]) 
         return Decision(source.name, candidate.name, UNDECODABLE, problem=made.problem)
     outcome = DUPLICATE if made.sha256 in seen else KEPT
     return Decision(source.name, candidate.name, outcome, made.sha256)
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Generator[Result, None, None]:
+    """`map` over processes; a single job runs in this one. `function` is one of a module.
+
+    Raises the AecError that `function` raises, and one if an item killed its process twice.
+    """
+    early: dict[int, Result | AecError] = {}  # by number; results that others go before
+    wanted = 0
+    with closing(in_any_order(partial(_numbered, function), enumerate(items), jobs, _lost)) as results:
+        for number, result in results:
+            early[number] = result
+            while wanted in early:
+                found = early.pop(wanted)
+                if isinstance(found, AecError):
+                    raise found
+                yield found
+                wanted += 1
+
+
+def _numbered(function: Callable[[Item], Result], item: tuple[int, Item]) -> tuple[int, Result | AecError]:
+    number, value = item
+    try:
+        return number, function(value)
+    except AecError as error:
+        return number, error
+
+
+def _lost(item: tuple[int, Item]) -> tuple[int, AecError]:
+    return item[0], AecError("a worker process was killed, twice; out of memory perhaps; run again to continue")

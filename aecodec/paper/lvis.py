@@ -1,14 +1,15 @@
 """LVIS: a JSON that names pictures of COCO by their `coco_url`, and the folders train2017/ and val2017/ of COCO.
 
-The training JSON has 1.1 gigabytes, nearly all of it outlines, and would fill several times that as objects. Only its
-list of images is decoded, one entry after the other.
+The training JSON has 1.1 GB, nearly all of it outlines, which would take several times that as objects: only the list
+of images is decoded.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from mmap import ACCESS_READ
+from mmap import mmap
 from pathlib import Path
 
 from aecodec.errors import InputError
@@ -22,13 +23,8 @@ _JSON_FOLDERS = ("", "annotations", "lvis")
 # Where COCO's folders are looked for, from the folder of the JSON and from the one above it.
 _COCO_FOLDERS = ("", "images", "coco", "coco/images")
 
-_LIST_START = re.compile(r'"images"\s*:\s*\[')
-_SEPARATOR = re.compile(r"[\s,]*")
+_KEY = re.compile(rb'"images"\s*:\s*(?=\[)')
 _COCO_NAME = re.compile(r"/(\w+/\w+\.jpg)$")
-
-# Characters read at once: far more than an entry of the list has, or the start of the list.
-_CHUNK = 1 << 20
-_OVERLAP = 1 << 10
 
 
 def lvis_files(root: Path) -> list[Candidate]:
@@ -44,12 +40,10 @@ def lvis_files(root: Path) -> list[Candidate]:
         tables = sorted({path for folder in folders for pattern in _JSON_PATTERNS for path in folder.glob(pattern)})
     pictures: dict[str, Candidate] = {}
     for table in tables:
-        containers: dict[str, str] = {}
-        for name in _names(table):
-            folder = name.split("/")[0]
-            if folder not in containers:
-                containers[folder] = str(_coco_root(table, folder))
-            pictures.setdefault(name, Candidate(name, containers[folder]))
+        names = _names(table)
+        containers = {folder: str(_coco_root(table, folder)) for folder in {name.split("/")[0] for name in names}}
+        for name in names:
+            pictures.setdefault(name, Candidate(name, containers[name.split("/")[0]]))
     return list(pictures.values())
 
 
@@ -62,44 +56,34 @@ def _coco_root(table: Path, folder: str) -> Path:
     raise InputError(f"{table}: names pictures of COCO's {folder}/, which is not beside it: {home}")
 
 
-def _names(table: Path) -> Iterator[str]:
-    empty = True
-    for image in images_of(table):
-        match = _COCO_NAME.search(str(image.get("coco_url"))) if isinstance(image, dict) else None
-        if match is None:
-            raise InputError(f"{table}: no LVIS JSON: an image without coco_url")
-        empty = False
-        yield match[1]
-    if empty:
+def _names(table: Path) -> list[str]:
+    images = images_of(table)
+    if not images:
         raise InputError(f"{table}: its list of images is empty")
+    matches = [_COCO_NAME.search(str(image.get("coco_url"))) for image in images if isinstance(image, dict)]
+    names = [match[1] for match in matches if match is not None]
+    if len(names) < len(images):
+        raise InputError(f"{table}: no LVIS JSON: an image without coco_url")
+    return names
 
 
-def images_of(table: Path) -> Iterator[object]:
-    """The entries of the list `images`, in order. Raises InputError if it is missing or cut short."""
+def images_of(table: Path) -> list[object]:
+    """The list `images`. Raises InputError if it is missing, damaged or cut short."""
     check_file(table)
-    decoder = json.JSONDecoder()
     try:
-        with table.open(encoding="utf-8") as file:
-            text = file.read(_CHUNK)
-            while (start := _LIST_START.search(text)) is None:
-                more = file.read(_CHUNK)
-                if not more:
-                    raise InputError(f"{table}: no list of images in it")
-                text = text[-_OVERLAP:] + more
-            position = start.end()
-            while True:
-                position = _SEPARATOR.match(text, position).end()  # type: ignore[union-attr]  # matches nothing too
-                if text.startswith("]", position):
-                    return
-                try:
-                    image, position = decoder.raw_decode(text, position)
-                    yield image
-                except (ValueError, RecursionError):  # also thousands of digits, and thousands of brackets
-                    more = file.read(_CHUNK)
-                    if not more or len(text) - position > _CHUNK:
-                        raise InputError(f"{table}: damaged or cut short within its list of images") from None
-                    text, position = text[position:] + more, 0
+        with table.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            key = _KEY.search(content)
+            text = "" if key is None else content[key.end() :].decode()
     except OSError as error:
         raise InputError(f"{table}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{table}: no JSON: {error.reason}") from error
+    except ValueError:  # an empty file cannot be mapped
+        text = ""
+    if not text:
+        raise InputError(f"{table}: no list of images in it")
+    try:
+        images: list[object] = json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise InputError(f"{table}: damaged or cut short within its list of images") from error
+    return images

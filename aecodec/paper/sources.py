@@ -138,24 +138,15 @@ def _layout_files(layout: Layout, root: Path, scratch: Path) -> list[Candidate]:
     if root.is_file():
         return _named(layout, _archive_files(root, scratch))
     paths = [path for path in walk(root) if layout.other_part is None or not layout.other_part.search(path)]
-    found = _unpacked(layout, Path(os.path.abspath(root)), paths)
+    # The folder that was given may be part of the layout itself, data_256 for one: its own name counts as well.
+    absolute = Path(os.path.abspath(root))
+    above, own = os.fspath(absolute.parent.parent), "/".join(absolute.parts[-2:])
+    found = _named(layout, (Candidate(f"{own}/{path}", above) for path in paths))
     if not found:
-        archives = sorted((path for path in paths if layout.archive.fullmatch(path.split("/")[-1])), key=_plainness)
+        # Of several packings of one set the plainest name goes first: lfw.tgz before lfw-deepfunneled.tgz.
+        archives = sorted(filter(lambda path: layout.archive.fullmatch(path.split("/")[-1]), paths), key=_plainness)
         found = _named(layout, (file for path in archives for file in _archive_files(root / path, scratch)))
     return found
-
-
-def _unpacked(layout: Layout, root: Path, paths: Iterable[str]) -> list[Candidate]:
-    # The folder that was given may be part of the layout itself, data_256 for one: its own name counts as well.
-    above, own = root.parent.parent, "/".join(root.parts[-2:])
-    found: dict[str, Candidate] = {}
-    for path in paths:
-        match = layout.picture.search(f"{own}/{path}")
-        if match is not None:
-            name = match["name"]
-            folder = sys.intern(os.path.join(above, match.string[: match.start("name")]))  # one string for its files
-            found.setdefault(name, Candidate(name, folder))
-    return list(found.values())
 
 
 def _archive_files(archive: Path, scratch: Path) -> Iterator[Candidate]:
@@ -163,15 +154,17 @@ def _archive_files(archive: Path, scratch: Path) -> Iterator[Candidate]:
 
 
 def _plainness(path: str) -> tuple[int, str]:
-    """Of several packings of one set the plainest name goes first: lfw.tgz before lfw-deepfunneled.tgz."""
     return len(path), path
 
 
 def _named(layout: Layout, files: Iterable[Candidate]) -> list[Candidate]:
-    """The pictures among the files of tars, by their names; of two with one name the first."""
+    """The pictures among the files, by their names in the set; of two with one name the first."""
     found: dict[str, Candidate] = {}
     for file in files:
         match = layout.picture.search(file.name)
-        if match is not None:
-            found.setdefault(match["name"], replace(file, name=match["name"]))
+        if match is not None and match["name"] not in found:
+            container = file.container
+            if file.offset is None:
+                container = sys.intern(os.path.join(container, file.name[: match.start("name")]))  # shared by a folder
+            found[match["name"]] = replace(file, name=match["name"], container=container)
     return list(found.values())
