@@ -12,12 +12,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
-from aecodec.codec.manifest import entries_of
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
-from aecodec.codec.weights import load_decoder
-from aecodec.codec.weights import load_encoder
 from helpers.paths import TINY
+from helpers.tiny import Tiny
+from helpers.tiny import load_tiny
 
 # A shell without job control starts what runs in the background with SIGINT ignored, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -33,7 +30,6 @@ def _tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> tuple[EncoderHalf, DecoderHalf]:
+def tiny() -> Tiny:
     """The permanent test network: its encoder's numbers and its decoder's."""
-    (entry,) = entries_of(TINY)
-    return load_encoder(entry), load_decoder(entry)
+    return load_tiny()

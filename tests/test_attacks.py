@@ -24,12 +24,12 @@ from attacks import extras
 from attacks import headers
 from attacks import streams
 from fuzz.container import read_head
-from fuzz.driver import SECONDS
 from fuzz.mutate import MOST_PIXELS
 
 Builder = Callable[[], bytes]
 
 ATTACKS = Path(__file__).parent / "attacks"
+HANG = 30.0  # seconds of processor time: such a picture takes less than one
 SMALL = 1 << 20  # bytes: more than refusing a header may allocate, less than any picture worth an attack
 
 HEADERS = [
@@ -111,7 +111,7 @@ def test_an_extreme_picture_is_decoded_to_its_size_in_time(builder: Builder):
     assert declared is not None
     start = time.process_time()
     pixels = api.decode_pixels(data, max_pixels=MOST_PIXELS)
-    assert time.process_time() - start < SECONDS
+    assert time.process_time() - start < HANG
     assert pixels.shape == declared.shape
     assert pixels.dtype == np.uint8
 

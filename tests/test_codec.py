@@ -21,7 +21,6 @@ from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
 from aecodec.codec.transforms import synthesise
 from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
@@ -37,10 +36,8 @@ from aecodec.limits import MAX_SIDE
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
 from helpers.paths import PHOTOS
-
-Tiny = tuple[EncoderHalf, DecoderHalf]
-
-RUNTIME = NumpyRuntime()
+from helpers.tiny import RUNTIME
+from helpers.tiny import Tiny
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,6 @@ from aecodec.codec.latent_coding import narrow
 from aecodec.codec.latent_coding import scale_of_index
 from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import CorruptFile
 from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
@@ -38,12 +36,10 @@ from aecodec.format.symbols import from_symbols
 from aecodec.format.symbols import to_symbols
 from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_SYMBOL
-from aecodec.network.numpy_runtime import NumpyRuntime
 from helpers.paths import PHOTOS
+from helpers.tiny import RUNTIME
+from helpers.tiny import Tiny
 
-Tiny = tuple[EncoderHalf, DecoderHalf]
-
-RUNTIME = NumpyRuntime()
 LOWEST, HIGHEST = -(1 << 15), (1 << 15) - 1  # of a latent
 
 

@@ -18,14 +18,13 @@ from aecodec import api
 from aecodec.codec import decoder
 from aecodec.codec.manifest import entries_of
 from aecodec.codec.transforms import synthesise
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.format.container import unpack
 from aecodec.format.header import MAGIC
 from aecodec.torch_dataset import AecFolder
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import WEIGHTS
+from helpers.tiny import Tiny
 
 EXAMPLE = str(PHOTOS.parent / "train_on_latents.py")
 BUNDLED = pytest.mark.skipif(not entries_of(WEIGHTS), reason="no bundled weights in this tree")
@@ -58,7 +57,7 @@ def test_a_cut_latent_is_that_of_the_padded_picture(photo: np.ndarray) -> None:
     np.testing.assert_array_equal(latent(photo[:200, :100], 60), latent(padded, 60)[:, :25, :13])
 
 
-def test_it_is_what_the_synthesis_takes_in(photo: np.ndarray, tiny: tuple[EncoderHalf, DecoderHalf]) -> None:
+def test_it_is_what_the_synthesis_takes_in(photo: np.ndarray, tiny: Tiny) -> None:
     """A decoder whose gain is one, fed with it, gives the file's own pixels."""
     data = aecodec.encode(photo, 30, model="tiny")
     header, parts = unpack(data)

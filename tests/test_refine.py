@@ -20,20 +20,15 @@ from aecodec.codec.refine import Rates
 from aecodec.codec.refine import Relaxed
 from aecodec.codec.refine import Surroundings
 from aecodec.codec.refine import relax
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.format.symbols import SymbolMeter
 from aecodec.geometry import Box
 from aecodec.image.reading import open_picture
-from aecodec.network.numpy_runtime import NumpyRuntime
 from helpers.paths import PHOTOS
-
-Tiny = tuple[EncoderHalf, DecoderHalf]
-
-RUNTIME = NumpyRuntime()
+from helpers.tiny import RUNTIME
+from helpers.tiny import Tiny
 
 
 @pytest.fixture(scope="module")

@@ -330,6 +330,7 @@ def test_torch_is_exact_whatever_precision_the_caller_set():
         torch.set_float32_matmul_precision(before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="this torch has the older setting only")
 def test_torch_is_exact_where_the_caller_took_the_newer_setting():
     """After it the older one cannot even be read: a process of its own, since it cannot be taken back."""

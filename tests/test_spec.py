@@ -21,8 +21,6 @@ from PIL import Image
 
 from aecodec import api
 from aecodec.codec.decoder import luma
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.format.container import unpack
@@ -45,6 +43,7 @@ from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from helpers.paths import GOLDEN
 from helpers.paths import ROOT
+from helpers.tiny import Tiny
 
 SCRIPT = ROOT / "examples" / "decode_from_spec.py"
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
@@ -267,7 +266,7 @@ def test_both_range_decoders_agree_on_any_bytes(data: bytes, count: int):
 
 
 @pytest.mark.parametrize(("beyond", "needed"), [(0, False), (1, True)])
-def test_an_escape_is_read_only_where_it_is_needed(beyond: int, needed: bool, tiny: tuple[EncoderHalf, DecoderHalf]):
+def test_an_escape_is_read_only_where_it_is_needed(beyond: int, needed: bool, tiny: Tiny):
     tables, index = tiny[1].entropy.tables, 7
     value = -int(tables.supports[index]) - beyond
     encoder = Encoder(tables.coder)

@@ -15,8 +15,6 @@ from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
 from aecodec.codec.transforms import synthesise
 from aecodec.codec.weights import INPUT_BOUNDS
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.geometry import Box
 from aecodec.geometry import blocks
 from aecodec.image.reading import open_picture
@@ -27,16 +25,14 @@ from aecodec.network.layers import Layer
 from aecodec.network.layers import Layers
 from aecodec.network.layers import receptive_field
 from aecodec.network.layers import walk
-from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.network.windows import run_layers
 from helpers.paths import PHOTOS
+from helpers.tiny import RUNTIME
+from helpers.tiny import Tiny
 
-Tiny = tuple[EncoderHalf, DecoderHalf]
-
-RUNTIME = NumpyRuntime()
 RUNTIMES = {"numpy": RUNTIME, "torch": TorchRuntime("cpu")}
 ARCHITECTURES = {"standard": standard(16, 2, 2), "paper": paper()}
 ROWS, COLUMNS = 12, 20  # of the latent field that is cut

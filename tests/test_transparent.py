@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.transparent import fill_transparent
-from aecodec.codec.weights import DecoderHalf
-from aecodec.codec.weights import EncoderHalf
 from aecodec.format.extras import Extras
 from aecodec.network.numpy_runtime import NumpyRuntime
+from helpers.tiny import Tiny
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]), st.booleans())
@@ -40,7 +39,7 @@ def test_one_visible_pixel_colours_all():
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.0, 0.6), (0.5, 0.85)])
-def test_what_is_invisible_costs_little(share: float, most: float, tiny: tuple[EncoderHalf, DecoderHalf]):
+def test_what_is_invisible_costs_little(share: float, most: float, tiny: Tiny):
     """Noise under transparency takes fewer bytes than noise that is seen, and is no part of the file.
 
     An untrained network takes 0.55 for a picture of one colour.

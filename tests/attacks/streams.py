@@ -7,19 +7,18 @@ from random import Random
 import numpy as np
 
 from aecodec.codec.latent_coding import decode_latent
-from aecodec.codec.manifest import entries_of
-from aecodec.codec.weights import load_decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.geometry import latent_shape
 from aecodec.limits import MAX_SYMBOL
-from aecodec.network.numpy_runtime import NumpyRuntime
 from fuzz.container import DIRECTORY
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import read_head
 from fuzz.container import tiled
 from fuzz.mutate import TINY
+from helpers.tiny import RUNTIME
+from helpers.tiny import load_tiny
 
 SIDE = 256
 QUALITY = 100
@@ -29,7 +28,7 @@ class Forger:
     """Stands in for a reader of symbols: makes them up, all of them escaped, and keeps the stream that says so."""
 
     def __init__(self, value: int, alternating: bool = False) -> None:
-        self._tables = load_decoder(entries_of(TINY)[0]).entropy.tables
+        self._tables = load_tiny()[1].entropy.tables
         self._encoder = Encoder(self._tables.coder)
         self._value = value
         self._alternating = alternating
@@ -52,9 +51,8 @@ class Forger:
 
 
 def _forged(forger: Forger, side: int = SIDE) -> bytes:
-    decoder = load_decoder(entries_of(TINY)[0])
-    shape = latent_shape(side, side)
-    decode_latent(decoder.entropy, NumpyRuntime(), [forger], shape, np.array([QUALITY]))  # type: ignore[list-item]
+    model, shape = load_tiny()[1].entropy, latent_shape(side, side)
+    decode_latent(model, RUNTIME, [forger], shape, np.array([QUALITY]))  # type: ignore[list-item]
     return plain(head(side, side, quality=QUALITY), forger.stream)
 
 
