@@ -46,7 +46,7 @@ TORCH_ROOMS = (
     "torch_dataset.py",
     "cli/model.py",  # only looks for it
 )
-PIL_ROOMS = ("image/", "pillow_plugin.py", "bench/", "paper/figure1.py")
+PIL_ROOMS = ("image/", "pillow_plugin.py", "bench/", "paper/figures.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 

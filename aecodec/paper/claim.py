@@ -7,12 +7,15 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import TypeVar
 
 import numpy as np
 
 from aecodec.batch.progress import Bar
+from aecodec.bench.measure import last_fitting
 from aecodec.bench.metrics import as_rgb
 from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
@@ -24,7 +27,7 @@ from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.options import QUALITY_MAXIMUM
+from aecodec.options import quality_of_step
 from aecodec.paper.table import markdown_table
 
 Item = TypeVar("Item")
@@ -73,7 +76,7 @@ def measure_claims(folder: Path, models: Sequence[str] = MODELS) -> Claims:
     """
     found = Pictures(folder)
     pictures = list(found)
-    raw_bytes = float(np.mean([as_rgb(picture).size for picture in pictures]))
+    raw_bytes = fmean(as_rgb(picture).size for picture in pictures)
     with Bar() as bar:
         claims = tuple(_claim(model, pictures, SHARE_OF_RAW * raw_bytes, bar) for model in models)
     return Claims(folder.resolve().name, len(pictures), raw_bytes, claims, tuple(found.notices))
@@ -90,23 +93,20 @@ def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) 
         picture, data = pair
         return l1(picture, decode(data, runtime, lambda _: decoder))
 
+    @cache
     def files(step: int) -> list[bytes]:
-        return _each(bar, f"{model}, quality {_quality(step):.1f}", lambda picture: picture.encode(step).data, analysed)
+        task = f"{model}, quality {quality_of_step(step):.1f}"
+        return _each(bar, task, lambda picture: picture.encode(step).data, analysed)
+
+    def mean_bytes(step: float) -> float:
+        return fmean(map(len, files(int(step))))
 
     analysed = _each(bar, f"{model}, analysis", analyse, pictures)
-    step, written = 0, files(0)
-    if _mean_bytes(written) > target:
-        raise AecError(f"{model}: the lowest quality takes {_mean_bytes(written):.0f} bytes, more than {target:.0f}")
-    beyond = QUALITY_STEPS
-    while beyond - step > 1:  # invariant: `step` fits, `beyond` does not or is the end of the scale
-        middle = (step + beyond) // 2
-        tried = files(middle)
-        if _mean_bytes(tried) <= target:
-            step, written = middle, tried
-        else:
-            beyond = middle
-    losses = _each(bar, f"{model}, decoding", loss, list(zip(pictures, written, strict=True)))
-    return Claim(model, _quality(step), _distribution([len(data) for data in written]), _distribution(losses))
+    if mean_bytes(0) > target:
+        raise AecError(f"{model}: the lowest quality takes {mean_bytes(0):.0f} bytes, more than {target:.0f}")
+    step = last_fitting(range(QUALITY_STEPS), lambda step: mean_bytes(step) <= target)
+    losses = _each(bar, f"{model}, decoding", loss, list(zip(pictures, files(step), strict=True)))
+    return Claim(model, quality_of_step(step), _distribution(list(map(len, files(step)))), _distribution(losses))
 
 
 def _each(bar: Bar, task: str, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -119,18 +119,9 @@ def _each(bar: Bar, task: str, function: Callable[[Item], Result], items: Sequen
     return results
 
 
-def _quality(step: int) -> float:
-    """0..100, of the file's quality byte."""
-    return QUALITY_MAXIMUM * step / (QUALITY_STEPS - 1)
-
-
-def _mean_bytes(files: Sequence[bytes]) -> float:
-    return float(np.mean([len(data) for data in files]))
-
-
 def _distribution(values: Sequence[float]) -> Distribution:
     low, high = np.percentile(values, PERCENTILES)
-    return Distribution(float(np.mean(values)), float(low), float(high))
+    return Distribution(fmean(values), float(low), float(high))
 
 
 def format_claims(claims: Claims) -> str:

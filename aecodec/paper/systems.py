@@ -61,11 +61,11 @@ def paper_encoder() -> nn.Module:
     """Table 1. The text counts 11 layers, the table lists 10: the table is followed."""
     return _named(
         block_0=Block(*_conv(inputs=3)),
-        reduce_0=_layer(_conv(stride=2)),
+        reduce_0=_conv(stride=2),
         block_1=_block(),
-        reduce_1=_layer(_conv(stride=2)),
+        reduce_1=_conv(stride=2),
         block_2=_block(),
-        reduce_2=_layer(_conv(stride=2)),
+        reduce_2=_conv(stride=2),
         block_3=_block(),
     )
 
@@ -73,7 +73,7 @@ def paper_encoder() -> nn.Module:
 def paper_decoder() -> nn.Module:
     """Table 2."""
     return _named(
-        expand_0=_layer(_conv()),
+        expand_0=_conv(),
         block_0=_block(),
         expand_1=nearest_neighbour(),
         block_1=_block(),
@@ -85,34 +85,27 @@ def paper_decoder() -> nn.Module:
 
 
 def nearest_neighbour() -> nn.Module:
-    """An expansion as Table 2 is read here: every sample twice either way, then the table's convolution."""
-    return _layer([nn.Upsample(scale_factor=2), *_conv()])
+    """An expansion as Table 2 is read here: doubles both sides by repeating samples, then the table's convolution."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), *_conv())
 
 
 def deconvolution(outputs: int = CHANNELS, stride: int = 2, *, active: bool = True) -> nn.Module:
-    """A transposed convolution: each of the stride x stride samples it makes of one has weights of its own."""
-    layer = nn.ConvTranspose2d(CHANNELS, outputs, 3, stride, padding=1, output_padding=stride - 1)
-    return _layer(_activated(layer, active))
+    """A transposed convolution: it has separate weights for each of the stride x stride samples it makes of one."""
+    return _activated(nn.ConvTranspose2d(CHANNELS, outputs, 3, stride, padding=1, output_padding=stride - 1), active)
 
 
 def plain_encoder(strides: tuple[int, ...]) -> nn.Module:
     """A convolution for each stride, the last one without activation."""
-    last = len(strides) - 1
-    layers = {
-        f"conv_{place}": _layer(_conv(CHANNELS if place else 3, stride=stride, active=place < last))
-        for place, stride in enumerate(strides)
-    }
-    return _named(**layers)
+    first, *inner, last = strides
+    layers = [_conv(3, stride=first), *(_conv(stride=stride) for stride in inner), _conv(stride=last, active=False)]
+    return _named(**{f"conv_{place}": layer for place, layer in enumerate(layers)})
 
 
 def plain_decoder(strides: tuple[int, ...]) -> nn.Module:
     """A deconvolution (transposed convolution) for each stride, the last one without activation."""
-    last = len(strides) - 1
-    layers = {}
-    for place, stride in enumerate(strides):
-        outputs = CHANNELS if place < last else 3
-        layers[f"deconv_{place}"] = deconvolution(outputs, stride, active=place < last)
-    return _named(**layers)
+    *inner, last = strides
+    layers = [*(deconvolution(stride=stride) for stride in inner), deconvolution(3, last, active=False)]
+    return _named(**{f"deconv_{place}": layer for place, layer in enumerate(layers)})
 
 
 def load_system(system: System, path: str) -> AutoEncoder:
@@ -125,7 +118,7 @@ def load_system(system: System, path: str) -> AutoEncoder:
     return model
 
 
-def _conv(inputs: int = CHANNELS, outputs: int = CHANNELS, stride: int = 1, *, active: bool = True) -> list[nn.Module]:
+def _conv(inputs: int = CHANNELS, outputs: int = CHANNELS, stride: int = 1, *, active: bool = True) -> nn.Sequential:
     return _activated(nn.Conv2d(inputs, outputs, 3, stride, padding=1), active)
 
 
@@ -136,15 +129,11 @@ def _block() -> Block:
     return Block(*first, *second)
 
 
-def _activated(layer: nn.Conv2d | nn.ConvTranspose2d, active: bool) -> list[nn.Module]:
+def _activated(layer: nn.Conv2d | nn.ConvTranspose2d, active: bool) -> nn.Sequential:
     """A layer with its first weights, and its activation if it has one."""
     _initialise(layer)
     # In place: a convolution's gradient does not need its output, and memory traffic is what these networks cost.
-    return [layer, nn.LeakyReLU(SLOPE, inplace=True)] if active else [layer]
-
-
-def _layer(modules: list[nn.Module]) -> nn.Module:
-    return nn.Sequential(*modules)
+    return nn.Sequential(layer, nn.LeakyReLU(SLOPE, inplace=True)) if active else nn.Sequential(layer)
 
 
 def _named(**layers: nn.Module) -> nn.Module:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
-from typing import TypeVar
 from typing import get_args
+from typing import get_origin
 from typing import get_type_hints
 
 from aecodec.errors import InputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
-
-Kind = TypeVar("Kind")
 
 RESULTS = "results.json"
 VALIDATION = "validation part of the training pictures"  # the dev set, where none was given
@@ -116,52 +114,38 @@ def write_results(folder: Path, results: Results) -> None:
 
 
 def read_results(folder: Path) -> Results:
-    """Empty where nothing has run yet. Raises InputError where the file is damaged."""
+    """Empty if nothing has run yet. Raises InputError if the file is damaged."""
     path = folder / RESULTS
     if not path.is_file():
         return Results()
     try:
-        return _parse(json.loads(read_bytes(path)))
+        results: Results = _read(Results, json.loads(read_bytes(path)))
+        unknown = set(results.table3) - {system.name for system in SYSTEMS}
+        if unknown or results.setup is None:
+            raise ValueError(f"no system of Table 3: {min(unknown)}" if unknown else "no setup")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not the results of a run ({error})") from error
+    return results
 
 
-def _parse(content: dict[str, Any]) -> Results:
-    setup = content["setup"]
-    outcomes = {
-        name: _read(Outcome, values, curve=tuple(_read(Moment, moment) for moment in values["curve"]))
-        for name, values in content["table3"].items()
-    }
-    unknown = set(outcomes) - {system.name for system in SYSTEMS}
-    if unknown:
-        raise ValueError(f"no system of Table 3: {min(unknown)}")
-    references = {name: _read(Reference, values) for name, values in content["references"].items()}
-    return _read(
-        Results,
-        content,
-        setup=_read(Setup, setup, shown=_texts(setup["shown"])),
-        table3=outcomes,
-        references=references,
-        authors=dict(zip(content["authors"], _texts(content["authors"].values()), strict=True)),
-    )
+def _read(kind: Any, value: Any) -> Any:
+    """A value of `kind` from what JSON made of it. Raises TypeError, KeyError and AttributeError.
 
-
-def _read(kind: type[Kind], values: dict[str, Any], **parts: object) -> Kind:
-    """A dataclass of plain values, each of the type of its field, and of `parts`. Raises TypeError and KeyError."""
-    for name, hint in get_type_hints(kind).items():
-        types = get_args(hint) or (hint,)
-        value = None if name in parts else values[name]
-        if name not in parts and type(value) not in (*types, *([int] if float in types else [])):
-            raise TypeError(f"{name}: {value!r}")
-    return kind(**{**values, **parts})
-
-
-def _texts(values: Iterable[object]) -> tuple[str, ...]:
-    """Raises TypeError."""
-    texts = tuple(value for value in values if isinstance(value, str))
-    if texts != tuple(values):
-        raise TypeError("a text is expected")
-    return texts
+    `kind` is a plain type, a dataclass, or made of them: tuple[X, ...], dict[str, X], X | None.
+    """
+    of = get_args(kind)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _read(hints[name], each) for name, each in value.items()})  # type: ignore[operator]
+    if get_origin(kind) is dict:
+        return {name: _read(of[1], each) for name, each in value.items()}
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_read(of[0], each) for each in value)
+    if type(None) in of:
+        return value if value is None else _read(of[0], value)
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"{value!r} is not {kind}")
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

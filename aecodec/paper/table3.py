@@ -19,16 +19,16 @@ import numpy as np
 import torch
 
 from aecodec.errors import InputError
-from aecodec.errors import OutputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
 from aecodec.image.reading import open_picture
-from aecodec.paper.curves import require_matplotlib
-from aecodec.paper.curves import write_curves
 from aecodec.paper.devset import DataSet
 from aecodec.paper.devset import fingerprint
 from aecodec.paper.devset import load_data
-from aecodec.paper.figure1 import write_figure1
+from aecodec.paper.figures import require_matplotlib
+from aecodec.paper.figures import write_curves
+from aecodec.paper.figures import write_figure1
+from aecodec.paper.folder import make_folder
 from aecodec.paper.references import JPEG
 from aecodec.paper.references import PRINCIPAL_COMPONENTS
 from aecodec.paper.references import TITLES
@@ -107,7 +107,8 @@ def run(options: Table3Options) -> str:
     if previous.setup is not None and previous.setup != setup:
         raise InputError(f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})")
     terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
-    work = _make_folder(options.out)
+    work = options.out / WORK
+    make_folder(work)
     pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)
     missing = [system for system in SYSTEMS if not _is_finished(system, previous, options.out)]
     trainings = [Training(system, setup, pictures, work) for system in missing]  # refused before anything is written
@@ -142,16 +143,6 @@ def _with_machine(machines: str, device: torch.device) -> str:
     """What trained so far, and this process."""
     own = f"torch {torch.__version__} on {device.type}, threads: {torch.get_num_threads()}"
     return "; ".join(dict.fromkeys([*filter(None, machines.split("; ")), own]))
-
-
-def _make_folder(out: Path) -> Path:
-    """The folder for work inside `out`, which is made where it is not there."""
-    work = out / WORK
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror or error}") from error
-    return work
 
 
 def setup_of(options: Table3Options, data: DataSet) -> Setup:

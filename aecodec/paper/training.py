@@ -8,7 +8,6 @@ SIGTERM: a resumed run ends in the same weights as an uninterrupted one.
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from aecodec.paper.table import Setup
 from aecodec.paper.table import System
 from aecodec.train.checkpoint import first_line
 from aecodec.train.checkpoint import read_checkpoint
+from aecodec.train.checkpoint import write_checkpoint
 from aecodec.train.data import Batches
 from aecodec.train.data import Pictures
 from aecodec.train.evaluate import as_input
@@ -208,9 +208,7 @@ class Training:
             "counters": asdict(self._counters),
             "random": self._batches.random_state(),
         }
-        stream = io.BytesIO()
-        torch.save(content, stream)
-        write_atomic(self._checkpoint, stream.getvalue())
+        write_checkpoint(self._checkpoint, content)
 
     def _restore(self) -> None:
         content: dict[str, Any] = read_checkpoint(self._checkpoint)
