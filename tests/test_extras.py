@@ -25,12 +25,10 @@ from aecodec.format.extras import unpack_extras
 from aecodec.format.header import Extra
 from aecodec.limits import MAX_METADATA_BYTES
 from aecodec.limits import MAX_WINDOW_BYTES
+from attacks.extras import PARTS
+from attacks.extras import frame
 
 MASK = np.array([[255, 0, 7], [9, 9, 255]], np.uint8)
-
-
-def frame(content: bytes, level: int = 3) -> bytes:
-    return zstandard.ZstdCompressor(level=level).compress(content)
 
 
 @st.composite
@@ -60,7 +58,12 @@ def test_alpha_comes_back_to_the_bit(mask: np.ndarray):
 
 @given(masks(), st.integers(0, 3))
 def test_every_filter_is_undone(mask: np.ndarray, number: int):
-    part = bytes([number]) + frame(extras._filter(mask, number))
+    """Bit 0 is for differences along rows, bit 1 for those down columns."""
+    filtered = mask
+    for axis in (1, 0):
+        if number & (1 if axis else 2):
+            filtered = np.diff(filtered, axis=axis, prepend=np.uint8(0))
+    part = bytes([number]) + frame(filtered.tobytes())
     np.testing.assert_array_equal(unpack_extras({Extra.ALPHA: part}, mask.shape[1], mask.shape[0]).alpha, mask)
 
 
@@ -107,37 +110,11 @@ def test_metadata_over_the_limit_is_not_written():
         pack_extras(Extras(exif=full + b"\0"))
 
 
-SKIPPED = b"\x50\x2a\x4d\x18" + (6).to_bytes(4, "little") + b"silent"
-UNSIZED = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(6))
-WIDE = zstandard.ZstdCompressor(
-    compression_params=zstandard.ZstdCompressionParameters(window_log=24, write_content_size=True)
-)
-DICTIONARY = zstandard.train_dictionary(1000, [b"%d zstd dictionary %d" % (n, n * n) for n in range(1000)])
-NAMED = zstandard.ZstdCompressor(dict_data=DICTIONARY)
-
-ALPHA_REFUSED = {
-    "no byte": (b"", "filter"),
-    "a filter of bit 2": (b"\4" + frame(bytes(6)), "filter"),
-    "no frame": (b"\0", "."),
-    "too short": (b"\0" + frame(bytes(5)), "5 bytes, where 6"),
-    "too long": (b"\0" + frame(bytes(7)), "7 bytes, where 6"),
-    "a bomb": (b"\0" + frame(bytes(1 << 28)), "268435456 bytes, where 6"),
-    "no size": (b"\0" + UNSIZED, "how long"),
-    "bytes after it": (b"\0" + frame(bytes(6)) + b"\0", "unused"),
-    "a frame after it": (b"\0" + frame(bytes(6)) + frame(b""), "unused"),
-    "a skippable frame": (b"\0" + SKIPPED, "not a zstd frame"),
-    "a skippable frame before it": (b"\0" + SKIPPED + frame(bytes(6)), "not a zstd frame"),
-    "cut short": (b"\0" + frame(bytes(range(6)))[:-1], "."),
-    "a dictionary": (b"\0" + NAMED.compress(bytes(6)), "dictionary"),
-    "zlib": (b"\0\x78\x9c\x63\x60\x80\x00\x00\x00\x06\x00\x01", "."),
-}
-
-
-@pytest.mark.parametrize("case", ALPHA_REFUSED)
-def test_alpha_that_is_not_exactly_its_samples_is_refused(case: str):
-    part, reason = ALPHA_REFUSED[case]
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_that_is_not_exactly_its_content_is_refused(name: str):
+    kind, part, reason = PARTS[name]
     with pytest.raises(CorruptFile, match=reason) as caught:
-        unpack_extras({Extra.ALPHA: part}, 3, 2)
+        unpack_extras({kind: part}, 1, 1)
     assert "\n" not in str(caught.value)
 
 
@@ -162,7 +139,8 @@ def test_a_frame_that_lies_about_its_size_is_refused():
 
 
 def test_a_window_over_the_limit_is_refused():
-    part = b"\0" + WIDE.compress(bytes(1 << 24))
+    wide = zstandard.ZstdCompressionParameters(window_log=24, write_content_size=True)
+    part = b"\0" + zstandard.ZstdCompressor(compression_params=wide).compress(bytes(1 << 24))
     assert zstandard.get_frame_parameters(part[1:]).window_size > MAX_WINDOW_BYTES
     with pytest.raises(CorruptFile, match="window"):
         unpack_extras({Extra.ALPHA: part}, 4096, 4096)
@@ -170,9 +148,12 @@ def test_a_window_over_the_limit_is_refused():
 
 @pytest.mark.parametrize("size", [1, 3000, 1 << 22, 1 << 25])
 def test_what_is_written_is_within_the_window(size: int):
-    for level in (extras._LEVEL, extras._LARGE_PLANE_LEVEL):
-        parameters = zstandard.get_frame_parameters(extras._compress(bytes(size), level))
-        assert parameters.window_size <= MAX_WINDOW_BYTES and parameters.content_size == size
+    """By the two levels: that of alpha depends on its size."""
+    content = bytes(min(size, MAX_METADATA_BYTES))
+    parts = pack_extras(Extras(np.zeros((1, size), np.uint8), xmp=content))
+    for part, wanted in ((parts[Extra.ALPHA][1:], size), (parts[Extra.XMP], len(content))):
+        parameters = zstandard.get_frame_parameters(part)
+        assert parameters.window_size <= MAX_WINDOW_BYTES and parameters.content_size == wanted
 
 
 @given(st.binary(max_size=40), st.booleans())

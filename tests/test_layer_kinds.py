@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 from typing import get_args
 
@@ -28,14 +24,13 @@ from aecodec.network.layers import walk
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
+from helpers.spec import run_by_spec
 
 torch = pytest.importorskip("torch")
 from aecodec.network.torch_runtime import TorchRuntime
 from aecodec.train.layers import Mode
 from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
-
-DECODER = Path(__file__).parents[1] / "examples" / "decode_from_spec.py"
 
 # One layer of each kind for an input of 6x6 samples in 4 channels and a second input in 3, and the shape of its output.
 EXAMPLES: dict[type[Layer], tuple[Layer, tuple[int, int, int]]] = {
@@ -100,20 +95,9 @@ def in_training(layer: Layer) -> np.ndarray:
 
 
 def in_the_one_file_decoder(layer: Layer) -> np.ndarray:
-    specification = importlib.util.spec_from_file_location("one_file_decoder", DECODER)
-    assert specification is not None and specification.loader is not None
-    decoder = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = decoder
-    specification.loader.exec_module(decoder)
-    tensors = {
-        f"{path}.{part}": values.astype(np.int64)
-        for path, own in parameters(layer, "net").items()
-        for part, values in vars(own).items()
-    }
     described = [{"layer": layer.file_name}] if isinstance(layer, Unheard) else to_json((layer,))
-    weights = SimpleNamespace(tensors=tensors, description={"networks": {"net": {"layers": described}}})
     x, side = inputs()
-    return cast(np.ndarray, decoder.run(weights, "net", x[0], side[0]))
+    return run_by_spec(network(layer), described, x[0], side[0])
 
 
 INTERPRETERS: dict[str, Callable[[Layer], np.ndarray]] = {
@@ -140,7 +124,7 @@ def test_every_interpreter_has_every_kind(interpreter: str, kind: type[Layer]):
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_every_interpreter_refuses_a_kind_it_does_not_know(interpreter: str, monkeypatch: pytest.MonkeyPatch):
-    if interpreter in ("numpy", "torch", "gradients"):  # so that the network gets past its bounds
+    if interpreter != "training":  # so that the network gets past its bounds
         monkeypatch.setattr("aecodec.network.quantized.unknown_kind", lambda layer: None)
     with pytest.raises(Exception, match="Unheard"):
         INTERPRETERS[interpreter](cast(Layer, Unheard()))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import json
 import subprocess
 import sys
-import zlib
 from pathlib import Path
-from types import ModuleType
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +21,6 @@ from aecodec.codec.decoder import luma
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.format.container import unpack
-from aecodec.format.header import MAGIC
 from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.range_coder import Tables
@@ -41,26 +37,23 @@ from aecodec.network.layers import walk
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
+from attacks.headers import DIRECTORIES
+from attacks.headers import HEADERS
+from attacks.headers import UNKNOWN
+from fuzz.container import DIRECTORY
+from fuzz.container import GREY
+from fuzz.container import head
+from fuzz.container import plain
+from fuzz.container import tiled
 from helpers.paths import GOLDEN
-from helpers.paths import ROOT
+from helpers.spec import SCRIPT
+from helpers.spec import SPEC
+from helpers.spec import run_by_spec
 from helpers.tiny import Tiny
 
-SCRIPT = ROOT / "examples" / "decode_from_spec.py"
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
 DOT = (TINY / "dot-100.aec").read_bytes()
 TILED = (TINY / "two-tiles-30.aec").read_bytes()
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("decode_from_spec", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-SPEC = load()
 
 
 def golden_files() -> dict[str, str]:
@@ -84,13 +77,13 @@ LARGE = [name for name in EXPECTED if name.startswith("bundled/")][1:]
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in EXPECTED]
 )
-def test_a_golden_file_decodes_to_its_pixels(name: str, tmp_path: Path):
+def test_a_golden_file_decodes_to_its_pixels(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, out = GOLDEN / name, tmp_path / "out.png"
-    done = run(path, out)
+    SPEC.main(str(path), str(out))
     header, _ = unpack(path.read_bytes())
     left_out = header.mode == "RGBA" and sys.version_info < (3, 14)
     said = "alpha is left out: it takes Python 3.14\n" if left_out else ""
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
+    assert capsys.readouterr() == ("", said)
     with Image.open(out) as image:
         assert image.format == "PNG" and image.mode == ("RGB" if left_out else header.mode)
         pixels = np.asarray(image)
@@ -145,90 +138,22 @@ def outcome(data: bytes) -> tuple[tuple[int, ...], bytes] | None:
     return pixels.shape, pixels.tobytes()
 
 
-def crc(data: bytes) -> bytes:
-    return zlib.crc32(data).to_bytes(4, "big")
-
-
+CASES = HEADERS | DIRECTORIES | UNKNOWN
 STREAM = unpack(DOT)[1][0]
 STREAMS = unpack(TILED)[1]
-LENGTHS = len(STREAMS[0]), len(STREAMS[1])
-
-
-def plain(
-    version: int = 0,
-    sides: bytes = b"\1\1",
-    stream: bytes = STREAM,
-    magic: bytes = MAGIC,
-    weights: bytes = DOT[5:9],
-    extras: bytes = b"",
-) -> bytes:
-    """The 1x1 picture, with something else in a field and the checksum made to fit."""
-    fields = magic + bytes([version]) + weights + sides + bytes([100]) + extras
-    return fields + crc(fields + stream) + stream
-
-
-def tiled(version: int = 2, lengths: tuple[bytes, bytes] | None = None, last_crc: bytes | None = None) -> bytes:
-    """The picture of two tiles, likewise."""
-    header, _ = unpack(TILED)
-    lengths = lengths or (varint(LENGTHS[0]), varint(LENGTHS[1]))
-    sides = varint(header.width) + varint(header.height)
-    fields = MAGIC + bytes([version]) + header.weights_id + sides + bytes([header.quality])
-    directory = lengths[0] + crc(STREAMS[0]) + lengths[1] + (last_crc or crc(STREAMS[1]))
-    return fields + crc(fields + directory) + directory + STREAMS[0] + STREAMS[1]
-
-
-def varint(value: int, size: int = 1) -> bytes:
-    """LEB128 in at least `size` bytes."""
-    size = max(size, -(-value.bit_length() // 7))
-    return bytes((value >> 7 * n & 127) | (128 if n < size - 1 else 0) for n in range(size))
-
-
-# What is wrong with a file, and what the check that is for it says: the order of checks decides which one sees it.
-REFUSED = {
-    "another magic": (plain(magic=b"\xaeC\n\n"), "not an .aec"),
-    "a newer version": (plain(version=16), "newer reader"),
-    "a newer version of another make": (plain(version=20, sides=b"\0\0"), "newer reader"),
-    "other weights": (plain(weights=b"\0\0\0\0"), "needs weights 00000000"),
-    "no width": (plain(sides=b"\0\1"), "a side is 0"),
-    "no height": (plain(sides=b"\1\0"), "a side is 0"),
-    "a width in two bytes": (plain(sides=varint(1, 2) + b"\1"), "longer than need be"),
-    "a width in six bytes": (plain(sides=varint(1 << 35) + b"\1"), "more than five bytes"),
-    "a side too long": (plain(version=2, sides=varint(65536) + b"\1"), "too large"),
-    "an area too large": (plain(version=8, sides=varint(65535) + varint(2731)), "too large"),
-    "extras without a directory flag": (plain(version=4), "directory flag"),
-    "no extras": (plain(version=6, extras=b"\0"), "no extras"),
-    "extras of an unknown kind": (plain(version=6, extras=b"\x11"), "unknown ones"),
-    "reserved bit 3": (plain(version=8), "reserved"),
-    "a directory flag without tiles": (plain(version=2), "directory flag"),
-    "tiles without a directory flag": (tiled(version=0), "directory flag"),
-    "a byte after the end": (DOT + b"\0", "checksum"),
-    "another checksum": (DOT[:12] + bytes(4) + STREAM, "damaged: checksum"),
-    "a longer first stream": (tiled(lengths=(varint(LENGTHS[0] + 1), varint(LENGTHS[1]))), "do not fill"),
-    "a shorter last stream": (tiled(lengths=(varint(LENGTHS[0]), varint(LENGTHS[1] - 1))), "do not fill"),
-    "a length in five bytes": (tiled(lengths=(varint(LENGTHS[0], 5), varint(LENGTHS[1]))), "longer than need be"),
-    "two tiles and a byte after the end": (TILED + b"\0", "do not fill"),
-    "another checksum of the directory": (TILED[:13] + bytes(4) + TILED[17:], "damaged: checksum"),
-    "the streams' border moved": (
-        tiled(lengths=(varint(LENGTHS[0] - 1), varint(LENGTHS[1] + 1))),
-        "a part's checksum",
-    ),
-    "another stream checksum": (tiled(last_crc=bytes(4)), "a part's checksum"),
-}
+DOT_FIELDS = head(1, 1, quality=100)
 
 
 def test_the_files_to_be_damaged_are_sound():
-    assert plain() == DOT and outcome(DOT) is not None
-    assert tiled() == TILED and outcome(TILED) is not None
-    assert outcome(plain(version=1)) is not None
+    assert plain(DOT_FIELDS, STREAM) == DOT and outcome(DOT) is not None
+    assert tiled(head(1030, 9, flags=DIRECTORY, quality=30), STREAMS) == TILED and outcome(TILED) is not None
+    assert outcome(plain(head(1, 1, flags=GREY, quality=100), STREAM)) is not None
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_both_refuse(what: str):
-    data, reason = REFUSED[what]
-    with pytest.raises(SPEC.Refused, match=reason):
-        SPEC.decode(data, [TINY])
-    with pytest.raises(AecError):
-        api.decode_pixels(data)
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_package_refuses_is_refused(name: str):
+    with pytest.raises(SPEC.Refused, match=CASES[name].spec):
+        SPEC.decode(CASES[name].data, [TINY])
 
 
 def test_both_refuse_every_prefix():
@@ -238,7 +163,7 @@ def test_both_refuse_every_prefix():
 def test_both_agree_on_damaged_streams_with_a_fitting_checksum():
     flipped = [STREAM[:at] + bytes([STREAM[at] ^ 1 << at % 8]) + STREAM[at + 1 :] for at in range(len(STREAM))]
     other = [STREAM[:-1], STREAM + b"\0", STREAM + b"\1", b"", b"\xff" * 40]
-    outcomes = [outcome(plain(stream=stream)) for stream in [*flipped, *other]]
+    outcomes = [outcome(plain(DOT_FIELDS, stream)) for stream in [*flipped, *other]]
     assert None in outcomes and outcomes[: len(flipped)].count(None) < len(flipped)
 
 
@@ -313,16 +238,14 @@ NETWORKS: dict[str, Layers] = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_layer_gives_the_integers_of_the_engine(name: str):
     layers, rng = NETWORKS[name], np.random.default_rng(5)
-    numbers, tensors = {}, {}
+    numbers = {}
     for path, layer in walk(layers, "net"):
         if layer.weight_shape is not None:
-            numbers[path.removeprefix("net.")] = own = random_integers(*layer.weight_shape, rng)
-            tensors |= {f"{path}.{part}": values.astype(np.int64) for part, values in vars(own).items()}
+            numbers[path.removeprefix("net.")] = random_integers(*layer.weight_shape, rng)
     x, side = rng.integers(-1000, 1001, (24, 23, 4)), rng.integers(-500, 501, (24, 23, 3))
     network = Network(layers, numbers, np.full(4, 1000.0), np.full(3, 500.0), 0)
     expected = NumpyRuntime().run(network, x[None], side[None])[0]
-    weights = SimpleNamespace(tensors=tensors, description={"networks": {"net": {"layers": to_json(layers)}}})
-    result = SPEC.run(weights, "net", x, side)
+    result = run_by_spec(network, to_json(layers), x, side)
     assert len(np.unique(expected)) > 20
     assert np.array_equal(result, expected)
 

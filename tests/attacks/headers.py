@@ -2,175 +2,136 @@
 
 from __future__ import annotations
 
-from aecodec.format.header import MAGIC
+from typing import NamedTuple
+
+from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
+from aecodec.errors import HeaderLimitExceeded
+from aecodec.errors import UnknownWeights
+from aecodec.errors import UnsupportedVersion
+from fuzz.container import ALPHA
 from fuzz.container import DIRECTORY
-from fuzz.container import WEIGHTS_ID
+from fuzz.container import EXTRAS
 from fuzz.container import crc
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import tiled
 from fuzz.container import varint
 
+PARTS = EXTRAS | DIRECTORY
+
+
+class Case(NamedTuple):
+    data: bytes
+    error: type[AecError]
+    ours: str  # part of the package's message
+    spec: str  # part of the message of examples/decode_from_spec.py
+
+
+def corrupt(data: bytes, ours: str, spec: str) -> Case:
+    return Case(data, CorruptFile, ours, spec)
+
+
+def large(width: int, height: int, ours: str, flags: int = 0) -> Case:
+    return Case(plain(head(width, height, flags=flags)), HeaderLimitExceeded, ours, "too large")
+
+
+def newer(data: bytes, ours: str) -> Case:
+    return Case(data, UnsupportedVersion, ours, "newer reader")
+
+
+# Their checksums are right, so that only the check named refuses them.
+HEADERS = {
+    "no width": corrupt(plain(head(0, 1)), "0x1 pixels", "a side is 0"),
+    "no height": corrupt(plain(head(65535, 0)), "65535x0 pixels", "a side is 0"),
+    "no pixels": corrupt(plain(head(0, 0)), "0x0 pixels", "a side is 0"),
+    "no width, huge height": corrupt(plain(head(0, 2**32 - 1)), "0x4294967295 pixels", "a side is 0"),
+    "width 65536": large(65536, 1, "65535"),
+    "height 65536": large(1, 65536, "65535"),
+    "100000x100000": large(100_000, 100_000, "100000x100000"),
+    "sides that are -1 in signed 32 bits": large(2**32 - 1, 2**32 - 1, "4294967295"),
+    "the largest sides of five bytes": large(2**35 - 1, 2**35 - 1, "34359738367x34359738367"),
+    "an area that is 0 in 32 bits": large(65536, 65536, "65535", DIRECTORY),
+    "the largest sides": large(65535, 65535, "178956970", DIRECTORY),
+    "one row too many": large(65535, 2731, "178956970", DIRECTORY),
+    "reserved bit 3": corrupt(plain(head(1, 1, flags=8)), "reserved", "reserved"),
+    "flags of a later version": corrupt(plain(head(256, 256, flags=12)), "reserved", "reserved"),
+    "extras without a directory": corrupt(plain(head(1, 1, flags=EXTRAS, kinds=1)), "directory flag", "directory flag"),
+    "no extras": corrupt(plain(head(1, 1, flags=PARTS) + b"\0"), "no extras", "no extras"),
+    "extras of bit 4": corrupt(tiled(head(1, 1, flags=PARTS, kinds=16), [b"", b""]), "unknown kind", "unknown ones"),
+    "extras of bit 7": corrupt(plain(head(1, 1, flags=PARTS, kinds=128)), "unknown kind", "unknown ones"),
+    "a directory of one tile": corrupt(
+        tiled(head(256, 256, flags=DIRECTORY), [b"stream"]), "directory flag", "directory flag"
+    ),
+    # The first bytes of the stream would be lengths.
+    "two tiles without a directory": corrupt(plain(head(1030, 9), b"\2" * 64), "directory flag", "directory flag"),
+    "version 1": newer(plain(head(1, 1, version=1)), "version 1"),
+    "version 15": newer(plain(head(1, 1, version=15)), "version 15"),
+    "a newer version, all else absurd": newer(plain(head(0, 2**35 - 1, version=15, flags=15)), "version 15"),
+    # Otherwise one picture would have several files.
+    "a long width": corrupt(plain(head(varint(1, padding=1), 1)), "shortest form", "longer than need be"),
+    "a long height": corrupt(plain(head(1, varint(1, padding=2))), "shortest form", "longer than need be"),
+    "a long zero": corrupt(plain(head(256, varint(0, padding=1))), "shortest form", "longer than need be"),
+    "a width of six bytes": corrupt(plain(head(varint(1, padding=5), 1)), "shortest form", "more than five bytes"),
+    "a width of seven million bits": corrupt(head(b"\xff" * (1 << 20), b""), "shortest form", "more than five bytes"),
+    "another magic": corrupt(plain(head(1, 1, magic=b"\xaeC\n\n")), "not an .aec", "not an .aec"),
+    "a text file": corrupt(b"To be, or not to be, that is the question", "not an .aec", "not an .aec"),
+    "nothing": corrupt(b"", "not an .aec", "not an .aec"),
+    "no checksum": corrupt(head(256, 256), "cut short", "cut short"),
+}
+
 TWO_TILES = head(1030, 9, flags=DIRECTORY)
+SOUND = tiled(TWO_TILES, [b"one", b"two"])
 
 
-def largest_varints() -> bytes:
-    """Sides of 2^35 - 1, the most that five bytes hold: a buffer of their product is 2^70 pixels."""
-    return plain(head(2**35 - 1, 2**35 - 1))
+def lengths(*values: int) -> bytes:
+    """Two streams, and what the directory says of their lengths."""
+    return tiled(TWO_TILES, [b"one", b"two"], [varint(value) for value in values])
 
 
-def sides_of_32_bits() -> bytes:
-    """Sides of 2^32 - 1: as signed 32-bit numbers they are -1."""
-    return plain(head(2**32 - 1, 2**32 - 1))
-
-
-def product_that_wraps() -> bytes:
-    """65536 x 65536 pixels: the product is 0 in 32 bits, and any limit on it is kept."""
-    return plain(head(65536, 65536, flags=DIRECTORY))
-
-
-def largest_sides() -> bytes:
-    """65535 x 65535 pixels: each side is allowed, 12 GB of pixels are not."""
-    return plain(head(65535, 65535, flags=DIRECTORY))
-
-
-def one_row_too_many() -> bytes:
-    """65535 x 2731 pixels: the least height above the limit at the largest width."""
-    return plain(head(65535, 2731, flags=DIRECTORY))
-
-
-def zero_width() -> bytes:
-    """No columns: a division by the width, in the limit's own check too."""
-    return plain(head(0, 2**32 - 1))
-
-
-def zero_height() -> bytes:
-    """No rows: networks over an empty field."""
-    return plain(head(65535, 0))
-
-
-def zero_sides() -> bytes:
-    """No pixels at all, and no tiles: nothing is left to be refused later."""
-    return plain(head(0, 0))
-
-
-def overlong_width() -> bytes:
-    """256 in three bytes: two files for one picture."""
-    return plain(head(varint(256, padding=1), 256))
-
-
-def overlong_zero() -> bytes:
-    """A height of 0 in two bytes: it slips past a comparison of the byte with 0."""
-    return plain(head(256, varint(0, padding=1)))
-
-
-def overlong_length() -> bytes:
-    """A stream's length in five bytes where one suffices."""
-    return tiled(TWO_TILES, [b"a", b"b"], [varint(1, padding=4), varint(1)])
-
-
-def six_byte_width() -> bytes:
-    """A varint longer than five bytes: it shifts the value out of a machine word."""
-    return plain(head(varint(1, padding=5), 1))
-
-
-def endless_varint() -> bytes:
-    """A width that goes on for a megabyte: a reader without a bound builds a number of 7 million bits."""
-    return MAGIC + b"\0" + WEIGHTS_ID + b"\xff" * (1 << 20)
-
-
-def reserved_bits() -> bytes:
-    """Flags of a later version in this one: a reader that skips them decodes something else."""
-    return plain(head(256, 256, flags=12))
-
-
-def newer_version() -> bytes:
-    """Version 1 with a picture that version 0 would read."""
-    return plain(head(1, 1, version=1))
-
-
-def newest_version_and_nothing() -> bytes:
-    """Version 15, every other field absurd: the version is looked at first."""
-    return plain(head(0, 2**35 - 1, version=15, flags=15))
-
-
-def directory_of_one_tile() -> bytes:
-    """The flag says directory, the sides say one tile: its entry would be decoded as a stream."""
-    return tiled(head(256, 256, flags=DIRECTORY), [b"stream"])
-
-
-def tiles_without_directory() -> bytes:
-    """The sides say two tiles, the flag says no directory: the first bytes of the stream would be lengths."""
-    return plain(head(1030, 9), b"\x02" * 64)
-
-
-def directory_cut_short() -> bytes:
-    """65535 x 2730 pixels, 192 tiles by the header and nothing behind it."""
-    return plain(head(65535, 2730, flags=DIRECTORY))
-
-
-def lengths_that_wrap_32_bits() -> bytes:
-    """Lengths whose sum is right modulo 2^32: the first stream ends before it starts."""
-    parts = [b"one", b"three"]
-    return tiled(TWO_TILES, parts, [varint(2**32 - 1), varint(sum(map(len, parts)) + 1)])
-
-
-def largest_lengths() -> bytes:
-    """Two streams of 2^35 - 1 bytes in a file of a few dozen."""
-    return tiled(TWO_TILES, [b"", b""], [varint(2**35 - 1)] * 2)
-
-
-def length_of_the_whole_rest() -> bytes:
-    """Both streams reach to the end of the file: they would share bytes."""
-    return tiled(TWO_TILES, [b"", b"shared"], [varint(6), varint(6)])
-
-
-def hole_behind_the_streams() -> bytes:
-    """Bytes that no entry of the directory names: room for another file in this one."""
-    return tiled(TWO_TILES, [b"one", b"two"]) + b"hole"
-
-
-def wrong_stream_checksum() -> bytes:
-    """The directory's own checksum is right, that of the second stream is not."""
+def wrong_part(fields: bytes) -> bytes:
+    """The checksum of the directory is right, that of the second part is not."""
     directory = varint(3) + crc(b"one") + varint(3) + crc(b"owt")
-    return TWO_TILES + crc(TWO_TILES, directory) + directory + b"onetwo"
+    return fields + crc(fields, directory) + directory + b"onetwo"
 
 
-def no_checksum() -> bytes:
-    """A header that ends where its checksum should stand."""
-    return head(256, 256)
+# Their headers are sound.
+DIRECTORIES = {
+    "a long length": corrupt(
+        tiled(TWO_TILES, [b"a", b"b"], [varint(1, padding=4), varint(1)]), "shortest form", "longer than need be"
+    ),
+    "192 tiles and nothing": corrupt(plain(head(65535, 2730, flags=DIRECTORY)), "cut short", "cut short"),
+    "lengths that are right in 32 bits": corrupt(lengths(2**32 - 1, 7), "cut short", "do not fill"),
+    "the largest lengths": corrupt(lengths(2**35 - 1, 2**35 - 1), "cut short", "do not fill"),
+    "both streams to the end of the file": corrupt(lengths(6, 6), "cut short", "do not fill"),
+    "a longer first stream": corrupt(lengths(4, 3), "cut short", "do not fill"),
+    "a shorter last stream": corrupt(lengths(3, 2), "1 bytes after", "do not fill"),
+    "a hole behind the streams": corrupt(SOUND + b"hole", "4 bytes after", "do not fill"),
+    "the border of the streams moved": corrupt(lengths(2, 4), "checksum", "a part's checksum"),
+    "streams that changed places": corrupt(SOUND[:-6] + b"twoone", "checksum", "a part's checksum"),
+    "a stream of another checksum": corrupt(wrong_part(TWO_TILES), "checksum", "a part's checksum"),
+    "alpha of another checksum": corrupt(
+        wrong_part(head(1, 1, flags=PARTS, kinds=ALPHA)), "checksum", "a part's checksum"
+    ),
+    "a directory of another checksum": corrupt(
+        TWO_TILES + bytes(4) + SOUND[len(TWO_TILES) + 4 :], "checksum", "damaged: checksum"
+    ),
+    "another checksum": corrupt(head(1, 1) + bytes(4) + b"stream", "checksum", "damaged: checksum"),
+    "a byte after the end": corrupt(plain(head(1, 1), b"stream") + b"\0", "checksum", "damaged: checksum"),
+    "more kinds than parts": corrupt(
+        tiled(head(1, 1, flags=PARTS, kinds=9), [b"one", b"two"]), "cut short", "do not fill"
+    ),
+    "fewer kinds than parts": corrupt(
+        tiled(head(1, 1, flags=PARTS, kinds=1), [b"one", b"two", b"hidden"]), "after its", "do not fill"
+    ),
+}
 
-
-def foreign_weights() -> bytes:
-    """Weights that nobody has: decoding with others would give noise."""
-    return plain(head(256, 256, weights_id=b"\0\0\0\0"))
-
-
-def weights_like_a_path() -> bytes:
-    """An id that is a path: it must not be looked up as a file, nor printed as it stands."""
-    return plain(head(256, 256, weights_id=b"../\x1b"))
-
-
-CORRUPT = (
-    zero_width,
-    zero_height,
-    zero_sides,
-    overlong_width,
-    overlong_zero,
-    overlong_length,
-    six_byte_width,
-    endless_varint,
-    reserved_bits,
-    directory_of_one_tile,
-    tiles_without_directory,
-    directory_cut_short,
-    lengths_that_wrap_32_bits,
-    largest_lengths,
-    length_of_the_whole_rest,
-    hole_behind_the_streams,
-    wrong_stream_checksum,
-    no_checksum,
-)
-TOO_LARGE = (largest_varints, sides_of_32_bits, product_that_wraps, largest_sides, one_row_too_many)
-TOO_NEW = (newer_version, newest_version_and_nothing)
-UNKNOWN = (foreign_weights, weights_like_a_path)
+# An id that is a path must not be looked up as a file, nor printed as it stands.
+UNKNOWN = {
+    "weights that nobody has": Case(
+        plain(head(256, 256, weights_id=bytes(4))), UnknownWeights, "weights 00000000", "needs weights 00000000"
+    ),
+    "weights like a path": Case(
+        plain(head(256, 256, weights_id=b"../\x1b")), UnknownWeights, "weights 2e2e2f1b", "needs weights 2e2e2f1b"
+    ),
+}

@@ -64,10 +64,11 @@ def head(
     quality: int = 100,
     weights_id: bytes = WEIGHTS_ID,
     kinds: int = 0,
+    magic: bytes = MAGIC,
 ) -> bytes:
     """The fields before the checksum; sides given as bytes are taken as they are, `kinds` is left out where it is 0."""
     sides = b"".join(side if isinstance(side, bytes) else varint(side) for side in (width, height))
-    return MAGIC + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality, kinds] if kinds else [quality])
+    return magic + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality, kinds] if kinds else [quality])
 
 
 def plain(fields: bytes, stream: bytes = b"") -> bytes:
