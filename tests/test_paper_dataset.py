@@ -60,27 +60,35 @@ def picture(key: object, size: tuple[int, int] = (20, 14), mode: str = "RGB", fo
     return stream.getvalue()
 
 
-def write(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
+def numbered(count: int, form: str = "JPEG") -> dict[str, bytes]:
+    return {f"{i}.png": picture(i, form=form) for i in range(count)}
 
 
-def tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+def under(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}/{name}": data for name, data in files.items()}
+
+
+def write(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def tar(files: dict[str, bytes], mode: str = "w") -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    return path
+    return stream.getvalue()
 
 
 def imagenet_files() -> dict[str, bytes]:
     """By class and name, as everywhere in ImageNet; one of them is a PNG in spite of its name, as in the original."""
     files = {f"{name}/{name}_{1000 + 7 * i}.JPEG": picture((name, i)) for name in CLASSES for i in range(4)}
-    files["n02102040/n02102040_2933.JPEG"] = picture("png", form="PNG")
-    return files
+    return files | {"n02102040/n02102040_2933.JPEG": picture("png", form="PNG")}
 
 
 def places_files() -> dict[str, bytes]:
@@ -93,97 +101,76 @@ def lfw_files() -> dict[str, bytes]:
     }
 
 
-def unpack(root: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        write(root / name, data)
-    return root
-
-
-def class_tars(root: Path) -> Path:
-    for name in CLASSES:
-        own = {path.split("/")[1]: data for path, data in imagenet_files().items() if path.startswith(name)}
-        tar(root / f"{name}.tar", own)
-    return root
-
-
 def imagenet_folder(root: Path) -> Path:
-    unpack(root / "train", imagenet_files())
-    write(root / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG", picture("validation"))
-    return root
+    other = {"val/n01440764/ILSVRC2012_val_00000293.JPEG": picture("validation")}
+    return write(root, under("train", imagenet_files()) | other)
 
 
 def imagenet_kaggle(root: Path) -> Path:
     imagenet_folder(root / "ILSVRC" / "Data" / "CLS-LOC")
-    write(root / "ILSVRC" / "Annotations" / "CLS-LOC" / "train" / "n01440764" / "n01440764_1000.xml", b"<annotation/>")
-    return root
+    return write(root, {"ILSVRC/Annotations/CLS-LOC/train/n01440764/n01440764_1000.xml": b"<annotation/>"})
+
+
+def class_tars() -> dict[str, bytes]:
+    files = imagenet_files()
+    return {
+        f"{name}.tar": tar({path.split("/")[1]: data for path, data in files.items() if path.startswith(name)})
+        for name in CLASSES
+    }
 
 
 def imagenet_whole_tar(root: Path) -> Path:
-    class_tars(root / "parts")
-    inner = {path.name: path.read_bytes() for path in sorted((root / "parts").iterdir())}
-    shutil.rmtree(root / "parts")
-    tar(root / "ILSVRC2012_img_train.tar", inner)
-    tar(root / "ILSVRC2012_img_val.tar", {"ILSVRC2012_val_00000001.JPEG": picture("validation")})
-    return root
+    other = tar({"ILSVRC2012_val_00000001.JPEG": picture("validation")})
+    return write(root, {"ILSVRC2012_img_train.tar": tar(class_tars()), "ILSVRC2012_img_val.tar": other})
 
 
 def places_tar(root: Path) -> Path:
-    tar(root / "train_256_places365standard.tar", {f"data_256/{name}": data for name, data in places_files().items()})
-    tar(root / "val_256.tar", {"val_256/Places365_val_00000001.jpg": picture("validation")})
-    return root
+    other = tar({"val_256/Places365_val_00000001.jpg": picture("validation")})
+    return write(
+        root, {"train_256_places365standard.tar": tar(under("data_256", places_files())), "val_256.tar": other}
+    )
 
 
 def places_folder(root: Path) -> Path:
-    unpack(root / "data_256", places_files())
-    write(root / "val_256" / "Places365_val_00000001.jpg", picture("validation"))
-    return root
+    other = {"val_256/Places365_val_00000001.jpg": picture("validation")}
+    return write(root, under("data_256", places_files()) | other)
 
 
 def lfw_tgz(root: Path) -> Path:
-    tar(root / "lfw.tgz", {f"lfw/{name}": data for name, data in lfw_files().items()}, "w:gz")
-    return root
+    return write(root, {"lfw.tgz": tar(under("lfw", lfw_files()), "w:gz")})
 
 
-def lvis_json(path: Path, names: list[str], **fields: object) -> Path:
+def lvis_json(names: list[str], **fields: object) -> bytes:
     """As lvis_v1_train.json: outlines first, images without a file_name."""
     images = [
-        {
-            "id": int(name[-16:-4]),
-            "license": 4,
-            "coco_url": f"http://images.cocodataset.org/{name}",
-            "height": 14,
-            "width": 20,
-            "date_captured": "2013-11-14 17:02:52",
-            "neg_category_ids": [1, 2, 3],
-            "not_exhaustive_category_ids": [],
-        }
+        {"id": int(name[-16:-4]), "license": 4, "coco_url": f"http://images.cocodataset.org/{name}"}
+        | {"height": 14, "width": 20, "date_captured": "2013-11-14 17:02:52", "neg_category_ids": [1, 2, 3]}
         for name in names
     ]
     outline = {"id": 1, "image_id": 9, "category_id": 3, "segmentation": [[1.5, 2.5, 3.5, 4.5]], "area": 3.0}
     content = {"info": {"description": "LVIS"}, "annotations": [outline] * 5, "images": images, "categories": []}
-    return write(path, json.dumps({**content, **fields}).encode())
+    return json.dumps({**content, **fields}).encode()
 
 
-def lvis_names() -> tuple[list[str], list[str]]:
-    """Of the training and the validation JSON: both name pictures of train2017, as in the original."""
-    training = [f"train2017/{391895 + i:012}.jpg" for i in range(5)]
-    return training, [f"val2017/{139 + i:012}.jpg" for i in range(4)] + ["train2017/000000000030.jpg"]
+# Of the training and the validation JSON: both name pictures of train2017, as in the original.
+LVIS_TRAINING = [f"train2017/{391895 + i:012}.jpg" for i in range(5)]
+LVIS_VALIDATION = [f"val2017/{139 + i:012}.jpg" for i in range(4)] + ["train2017/000000000030.jpg"]
+
+
+def lvis_files() -> dict[str, bytes]:
+    return {name: picture(name) for name in LVIS_TRAINING + LVIS_VALIDATION}
 
 
 def lvis_folder(root: Path, *, coco: str = ".", tables: str = ".") -> Path:
     """The pictures lie in the folder `coco`, the lists in the folder `tables`, as does what is not to be used."""
-    training, validation = lvis_names()
-    unpack(root / coco, {name: picture(name) for name in training + validation})
-    write(root / coco / "train2017" / "000000000031.jpg", picture("of COCO, but not in LVIS"))
-    lvis_json(root / tables / "lvis_v1_train.json", training)
-    lvis_json(root / tables / "lvis_v1_val.json", validation)
-    lvis_json(root / tables / "instances_train2017.json", ["train2017/000000000031.jpg"])
-    lvis_json(root / tables / "lvis_v1_image_info_test_dev.json", ["test2017/000000000001.jpg"])
-    return root / tables
-
-
-def lvis_files() -> dict[str, bytes]:
-    return {name: picture(name) for names in lvis_names() for name in names}
+    write(root / coco, lvis_files() | {"train2017/000000000031.jpg": picture("of COCO, but not in LVIS")})
+    lists = {
+        "lvis_v1_train.json": lvis_json(LVIS_TRAINING),
+        "lvis_v1_val.json": lvis_json(LVIS_VALIDATION),
+        "instances_train2017.json": lvis_json(["train2017/000000000031.jpg"]),
+        "lvis_v1_image_info_test_dev.json": lvis_json(["test2017/000000000001.jpg"]),
+    }
+    return write(root / tables, lists)
 
 
 FILES = {"imagenet": imagenet_files, "places": places_files, "lvis": lvis_files, "lfw": lfw_files}
@@ -191,22 +178,22 @@ PACKINGS: list[tuple[str, Callable[[Path], Path]]] = [
     ("imagenet", imagenet_folder),
     ("imagenet", imagenet_kaggle),
     ("imagenet", lambda root: imagenet_folder(root) / "train"),
-    ("imagenet", class_tars),
-    ("imagenet", lambda root: class_tars(root / "train").parent),
+    ("imagenet", lambda root: write(root, class_tars())),
+    ("imagenet", lambda root: write(root, under("train", class_tars()))),
     ("imagenet", imagenet_whole_tar),
     ("imagenet", lambda root: imagenet_whole_tar(root) / "ILSVRC2012_img_train.tar"),
     ("places", places_folder),
     ("places", lambda root: places_folder(root) / "data_256"),
-    ("places", lambda root: unpack(root / "data_large_standard", places_files())),
-    ("places", lambda root: unpack(root / "places365_standard" / "train", places_files())),
+    ("places", lambda root: write(root / "data_large_standard", places_files())),
+    ("places", lambda root: write(root / "places365_standard" / "train", places_files())),
     ("places", places_tar),
     ("places", lambda root: places_tar(root) / "train_256_places365standard.tar"),
     ("lvis", lvis_folder),
     ("lvis", lambda root: lvis_folder(root, coco="coco", tables="lvis")),  # as detectron2 has it
     ("lvis", lambda root: lvis_folder(root, tables="annotations").parent),
-    ("lfw", lambda root: unpack(root / "lfw", lfw_files())),
-    ("lfw", lambda root: unpack(root / "lfw", lfw_files()).parent),
-    ("lfw", lambda root: unpack(root / "lfw-deepfunneled" / "lfw-deepfunneled", lfw_files())),
+    ("lfw", lambda root: write(root / "lfw", lfw_files())),
+    ("lfw", lambda root: write(root / "lfw", lfw_files()).parent),
+    ("lfw", lambda root: write(root / "lfw-deepfunneled" / "lfw-deepfunneled", lfw_files())),
     ("lfw", lfw_tgz),
     ("lfw", lambda root: lfw_tgz(root) / "lfw.tgz"),
 ]
@@ -222,11 +209,11 @@ def test_every_packing_has_the_same_names_and_bytes(name: str, make: Callable[[P
 
 
 def test_unpacked_pictures_are_preferred_to_tars_and_plain_packings_to_others(tmp_path: Path):
-    root = class_tars(imagenet_folder(tmp_path / "imagenet"))
+    root = write(imagenet_folder(tmp_path / "imagenet"), class_tars())
     found = candidates(Source("imagenet", root, 1), tmp_path)
     assert {candidate.offset for candidate in found} == {None}
     for name in ("lfw-deepfunneled", "lfw"):
-        tar(tmp_path / "faces" / f"{name}.tgz", {f"{name}/Wu_Yi/Wu_Yi_0001.jpg": name.encode()}, "w:gz")
+        write(tmp_path, {f"faces/{name}.tgz": tar({f"{name}/Wu_Yi/Wu_Yi_0001.jpg": name.encode()}, "w:gz")})
     (tmp_path / "scratch").mkdir()
     (face,) = candidates(Source("lfw", tmp_path / "faces", 1), tmp_path / "scratch")
     assert read(face) == b"lfw"
@@ -234,7 +221,7 @@ def test_unpacked_pictures_are_preferred_to_tars_and_plain_packings_to_others(tm
 
 @posix_only
 def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path):
-    unpack(tmp_path / "disk", imagenet_files())
+    write(tmp_path / "disk", imagenet_files())
     (tmp_path / "imagenet").mkdir()
     (tmp_path / "imagenet" / "train").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "again").symlink_to(tmp_path / "imagenet")
@@ -243,8 +230,8 @@ def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path):
 
 def all_sets(root: Path) -> dict[str, str]:
     """Options for a miniature of each kind, and a plain folder; 24 pictures are asked for of 44."""
-    plain = unpack(root / "plain", {f"deep/{i}.{'png' if i % 2 else 'jpg'}": picture(i) for i in range(5)})
-    write(plain / "notes.txt", b"no picture by its name")
+    files = {f"deep/{i}.{'png' if i % 2 else 'jpg'}": picture(i) for i in range(5)}
+    plain = write(root / "plain", files | {"notes.txt": b"no picture by its name"})
     return {
         "--imagenet": f"{imagenet_whole_tar(root / 'imagenet')}:6",
         "--places": f"{places_folder(root / 'places')}:6",
@@ -302,7 +289,7 @@ def of_broken(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture
 def nine(tmp_path: Path) -> dict[str, str]:
     """Options for all of nine pictures in the folder `in`."""
-    return {"--folder": f"x={unpack(tmp_path / 'in', {f'{i}.png': picture(i) for i in range(9)})}:9"}
+    return {"--folder": f"x={write(tmp_path / 'in', numbered(9))}:9"}
 
 
 @pytest.fixture
@@ -345,9 +332,9 @@ def test_builds_train_dev_and_manifest(everything: Built):
 
 def test_only_the_seed_decides_what_is_drawn_and_how_it_is_split(everything: Built, tmp_path: Path):
     repacked = everything.options | {
-        "--imagenet": f"{class_tars(tmp_path / 'tars')}:6",
+        "--imagenet": f"{write(tmp_path / 'tars', class_tars())}:6",
         "--places": f"{places_tar(tmp_path / 'places-tar')}:6",
-        "--lfw": f"{unpack(tmp_path / 'lfw-folder' / 'lfw', lfw_files())}:5",
+        "--lfw": f"{write(tmp_path / 'lfw-folder' / 'lfw', lfw_files())}:5",
     }
     assert build(repacked, tmp_path / "second") == 0
     assert contents(everything.out) == contents(tmp_path / "second")
@@ -367,8 +354,8 @@ def test_the_draw_is_uniform():
 def test_pictures_are_upright_rgb_short_side_256_centre_cut(tmp_path: Path):
     stripes = np.zeros((256, 768, 3), np.uint8)
     stripes[:, :256], stripes[:, 256:512], stripes[:, 512:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    write(tmp_path / "in" / "grey.jpg", picture("grey", (300, 500), "L"))
-    write(tmp_path / "in" / "cmyk.jpg", picture("cmyk", (300, 500), "CMYK"))
+    inks = {f"{mode.lower()}.jpg": picture(mode, (300, 500), mode) for mode in ("L", "CMYK")}
+    write(tmp_path / "in", inks)
     large = stripes.repeat(3, 0).repeat(3, 1)
     for name, pixels in (("same", stripes), ("half", stripes[::2, ::2]), ("large", large)):
         Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
@@ -379,7 +366,7 @@ def test_pictures_are_upright_rgb_short_side_256_centre_cut(tmp_path: Path):
     code = build({"--folder": f"x={tmp_path / 'in'}:6"}, tmp_path / "out", "--dev", "0")
     assert code == 1, "the turned one is the same picture, so there are too few"
     digests = {decision["name"]: decision["sha256"] for decision in journal_of(tmp_path / "out")[1:]}
-    assert digests.keys() == {"same.png", "half.png", "large.png", "turned.png", "grey.jpg", "cmyk.jpg"}
+    assert digests.keys() == {"same.png", "half.png", "large.png", "turned.png", *inks}
     green = hashlib.sha256(stripes[:, 256:512].tobytes()).hexdigest()
     assert digests["same.png"] == digests["turned.png"] == green
     assert len(set(digests.values())) == 5
@@ -390,17 +377,16 @@ def test_pictures_are_upright_rgb_short_side_256_centre_cut(tmp_path: Path):
 
 def broken_set(root: Path) -> Path:
     """20 files: 12 pictures, 3 copies of them (one as another file format), 5 that cannot be decoded."""
-    unpack(root, {f"{i}.png": picture(i, form="PNG") for i in range(12)})
-    shutil.copy(root / "0.png", root / "copy-a.png")
-    shutil.copy(root / "1.png", root / "copy-b.png")
-    with Image.open(root / "2.png") as image:
-        image.save(root / "copy-c.bmp")
-    write(root / "empty.jpg", b"")
-    write(root / "text.jpg", b"no picture at all")
-    write(root / "cut.jpg", picture("cut", (200, 200))[:-200])
-    write(root / "cut.png", picture("cut", (200, 200), form="PNG")[:-200])
-    Image.new("RGB", (3000, 1)).save(root / "line.png")
-    return root
+    files = numbered(12, "PNG")
+    copies = {"copy-a.png": files["0.png"], "copy-b.png": files["1.png"], "copy-c.bmp": picture(2, form="BMP")}
+    broken = {
+        "empty.jpg": b"",
+        "text.jpg": b"no picture at all",
+        "cut.jpg": picture("cut", (200, 200))[:-200],
+        "cut.png": picture("cut", (200, 200), form="PNG")[:-200],
+        "line.png": picture("line", (3000, 1), form="PNG"),
+    }
+    return write(root, files | copies | broken)
 
 
 def test_undecodable_files_and_duplicates_are_replaced_and_counted(of_broken: Built):
@@ -417,7 +403,7 @@ def test_undecodable_files_and_duplicates_are_replaced_and_counted(of_broken: Bu
 def test_missing_files_and_pipes_are_replaced_and_counted(tmp_path: Path, refused: Callable[..., str]):
     coco = lvis_folder(tmp_path / "coco")
     (coco / "train2017" / "000000000030.jpg").unlink()
-    plain = unpack(tmp_path / "plain", {f"{i}.png": picture(i) for i in range(9)})
+    plain = write(tmp_path / "plain", numbered(9))
     (plain / "dead.png").symlink_to("nowhere.png")
     os.mkfifo(plain / "pipe.png")
     line = refused({"--lvis": f"{coco}:9", "--folder": f"x={plain}:10"})
@@ -451,9 +437,8 @@ def test_a_folder_or_tar_that_is_gone_is_not_one_picture_that_is_missing(tmp_pat
 
 
 def test_a_picture_of_two_sources_is_taken_once(tmp_path: Path):
-    same = {f"{i}.png": picture(i, form="PNG") for i in range(4)}
-    a = unpack(tmp_path / "a", same)
-    b = unpack(tmp_path / "b", {f"other-{name}": data for name, data in same.items()} | {"own.png": picture("own")})
+    a = write(tmp_path / "a", numbered(4))
+    b = write(tmp_path / "b", under("other", numbered(4)) | {"own.png": picture("own")})
     assert build({"--folder": f"a={a}:4"}, tmp_path / "out", "--folder", f"b={b}:1", "--dev", "2") == 0
     assert [row.name for row in rows_of(tmp_path / "out") if row.source == "b"] == ["own.png"]
 
@@ -462,13 +447,13 @@ def test_a_second_run_makes_only_what_is_missing_or_damaged(
     everything: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     before = contents(everything.out)
-    out = unpack(tmp_path / "out", before)
+    out = write(tmp_path / "out", before)
     times = {name: (out / name).stat().st_mtime_ns for name in before}
     pictures = sorted(name for name in before if name.endswith(".png"))
     (out / pictures[0]).unlink()
     (out / pictures[7]).write_bytes(before[pictures[7]][:-100])
     (out / pictures[-1]).write_bytes(before[pictures[-2]])
-    write(out / "train" / ".imagenet-00000.png.0123456789abcdef.aec-tmp", b"left by a kill")
+    write(out, {"train/.imagenet-00000.png.0123456789abcdef.aec-tmp": b"left by a kill"})
     assert build(everything.options, out) == 0
     assert "; 3 made by this run" in capsys.readouterr().err
     assert contents(out) == before
@@ -487,7 +472,7 @@ def test_resumes_from_a_journal_cut_anywhere(kept_bytes: float, of_broken: Built
     before = contents(of_broken.out)
     head, rest = before["journal.jsonl"].split(b"\n", 1)
     cut = {"journal.jsonl": head + b"\n" + rest[: int(kept_bytes * len(rest))]}
-    out = unpack(tmp_path / "out", before | cut)
+    out = write(tmp_path / "out", before | cut)
     (out / "manifest.csv").unlink()
     assert build(of_broken.options, out) == 0
     assert contents(out) == before
@@ -525,7 +510,7 @@ def test_a_missing_set_is_one_line_that_says_where_to_get_it(
     if kind != "absent":
         (tmp_path / "in").mkdir()
     if kind == "wrong":
-        write(tmp_path / "in" / "holiday" / "beach.jpg", picture("beach"))
+        write(tmp_path, {"in/holiday/beach.jpg": picture("beach")})
     line = refused({f"--{name}": f"{tmp_path / 'in'}:9"})
     assert line.startswith(f"aecodec: {tmp_path / 'in'}: no ")
     assert f"{PUBLIC_SETS[name].home}: give " in line
@@ -535,10 +520,10 @@ def test_a_missing_set_is_one_line_that_says_where_to_get_it(
 def test_folders_that_cannot_serve(tmp_path: Path, of_broken: Built, refused: Callable[..., str]):
     folder = tmp_path / "in"
     assert "no such file" in refused({"--folder": f"x={folder}:9"})
-    write(folder / "notes.txt", b"")
+    write(folder, {"notes.txt": b""})
     assert "no pictures found" in refused({"--folder": f"x={folder}:9"})
     assert refused({"--folder": f"x={folder / 'notes.txt'}:9"}).endswith("notes.txt: not a folder")
-    unpack(folder, {f"{i}.png": picture(i) for i in range(8)})
+    write(folder, numbered(8))
     assert refused({"--folder": f"x={folder}:9"}).endswith("in: 8 pictures for x, 9 are asked for")
     assert "which it is to be made from" in refused({"--folder": f"x={folder}:8"}, out=folder / "out")
     assert not tree(tmp_path / "out")
@@ -582,22 +567,19 @@ def test_lvis_tables_that_cannot_serve(tmp_path: Path, refused: Callable[..., st
     table = root / "lvis_v1_train.json"
     whole = table.read_bytes()
 
-    def with_images(*images: object) -> bytes:
-        return lvis_json(tmp_path / "table.json", [], images=images).read_bytes()
-
     missing, empty = "no list of images in it", "its list of images is empty"
     damaged, nameless = "damaged or cut short within its list of images", "no LVIS JSON: an image without coco_url"
     for content, message in (
         (b'{"annotations": []}', missing),
         (b"", missing),
         (b"\xff\xfe\x00", missing),
-        (with_images(), empty),
+        (lvis_json([]), empty),
         (whole[: whole.index(b'"images"') + 300], damaged),
         (whole.replace(b'"license": 4', b'"license": ' + b"9" * 5000), damaged),
         (whole.replace(b'"license": 4', b'"license": ' + b"[" * 1_000_000 + b"]" * 1_000_000), damaged),
-        (with_images({"id": 1, "file_name": "1.jpg"}), nameless),
-        (with_images({"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}), nameless),
-        (with_images("http://images.cocodataset.org/train2017/1.jpg"), nameless),
+        (lvis_json([], images=[{"id": 1, "file_name": "1.jpg"}]), nameless),
+        (lvis_json([], images=[{"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}]), nameless),
+        (lvis_json([], images=["http://images.cocodataset.org/train2017/1.jpg"]), nameless),
         (whole.replace(b"2013-11-14", b"\xff"), "no JSON: invalid start byte"),
     ):
         table.write_bytes(content)
@@ -610,14 +592,14 @@ def test_lvis_tables_that_cannot_serve(tmp_path: Path, refused: Callable[..., st
 
 def test_a_folder_holds_one_data_set_only(nine: dict[str, str], tmp_path: Path, refused: Callable[..., str]):
     out = tmp_path / "out"
-    write(out / "letter.txt", b"mine")
+    write(out, {"letter.txt": b"mine"})
     assert "has other files in it" in refused(nine)
     (out / "letter.txt").unlink()
     assert build(nine, out) == 0
     before = contents(out)
     for other in (("--seed", "1"), ("--dev", "4"), ("--folder", f"y={tmp_path / 'in'}:7")):
         assert "begun with other parameters (seed 0, dev 5, {'x': 9})" in refused(nine, *other)
-    write(out / "dev" / "stranger.png", picture("stranger"))
+    write(out, {"dev/stranger.png": picture("stranger")})
     assert refused(nine).endswith("stranger.png: is not of this data set")
     (out / "dev" / "stranger.png").unlink()
     (out / "journal.jsonl").write_bytes(b"{}\n")
@@ -629,10 +611,9 @@ def test_changed_sources_are_noticed(nine: dict[str, str], tmp_path: Path, refus
     assert build(nine, tmp_path / "out") == 0
     rows = rows_of(tmp_path / "out")
     (tmp_path / "out" / rows[4].file).unlink()
-    original = (tmp_path / "in" / rows[4].name).read_bytes()
-    write(tmp_path / "in" / rows[4].name, picture("another"))
+    write(tmp_path / "in", {rows[4].name: picture("another")})
     assert "is not the picture it was" in refused(nine)
-    write(tmp_path / "in" / rows[4].name, original)
+    write(tmp_path / "in", numbered(9))
     (tmp_path / "in" / rows[0].name).rename(tmp_path / "in" / "renamed.png")
     assert "not the pictures it had" in refused(nine)
 

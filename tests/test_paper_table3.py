@@ -31,7 +31,6 @@ from aecodec.paper.table import VALIDATION
 from aecodec.paper.table import Moment
 from aecodec.paper.table import Outcome
 from aecodec.paper.table import Reference
-from aecodec.paper.table import Results
 from aecodec.paper.table import read_results
 from aecodec.paper.table import write_results
 from helpers.commands import Refused
@@ -273,7 +272,6 @@ def test_the_report_of_a_run(finished: Path, data: Path):
         assert cells[:3] == [f"{system.paper_l1:.4f}", f"{found['l1']:.4f}", "2"]
         assert cells[4] == f"{found['parameters']:,}"
     assert set(results.references) == set(references.TITLES)
-    assert results.setup is not None
     assert results.setup.shown == ("101.png", "103.png"), "those that may be shown"
     assert "A. N. Author, CC BY 2.0" in page
     for name in re.findall(r"\]\((\S+)\)", page):
@@ -328,9 +326,9 @@ def test_resumes_after_a_killed_process(number: signal.Signals, data: Path, tmp_
         assert (whole / f"{name}.safetensors").read_bytes() == (killed / f"{name}.safetensors").read_bytes()
 
 
-def test_an_unfinished_run_is_told_as_such():
+def test_a_table_shows_what_is_unfinished(finished: Path):
     curve = (Moment(1.0, 5.0, 0.2, 0.11),)
-    results = Results(table3={"conv6": Outcome(0.11, 1.0, 5.0, 24083, False, curve)})
+    results = replace(read_results(finished), table3={"conv6": Outcome(0.11, 1.0, 5.0, 24083, False, curve)})
     rows = table(results).splitlines()
     assert [cell.strip() for cell in rows[3].split("|")[3:5]] == ["0.1100", "1 (unfinished)"]
     assert [cell.strip() for cell in rows[2].split("|")[3:5]] == ["-", "-"]
@@ -340,7 +338,7 @@ def test_results_survive_their_file(finished: Path, tmp_path: Path):
     results = read_results(finished)
     write_results(tmp_path, results)
     assert read_results(tmp_path) == results
-    assert read_results(tmp_path / "nowhere") == Results()
+    assert read_results(tmp_path / "nowhere") is None
 
 
 @pytest.mark.parametrize("damaged", [None, "text", [], {}, True, -1.5])
@@ -416,7 +414,6 @@ def test_file_names_that_are_no_text_do_not_end_a_run(tmp_path: Path):
 
 def test_the_command_of_a_page_is_that_of_its_run(finished: Path):
     results = read_results(finished)
-    assert results.setup is not None
     setup = replace(results.setup, epochs=0.1234567, shown=("a b.png",))
     page = report(replace(results, setup=setup))
     assert "--epochs 0.1234567 --crop 32 --batch-size 4 --seed 0 \\\n    --shown 'a b.png'" in page

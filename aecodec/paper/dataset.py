@@ -91,8 +91,7 @@ def build(options: DatasetOptions) -> list[str]:
             bar.start("making", sum(map(builder.needs, options.sources)))
             for source in options.sources:
                 if source.name in orders:
-                    builder.repair(source, orders[source.name])
-                    builder.extend(source, orders.pop(source.name))
+                    builder.complete(source, orders.pop(source.name))
         folder.finish()
     return _summary(folder, list(counts), builder.made)
 
@@ -133,38 +132,38 @@ class _Builder:
         """How many pictures of a source have to be made."""
         return source.count - self._kept(source) + sum(row.source == source.name for row in self._lost)
 
-    def repair(self, source: Source, order: list[Candidate]) -> None:
-        """Make the lost pictures again. Raises InputError if the source is not what it was."""
+    def complete(self, source: Source, order: list[Candidate]) -> None:
+        """Make the lost pictures again, then draw on until there are enough.
+
+        Raises InputError if the source has too few, or is not what it was.
+        """
         decisions = self._decisions(source)
         for decided, candidate in zip(decisions, order, strict=False):
             if decided.name != candidate.name:
                 raise InputError(f"{source.path}: not the pictures it had when this was begun ({decided.name})")
-        drawn = {candidate.name: candidate for candidate in order[: len(decisions)]}
-        lost = [row for row in self._lost if row.source == source.name]
-        with closing(in_order(sample, [drawn[row.name] for row in lost], self._jobs)) as samples:
-            for row, made in zip(lost, samples, strict=True):
-                if made.sha256 != row.sha256:
-                    raise InputError(f"{source.path}: {row.name} is not the picture it was when this was begun")
-                self._write(row, made)
-
-    def extend(self, source: Source, order: list[Candidate]) -> None:
-        """Draw on until there are enough. Raises InputError if the source has too few."""
+        lost = {row.name: row for row in self._lost if row.source == source.name}
+        drawn, rest = order[: len(decisions)], order[len(decisions) :]
+        again = [candidate for candidate in drawn if candidate.name in lost]
         seen = {decision.sha256 for decision in self._folder.decisions if decision.outcome == KEPT}
         kept = self._kept(source)
-        rest = order[len(self._decisions(source)) :]
-        with closing(in_order(sample, rest, self._jobs)) as samples:
-            drawn = zip(rest, samples, strict=True)
-            while kept < source.count:
-                candidate, made = next(drawn, (None, Sample()))
-                if candidate is None:
-                    short = f"only {kept} usable pictures for {source.name}, {source.count} are asked for"
-                    raise InputError(f"{source.path}: {short}; {len(order) - kept} undecodable or duplicate")
+        with closing(in_order(sample, [*again, *rest], self._jobs)) as samples:
+            for candidate, made in zip(again, samples, strict=False):
+                if made.sha256 != lost[candidate.name].sha256:
+                    raise InputError(f"{source.path}: {candidate.name} is not the picture it was when this was begun")
+                self._write(lost[candidate.name], made)
+            for candidate in rest:
+                if kept == source.count:
+                    break
+                made = next(samples)
                 decision = _decide(source, candidate, made, seen)
                 if decision.outcome == KEPT:
                     self._write(self._folder.row(decision, kept), made)
                     seen.add(made.sha256)
                     kept += 1
                 self._folder.add(decision)
+        if kept < source.count:
+            short = f"only {kept} usable pictures for {source.name}, {source.count} are asked for"
+            raise InputError(f"{source.path}: {short}; {len(order) - kept} undecodable or duplicate")
 
     def _decisions(self, source: Source) -> list[Decision]:
         return [decision for decision in self._folder.decisions if decision.source == source.name]

@@ -1,4 +1,4 @@
-"""The report of a run as Markdown, made of results.json and of remarks.md: what is not there yet is a dash."""
+"""The report of a run as Markdown, made of results.json and remarks.md; what has not been measured yet is a dash."""
 
 from __future__ import annotations
 
@@ -107,11 +107,7 @@ def report(results: Results, remarks: str = "", *, figure: bool = True) -> str:
     """
     setup = results.setup
     parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE.format(beyond=_beyond(results))]
-    if setup is None:
-        parts.append("It has not been run yet.")
-    else:
-        parts += map(_filled, filter(None, (order(results), _setup(setup, results.machine))))
-    parts += filter(None, [remarks.strip()])
+    parts += filter(None, [_filled(order(results)), _filled(_setup(setup, results.machine)), remarks.strip()])
     if any(outcome.curve for outcome in results.table3.values()):
         parts += ["## Training curves", f"![dev L1 of the four by epoch]({CURVES})"]
     if figure and "paper" in results.table3 and results.table3["paper"].curve:
@@ -123,10 +119,8 @@ def report(results: Results, remarks: str = "", *, figure: bool = True) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _options(setup: Setup | None) -> str:
-    """What the run was called with, but for where things lie."""
-    if setup is None:
-        return "--data DATA --dev DEV --epochs 60"
+def _options(setup: Setup) -> str:
+    """The options of the run, without its paths."""
     given = setup.epochs if setup.minutes is None else len(SYSTEMS) * setup.minutes
     length = f"{'--epochs' if setup.minutes is None else '--budget'} {str(given).removesuffix('.0')}"
     training = f"{length} --crop {setup.crop} --batch-size {setup.batch_size} --seed {setup.seed}"
@@ -163,16 +157,12 @@ def _length(setup: Setup) -> str:
 
 
 def _credits(results: Results) -> str:
-    assert results.setup is not None
     unknown = "{} (licence unknown: not for publication)"
     named = [results.authors.get(name, unknown.format(name)) for name in results.setup.shown]
     return _filled("Input, and what `paper` makes of it; never trained on. From above: " + "; ".join(named) + ".")
 
 
-def _differences(setup: Setup | None) -> str:
-    pictures, length, crop = "on fewer", "fewer", 128
-    if setup is not None:
-        pictures = f"on {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
-        length, crop = _length(setup), setup.crop
-    computed = [PICTURES.format(pictures=pictures), LENGTH.format(length=length, crop=crop)]
+def _differences(setup: Setup) -> str:
+    pictures = f"on {setup.training_pictures:,}, with {_dev(setup)} as a stand-in for its dev set"
+    computed = [PICTURES.format(pictures=pictures), LENGTH.format(length=_length(setup), crop=setup.crop)]
     return "\n".join([*(_filled(item, "  ") for item in computed), DIFFERENCES])

@@ -101,7 +101,7 @@ class Reference:
 class Results:
     """All that the table, the curves and the report are made of."""
 
-    setup: Setup | None = None
+    setup: Setup
     table3: dict[str, Outcome] = field(default_factory=dict)  # by the name of the system
     references: dict[str, Reference] = field(default_factory=dict)  # by name
     authors: dict[str, str] = field(default_factory=dict)  # of the pictures shown, with their licence
@@ -113,16 +113,16 @@ def write_results(folder: Path, results: Results) -> None:
     write_atomic(folder / RESULTS, (json.dumps(asdict(results), indent=1) + "\n").encode())
 
 
-def read_results(folder: Path) -> Results:
-    """Empty if nothing has run yet. Raises InputError if the file is damaged."""
+def read_results(folder: Path) -> Results | None:
+    """None if nothing has run yet. Raises InputError if the file is damaged."""
     path = folder / RESULTS
     if not path.is_file():
-        return Results()
+        return None
     try:
         results: Results = _read(Results, json.loads(read_bytes(path)))
         unknown = set(results.table3) - {system.name for system in SYSTEMS}
-        if unknown or results.setup is None:
-            raise ValueError(f"no system of Table 3: {min(unknown)}" if unknown else "no setup")
+        if unknown:
+            raise ValueError(f"no system of Table 3: {min(unknown)}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not the results of a run ({error})") from error
     return results

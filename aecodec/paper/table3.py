@@ -104,17 +104,17 @@ def run(options: Table3Options) -> str:
     for notice in data.notices:
         terminal.say(notice)
     setup = setup_of(options, data)
-    if previous.setup is not None and previous.setup != setup:
+    if previous is not None and previous.setup != setup:
         raise InputError(f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})")
     terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
     work = options.out / WORK
     make_folder(work)
     pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)
-    missing = [system for system in SYSTEMS if not _is_finished(system, previous, options.out)]
+    results = replace(previous or Results(setup), authors=data.authors)
+    missing = [system for system in SYSTEMS if not _is_finished(system, results, options.out)]
     trainings = [Training(system, setup, pictures, work) for system in missing]  # refused before anything is written
-    results = replace(previous, setup=setup, authors=data.authors)
     if trainings:
-        results = replace(results, machine=_with_machine(previous.machine, device))
+        results = replace(results, machine=_with_machine(results.machine, device))
     results = _with_references(results, data, terminal)
     write_results(options.out, results)
     with Interruption() as interruption:
@@ -197,26 +197,26 @@ def _train(training: Training, out: Path, results: Results, terminal: Terminal, 
             moment = record().table3[training.system.name].curve[-1]
             terminal.say(f"{speed.line()}  loss {moment.loss:.5f}  dev L1 {moment.dev_l1:.4f}")
         elif terminal.wants_update():
-            terminal.update(f"{speed.line()}  loss {training.mean_loss:.5f}")
+            terminal.update(f"{speed.line()}  loss {training.counters.mean_loss:.5f}")
 
     training.run(lambda: interruption.requested, tell)
     return record()
 
 
 class Speed:
-    """Tells how fast a training goes, and how long it will take, by what it did since it was looked at first."""
+    """Tells how fast a training goes, and how long it will take, from what this process did."""
 
     def __init__(self, training: Training) -> None:
         self._training = training
-        self._start = training.share, training.pixels, training.seconds
+        self._start = training.share, training.counters.step, training.counters.seconds
 
     def line(self) -> str:
-        training = self._training
-        share, pixels, seconds = self._start
-        spent = training.seconds - seconds
+        training, setup, (share, step, seconds) = self._training, self._training.setup, self._start
+        spent = training.counters.seconds - seconds
         parts = [f"{training.system.name}  epoch {training.epoch:.2f}"]
         if spent > 0 and training.share > share:
-            parts.append(f"{(training.pixels - pixels) / spent / 1e6:.2f} Mpx/s")
+            pixels = (training.counters.step - step) * setup.batch_size * setup.crop**2
+            parts.append(f"{pixels / spent / 1e6:.2f} Mpx/s")
             parts.append(f"{duration(max(1 - training.share, 0.0) * spent / (training.share - share))} left for it")
         return "  ".join(parts)
 

@@ -68,6 +68,11 @@ class Counters:
     loss_steps: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)  # fields of `Moment`
 
+    @property
+    def mean_loss(self) -> float:
+        """Since the last moment of the curve."""
+        return self.loss_sum / max(self.loss_steps, 1)
+
 
 class Training:
     """One system in training; its checkpoint and kept pictures lie in the folder `work`."""
@@ -81,7 +86,7 @@ class Training:
         self._batches = Batches(
             data.training, crop=setup.crop, batch_size=setup.batch_size, device=data.device, seed=setup.seed
         )
-        self._counters = Counters()
+        self.counters = Counters()
         self._loss = LOSSES[system.loss]
         if self._checkpoint.is_file():
             self._restore()
@@ -109,7 +114,7 @@ class Training:
 
     def outcome(self) -> Outcome:
         """What it has come to at the last moment of the curve."""
-        curve = tuple(Moment(**moment) for moment in self._counters.curve)
+        curve = tuple(Moment(**moment) for moment in self.counters.curve)
         last = curve[-1] if curve else Moment(0.0, 0.0, math.nan, math.nan)
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         finished = self.share >= 1 and not self._moment_is_due()
@@ -122,28 +127,15 @@ class Training:
 
     @property
     def epoch(self) -> float:
-        return round(self._counters.step / self._steps_per_epoch, 6)
+        return round(self.counters.step / self._steps_per_epoch, 6)
 
     @property
     def share(self) -> float:
         """Of the training that is done; 1 and more at the end."""
         if self.setup.minutes is not None:
-            return self._counters.seconds / (60 * self.setup.minutes)
+            return self.counters.seconds / (60 * self.setup.minutes)
         assert self.setup.epochs is not None
-        return self._counters.step / math.ceil(self.setup.epochs * self._steps_per_epoch)
-
-    @property
-    def mean_loss(self) -> float:
-        """Since the last moment of the curve."""
-        return self._counters.loss_sum / max(self._counters.loss_steps, 1)
-
-    @property
-    def seconds(self) -> float:
-        return self._counters.seconds
-
-    @property
-    def pixels(self) -> int:
-        return self._counters.step * self.setup.batch_size * self.setup.crop**2
+        return self.counters.step / math.ceil(self.setup.epochs * self._steps_per_epoch)
 
     @property
     def _steps_per_epoch(self) -> int:
@@ -162,7 +154,7 @@ class Training:
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
-        counters = self._counters
+        counters = self.counters
         counters.step += 1
         counters.loss_sum += loss.item()
         counters.loss_steps += 1
@@ -171,7 +163,7 @@ class Training:
         counters.seconds += time.monotonic() - started
 
     def _moment_is_due(self) -> bool:
-        counters = self._counters
+        counters = self.counters
         if counters.step == 0 or (counters.curve and counters.curve[-1]["epoch"] == self.epoch):
             return False
         return counters.step % self._steps_per_epoch == 0 or self.share >= 1
@@ -188,8 +180,8 @@ class Training:
             if kept and place in self._data.shown:
                 path = kept_picture(self._work, self.system.name, self.epoch, place)
                 write_atomic(path, png_of(reconstruction))
-        counters = self._counters
-        moment = Moment(self.epoch, round(counters.seconds, 1), self.mean_loss, float(np.mean(losses)))
+        counters = self.counters
+        moment = Moment(self.epoch, round(counters.seconds, 1), counters.mean_loss, float(np.mean(losses)))
         counters.curve.append(asdict(moment))
         counters.loss_sum, counters.loss_steps = 0.0, 0
         return True
@@ -205,7 +197,7 @@ class Training:
             "setup": asdict(self.setup),
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "counters": asdict(self._counters),
+            "counters": asdict(self.counters),
             "random": self._batches.random_state(),
         }
         write_checkpoint(self._checkpoint, content)
@@ -217,7 +209,7 @@ class Training:
         try:
             self.model.load_state_dict(content["model"])
             self._optimizer.load_state_dict(content["optimizer"])
-            self._counters = Counters(**content["counters"])
+            self.counters = Counters(**content["counters"])
             self._batches.set_random_state(content["random"])
             self.outcome()
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
