@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -71,17 +73,7 @@ def paper(ctx: click.Context) -> None:
 )
 @click.option("--out", type=PATH, required=True, metavar="DATA", help="An empty or new folder.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core.")
-def dataset(
-    imagenet: Drawn | None,
-    places: Drawn | None,
-    lvis: Drawn | None,
-    lfw: Drawn | None,
-    folder: dict[str, Drawn],
-    dev: int,
-    seed: int,
-    out: Path,
-    jobs: int | None,
-) -> None:
+def dataset(folder: dict[str, Drawn], dev: int, seed: int, out: Path, jobs: int | None, **public: Drawn | None) -> None:
     """Draw pictures from sets on this disk, make them 256x256, and split them into DATA/train and DATA/dev.
 
     \b
@@ -102,8 +94,7 @@ def dataset(
         from aecodec.paper.dataset import build
         from aecodec.paper.sources import Source
 
-    public = dict(zip(RESERVED, (imagenet, places, lvis, lfw), strict=True))
-    drawn = {name: value for name, value in public.items() if value is not None} | folder
+    drawn = {name: value for name in RESERVED if (value := public[name]) is not None} | folder
     sources = tuple(Source(name, path, count) for name, (path, count) in drawn.items())
     try:
         options = DatasetOptions(sources, dev, seed, out, jobs)
@@ -163,7 +154,6 @@ def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None
     from aecodec.files import write_atomic
     from aecodec.paper.claim import MODELS
     from aecodec.paper.claim import format_claims
-    from aecodec.paper.claim import format_json
     from aecodec.paper.claim import measure_claims
 
     claims = measure_claims(folder, models or MODELS)
@@ -171,4 +161,4 @@ def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None
         say(notice)
     click.echo(format_claims(claims))
     if json_file is not None:
-        write_atomic(json_file, format_json(claims).encode())
+        write_atomic(json_file, (json.dumps(asdict(claims), indent=1) + "\n").encode())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from collections.abc import Sequence
-from dataclasses import asdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,8 +135,3 @@ def format_claims(claims: Claims) -> str:
         "at the largest quality whose mean has at most 1 % of that: mean, 5th and 95th percentile over the pictures.\n"
         "\n" + markdown_table(rows)
     )
-
-
-def format_json(claims: Claims) -> str:
-    """The figures under the names above."""
-    return json.dumps(asdict(claims), indent=1) + "\n"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aecodec.bench.metrics import as_rgb
 from aecodec.bench.pictures import centre_square
 from aecodec.errors import AecError
 from aecodec.errors import InputError
@@ -71,9 +72,7 @@ def sample(candidate: Candidate) -> Sample:
     height, width = pixels.shape[:2]
     if max(height, width) > _MAX_ASPECT * min(height, width):
         return Sample(problem=f"{width}x{height} pixels are no photograph")
-    square = centre_square(pixels, SIDE)
-    if square.ndim == 2:
-        square = np.repeat(square[:, :, None], 3, axis=2)
+    square = as_rgb(centre_square(pixels, SIDE))
     return Sample(png_of(square), _digest(square))
 
 

@@ -14,6 +14,7 @@ packing, so that the same pictures are drawn from each; only Places2 has two way
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -21,28 +22,27 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace
+from mmap import ACCESS_READ
+from mmap import mmap
 from pathlib import Path
 
 from aecodec.errors import InputError
 from aecodec.paper.archives import Candidate
+from aecodec.paper.archives import check_file
 from aecodec.paper.archives import tar_files
 from aecodec.paper.archives import walk
-from aecodec.paper.lvis import lvis_files
 
 _PICTURE = re.compile(r"\.(?:avif|bmp|gif|jpe?g|png|ppm|tiff?|webp)$", re.IGNORECASE)
 
+# lvis_v1_train.json, lvis_v0.5_val.json, lvis_v1_minival.json; not the list of test pictures.
+_JSON_PATTERNS = ("lvis*train*.json", "lvis*val*.json")
+_JSON_FOLDERS = ("", "annotations", "lvis")
 
-@dataclass(frozen=True)
-class PublicSet:
-    """What a user has to know who does not have it."""
+# Where COCO's folders are looked for, from the folder of the JSON and from the one above it.
+_COCO_FOLDERS = ("", "images", "coco", "coco/images")
 
-    title: str
-    home: str
-    advice: str  # what to fetch and to unpack or to give
-
-    @property
-    def missing(self) -> str:
-        return f"{self.title} is at {self.home}: {self.advice}"
+_KEY = re.compile(rb'"images"\s*:\s*(?=\[)')
+_COCO_NAME = re.compile(r"/(\w+/\w+\.jpg)$")
 
 
 @dataclass(frozen=True)
@@ -54,43 +54,51 @@ class Layout:
     other_part: re.Pattern[str] | None = None  # found in paths of validation and test pictures
 
 
+@dataclass(frozen=True)
+class PublicSet:
+    """A set, and what a user who does not have it has to know."""
+
+    title: str
+    home: str
+    advice: str  # what to fetch and to unpack or to give
+    layout: Layout | None  # None for LVIS, which is listed in a file
+
+
 PUBLIC_SETS = {
     "imagenet": PublicSet(
         "ImageNet",
         "https://image-net.org/download-images.php",
         "give ILSVRC2012_img_train.tar, or the folder of its class tars, or the one with train/n01440764/*.JPEG",
+        Layout(
+            re.compile(r"(?:^|/)(?P<name>n\d{8}/[^/]+\.jpe?g)$", re.IGNORECASE),
+            re.compile(r"n\d{8}\.tar|ILSVRC2012_img_train\.tar"),
+            re.compile(r"(?:^|/)(?:val|test)/"),
+        ),
     ),
     "places": PublicSet(
         "Places2",
         "http://places2.csail.mit.edu/download.html",
         "give train_256_places365standard.tar, or the folder data_256 that it unpacks to (data_256/a/airfield/*.jpg)",
+        Layout(
+            re.compile(r"^(?:.*/)?(?:data_(?:256|large)[^/]*|places365_standard/train)/(?P<name>.+\.jpg)$"),
+            re.compile(r"(?:train_|data_|places365standard).*\.(?:tar|tar\.gz|tgz)"),
+        ),
     ),
     "lvis": PublicSet(
         "LVIS",
         "https://www.lvisdataset.org/dataset",
         "give the folder with lvis_v1_train.json and, unpacked beside it, train2017 and val2017 of"
         " https://cocodataset.org/#download",
+        None,
     ),
     "lfw": PublicSet(
         "Labeled Faces in the Wild",
         "http://vis-www.cs.umass.edu/lfw/",
         "give lfw.tgz, or the folder lfw that it unpacks to (lfw/Aaron_Eckhart/*.jpg)",
-    ),
-}
-
-_LAYOUTS = {
-    "imagenet": Layout(
-        re.compile(r"(?:^|/)(?P<name>n\d{8}/[^/]+\.jpe?g)$", re.IGNORECASE),
-        re.compile(r"n\d{8}\.tar|ILSVRC2012_img_train\.tar"),
-        re.compile(r"(?:^|/)(?:val|test)/"),
-    ),
-    "places": Layout(
-        re.compile(r"^(?:.*/)?(?:data_(?:256|large)[^/]*|places365_standard/train)/(?P<name>.+\.jpg)$"),
-        re.compile(r"(?:train_|data_|places365standard).*\.(?:tar|tar\.gz|tgz)"),
-    ),
-    "lfw": Layout(
-        re.compile(r"(?:^|/)(?P<name>(?P<person>[^/]+)/(?P=person)_\d{4}\.jpg)$"),
-        re.compile(r"lfw.*\.(?:tar|tar\.gz|tgz)"),
+        Layout(
+            re.compile(r"(?:^|/)(?P<name>(?P<person>[^/]+)/(?P=person)_\d{4}\.jpg)$"),
+            re.compile(r"lfw.*\.(?:tar|tar\.gz|tgz)"),
+        ),
     ),
 }
 
@@ -111,15 +119,15 @@ def candidates(source: Source, scratch: Path) -> list[Candidate]:
     Raises InputError, in one line that says what to do, where nothing is found or less than `source.count`.
     """
     known = PUBLIC_SETS.get(source.name)
-    advice = "" if known is None else f". {known.missing}"
+    advice = "" if known is None else f". {known.title} is at {known.home}: {known.advice}"
     if not source.path.exists():
         raise InputError(f"{source.path}: no such file or folder{advice}")
     if known is None:
         found = _folder_files(source.path)
-    elif source.name == "lvis":
-        found = lvis_files(source.path)
+    elif known.layout is None:
+        found = _lvis_files(source.path)
     else:
-        found = _layout_files(_LAYOUTS[source.name], source.path, scratch)
+        found = _layout_files(known.layout, source.path, scratch)
     if not found:
         what = "pictures" if known is None else f"{known.title} pictures"
         raise InputError(f"{source.path}: no {what} found{advice}")
@@ -168,3 +176,60 @@ def _named(layout: Layout, files: Iterable[Candidate]) -> list[Candidate]:
                 container = sys.intern(os.path.join(container, file.name[: match.start("name")]))  # shared by a folder
             found[match["name"]] = replace(file, name=match["name"], container=container)
     return list(found.values())
+
+
+def _lvis_files(root: Path) -> list[Candidate]:
+    """The pictures named by the LVIS JSON `root`, or by those in the folder `root`; none without a JSON.
+
+    Their names are like `train2017/000000391895.jpg`. Raises InputError where a JSON is damaged or lists no images,
+    and where a folder of COCO is missing.
+    """
+    if root.is_file():
+        tables = [root]
+    else:
+        folders = [root / folder for folder in _JSON_FOLDERS]
+        tables = sorted({path for folder in folders for pattern in _JSON_PATTERNS for path in folder.glob(pattern)})
+    pictures: dict[str, Candidate] = {}
+    for table in tables:
+        names = _names(table)
+        containers = {folder: str(_coco_root(table, folder)) for folder in {name.split("/")[0] for name in names}}
+        for name in names:
+            pictures.setdefault(name, Candidate(name, containers[name.split("/")[0]]))
+    return list(pictures.values())
+
+
+def _coco_root(table: Path, folder: str) -> Path:
+    base = table.resolve().parent
+    for root in (above / below for above in (base, base.parent) for below in _COCO_FOLDERS):
+        if (root / folder).is_dir():
+            return root
+    home = f"unpack http://images.cocodataset.org/zips/{folder}.zip"
+    raise InputError(f"{table}: names pictures of COCO's {folder}/, which is not beside it: {home}")
+
+
+def _names(table: Path) -> list[str]:
+    """The pictures of a JSON of up to 1.1 GB, nearly all of it outlines: only the list of images is decoded."""
+    check_file(table)
+    try:
+        with table.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            key = _KEY.search(content)
+            text = "" if key is None else content[key.end() :].decode()
+    except OSError as error:
+        raise InputError(f"{table}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{table}: no JSON: {error.reason}") from error
+    except ValueError:  # an empty file cannot be mapped
+        text = ""
+    if not text:
+        raise InputError(f"{table}: no list of images in it")
+    try:
+        images: list[object] = json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise InputError(f"{table}: damaged or cut short within its list of images") from error
+    if not images:
+        raise InputError(f"{table}: its list of images is empty")
+    matches = [_COCO_NAME.search(str(image.get("coco_url"))) for image in images if isinstance(image, dict)]
+    names = [match[1] for match in matches if match is not None]
+    if len(names) < len(images):
+        raise InputError(f"{table}: no LVIS JSON: an image without coco_url")
+    return names
