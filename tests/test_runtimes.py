@@ -1,10 +1,9 @@
-"""Every runtime and carrier gives the integers of a slow reference written straight from the engine's definition."""
+"""Every runtime and carrier gives the integers of the decoder made of the format's pages alone."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ from hypothesis import strategies as st
 from aecodec.network.layers import Conv
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.layers import Depthwise
-from aecodec.network.layers import Layer
 from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
 from aecodec.network.layers import expansion
+from aecodec.network.layers import to_json
 from aecodec.network.layers import walk
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.numpy_runtime import float32_is_exact
@@ -29,6 +28,7 @@ from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.quantized import Runtime
+from helpers.spec import run_by_spec
 
 torch = pytest.importorskip("torch")
 from aecodec.network.torch_runtime import TorchRuntime
@@ -39,68 +39,6 @@ RUNTIMES: dict[str, Runtime] = {
     "torch": TorchRuntime("cpu"),
 }
 INPUT, SIDE, CHANNELS, SIDE_CHANNELS = 1023, 500, 5, 3
-
-Numbers = Mapping[str, QuantizedParameters]
-
-
-# The reference: one output sample at a time, int64, shifts instead of products by powers of two.
-
-
-def reference(layers: Layers, prefix: str, numbers: Numbers, x: np.ndarray, side: np.ndarray) -> np.ndarray:
-    for position, layer in enumerate(layers):
-        path = f"{prefix}.{position}" if prefix else str(position)
-        x = reference_layer(layer, path, numbers, x, side)
-    return x
-
-
-def reference_layer(layer: Layer, path: str, numbers: Numbers, x: np.ndarray, side: np.ndarray) -> np.ndarray:
-    match layer:
-        case Conv():
-            r = reference_product(numbers[path], x, layer.kernel, layer.stride, layer.padding)
-            return np.maximum(r, (r + 4) >> 3) if layer.active else r
-        case Depthwise():
-            own = numbers[path]
-            channels = []
-            for c in range(layer.channels):
-                alone = QuantizedParameters(*(values[..., c : c + 1] for values in vars(own).values()))
-                channels.append(reference_product(alone, x[..., c : c + 1], 3, 1, 1))
-            return np.concatenate(channels, -1)
-        case Residual() | SideInput():
-            start = x if isinstance(layer, Residual) else side
-            total = reference(layer.body, path, numbers, start, side)
-            both = min(total.shape[-1], x.shape[-1])
-            total[..., :both] += x[..., :both]
-            last = numbers[f"{path}.{len(layer.body) - 1}"]
-            return np.minimum(np.maximum(total, last.low), last.high)
-        case DepthToSpace():
-            return reference_shuffle(x, layer.factor, layer.crop)
-        case NearestUpsample():
-            return np.kron(x, np.ones((1, layer.factor, layer.factor, 1), np.int64))
-
-
-def reference_product(own: QuantizedParameters, x: np.ndarray, kernel: int, stride: int, padding: int) -> np.ndarray:
-    batch, rows, columns, channels = x.shape
-    up, across = ((n + 2 * padding - kernel) // stride + 1 for n in (rows, columns))
-    out = np.empty((batch, up, across, own.weight.shape[1]), np.int64)
-    for b, r, c in np.ndindex(batch, up, across):
-        total = own.bias.copy()
-        for tap_row, tap_column in np.ndindex(kernel, kernel):
-            row, column = r * stride + tap_row - padding, c * stride + tap_column - padding
-            if 0 <= row < rows and 0 <= column < columns:
-                start = (tap_row * kernel + tap_column) * channels
-                total += x[b, row, column] @ own.weight[start : start + channels].astype(np.int64)
-        out[b, r, c] = np.where(own.shift >= 0, total >> np.maximum(own.shift, 0), total << np.maximum(-own.shift, 0))
-    return np.minimum(np.maximum(out, own.low), own.high)
-
-
-def reference_shuffle(x: np.ndarray, factor: int, crop: int) -> np.ndarray:
-    batch, rows, columns, channels = x.shape
-    outputs = channels // factor**2
-    full = np.empty((batch, rows * factor, columns * factor, outputs), np.int64)
-    for row, column in np.ndindex(factor, factor):
-        start = (row * factor + column) * outputs
-        full[:, row::factor, column::factor] = x[..., start : start + outputs]
-    return full[:, crop : full.shape[1] - crop, crop : full.shape[2] - crop]
 
 
 def random_integers(layer: Conv | Depthwise, rng: np.random.Generator) -> QuantizedParameters:
@@ -127,7 +65,8 @@ def random_network(layers: Layers, rng: np.random.Generator) -> Network:
 
 def assert_all_agree(network: Network, x: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
     second = side if side is not None else np.zeros((*x.shape[:3], SIDE_CHANNELS), np.int64)
-    expected = reference(network.layers, "", network.parameters, x.astype(np.int64), second.astype(np.int64))
+    described = to_json(network.layers)
+    expected = np.stack([run_by_spec(network, described, *pair) for pair in zip(x, second, strict=True)])
     for name, runtime in RUNTIMES.items():
         before = x.copy()
         got = runtime.run(network, x, side)
@@ -153,6 +92,9 @@ KINDS: dict[str, Layers] = {
     "nested": (Residual((Residual((Conv(5, 5, active=True),)), Conv(5, 5))),),
     "side": (Conv(5, 6), SideInput((Conv(3, 6),)), Residual((Conv(6, 6),))),
     "side in two layers": (Conv(5, 6), SideInput((Conv(3, 4, active=True), Conv(4, 6)))),
+    "wider side": (SideInput((Conv(3, 7, active=True), Depthwise(7))), Conv(7, 2)),
+    "strides that leave samples over": (Conv(5, 3, kernel=2, stride=3), Conv(3, 4)),
+    "moves": (Conv(5, 18), DepthToSpace(3, 1), Depthwise(2), NearestUpsample(2), Conv(2, 4), DepthToSpace(2, 0)),
 }
 
 

@@ -25,18 +25,6 @@ from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.range_coder import Tables
 from aecodec.format.symbols import SCALE_COUNT
-from aecodec.network.layers import Conv
-from aecodec.network.layers import DepthToSpace
-from aecodec.network.layers import Depthwise
-from aecodec.network.layers import Layers
-from aecodec.network.layers import NearestUpsample
-from aecodec.network.layers import Residual
-from aecodec.network.layers import SideInput
-from aecodec.network.layers import to_json
-from aecodec.network.layers import walk
-from aecodec.network.numpy_runtime import NumpyRuntime
-from aecodec.network.quantized import Network
-from aecodec.network.quantized import QuantizedParameters
 from attacks.headers import DIRECTORIES
 from attacks.headers import HEADERS
 from attacks.headers import UNKNOWN
@@ -48,7 +36,6 @@ from fuzz.container import tiled
 from helpers.paths import GOLDEN
 from helpers.spec import SCRIPT
 from helpers.spec import SPEC
-from helpers.spec import run_by_spec
 from helpers.tiny import Tiny
 
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
@@ -211,51 +198,3 @@ def test_grey_is_the_same_where_it_is_rounded():
     weighted = pixels @ [19595, 38470, 7471]
     assert (weighted % 65536 == 32768).any()
     assert np.array_equal(SPEC.luma(pixels), luma(pixels))
-
-
-NETWORKS: dict[str, Layers] = {
-    "strides and paddings": (
-        Conv(4, 6, kernel=4, stride=2, padding=1, active=True),
-        Conv(6, 5, kernel=3, padding=1),
-        Conv(5, 3, kernel=2, stride=3),
-    ),
-    "bodies of more and fewer channels": (
-        Residual((Conv(4, 7, kernel=3, padding=1, active=True),)),
-        Residual((Conv(7, 7, active=True), Depthwise(7), Conv(7, 2))),
-        SideInput((Conv(3, 5, active=True), Depthwise(5))),
-    ),
-    "moves": (
-        Conv(4, 18),
-        DepthToSpace(3, 1),
-        Depthwise(2),
-        NearestUpsample(2),
-        Conv(2, 4, kernel=3, padding=1),
-        DepthToSpace(2, 0),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_layer_gives_the_integers_of_the_engine(name: str):
-    layers, rng = NETWORKS[name], np.random.default_rng(5)
-    numbers = {}
-    for path, layer in walk(layers, "net"):
-        if layer.weight_shape is not None:
-            numbers[path.removeprefix("net.")] = random_integers(*layer.weight_shape, rng)
-    x, side = rng.integers(-1000, 1001, (24, 23, 4)), rng.integers(-500, 501, (24, 23, 3))
-    network = Network(layers, numbers, np.full(4, 1000.0), np.full(3, 500.0), 0)
-    expected = NumpyRuntime().run(network, x[None], side[None])[0]
-    result = run_by_spec(network, to_json(layers), x, side)
-    assert len(np.unique(expected)) > 20
-    assert np.array_equal(result, expected)
-
-
-def random_integers(rows: int, outputs: int, rng: np.random.Generator) -> QuantizedParameters:
-    edge = rng.integers(200, 1024, outputs)
-    return QuantizedParameters(
-        weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
-        bias=rng.integers(-5000, 5000, outputs),
-        shift=rng.integers(-1, 10, outputs),
-        low=-edge,
-        high=edge - 1,
-    )
