@@ -91,7 +91,8 @@ RUN_AND_TELL = """
 import json, sys
 from aecodec.cli import run
 codes = [run(arguments) for arguments in json.loads(sys.argv[1])]
-loaded = [name for name in ("numpy", "PIL", "torch", "safetensors") if name in sys.modules]
+heavy = ("numpy", "PIL", "torch", "safetensors", "constriction", "zstandard")
+loaded = [name for name in heavy if name in sys.modules]
 print(json.dumps({"codes": codes, "loaded": loaded}))
 """
 
@@ -349,7 +350,8 @@ def test_help_and_usage_errors_import_nothing_heavy() -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import aecodec, sys; print([m for m in ('numpy', 'PIL', 'torch', 'click') if m in sys.modules])"
+    code = "import aecodec, sys; assert aecodec.CorruptFile.exit_code == 3; "
+    code += "print([m for m in ('numpy', 'PIL', 'torch', 'click') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=True, text=True)
     assert done.stdout == "[]\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,8 +11,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from aecodec.codec import latent_coding
-from aecodec.codec.latent_coding import CONTEXT_BITS
-from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import STEP_CHANNELS
 from aecodec.codec.latent_coding import EntropyModel
 from aecodec.codec.latent_coding import analyse_hyper
@@ -23,13 +21,11 @@ from aecodec.codec.latent_coding import scale_of_index
 from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
 from aecodec.errors import CorruptFile
-from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import SymbolMeter
 from aecodec.format.symbols import SymbolReader
-from aecodec.format.symbols import SymbolTables
 from aecodec.format.symbols import SymbolWriter
 from aecodec.format.symbols import clip_bits
 from aecodec.format.symbols import from_symbols
@@ -37,24 +33,20 @@ from aecodec.format.symbols import to_symbols
 from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_SYMBOL
 from helpers.paths import PHOTOS
+from helpers.paths import TINY
+from helpers.paths import TINY_ID
+from helpers.spec import SPEC
 from helpers.tiny import RUNTIME
 from helpers.tiny import Tiny
 
 LOWEST, HIGHEST = -(1 << 15), (1 << 15) - 1  # of a latent
 
 
-class Recorder:
+class Recorder(list[tuple[np.ndarray, np.ndarray]]):
     """A sink that keeps what is written to it."""
 
-    def __init__(self) -> None:
-        self.calls: list[tuple[np.ndarray, np.ndarray]] = []
-
     def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
-        self.calls.append((index.copy(), symbols.copy()))
-
-    @property
-    def symbols(self) -> np.ndarray:
-        return np.concatenate([symbols for _, symbols in self.calls])
+        self.append((index.copy(), symbols.copy()))
 
 
 def photo_latent(tiny: Tiny, name: str, quality: int) -> np.ndarray:
@@ -62,13 +54,18 @@ def photo_latent(tiny: Tiny, name: str, quality: int) -> np.ndarray:
     return apply_gain(tiny[0], analyse(tiny[0].analysis, RUNTIME, pixels), np.array([quality]))
 
 
+def encode_into(
+    tiny: Tiny, latent: np.ndarray, quality: list[int], sinks: Sequence[object]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decoded latents and features of a batch, whose symbols go into the sinks."""
+    hyper = analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent)
+    return encode_latent(tiny[1].entropy, RUNTIME, latent, hyper, np.array(quality), sinks)  # type: ignore[arg-type]
+
+
 def encode(tiny: Tiny, latent: np.ndarray, quality: list[int]) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     """Streams, decoded latents and features of a batch."""
-    encoder, decoder = tiny
-    writers = [SymbolWriter(decoder.entropy.tables) for _ in quality]
-    qualities = np.array(quality)
-    hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
-    decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, hyper, qualities, writers)
+    writers = [SymbolWriter(tiny[1].entropy.tables) for _ in quality]
+    decoded, features = encode_into(tiny, latent, quality, writers)
     return [writer.finish() for writer in writers], decoded, features
 
 
@@ -208,9 +205,7 @@ def test_photographs_come_back_near_their_ideal_length(tiny: Tiny, quality: int)
     latent = photo_latent(tiny, "church", quality)
     (stream,) = assert_round_trip(tiny, latent, [quality])
     meter = SymbolMeter(tiny[1].entropy.tables)
-    qualities = np.array([quality])
-    hyper = analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent)
-    decoded, _ = encode_latent(tiny[1].entropy, RUNTIME, latent, hyper, qualities, [meter])
+    decoded, _ = encode_into(tiny, latent, [quality], [meter])
     assert abs(len(stream) - meter.bits / 8) <= 0.001 * meter.bits / 8 + 8
     assert len(stream) > 1000
     assert (decoded - latent).min() > -32 and (decoded - latent).max() <= 32, "to the nearest symbol"
@@ -239,12 +234,11 @@ def test_hostile_latents_come_back(tiny: Tiny, name: str, quality: int):
     latent = hostile_latents()[name].astype(np.int32)
     assert_round_trip(tiny, latent, [quality])
     recorder = Recorder()
-    qualities = np.array([quality])
-    hyper = analyse_hyper(tiny[0].hyper_analysis, RUNTIME, latent)
-    encode_latent(tiny[1].entropy, RUNTIME, latent, hyper, qualities, [recorder])
-    escaped = np.abs(recorder.symbols) > tiny[1].entropy.tables.supports[np.concatenate([i for i, _ in recorder.calls])]
+    encode_into(tiny, latent, [quality], [recorder])
+    index, symbols = (np.concatenate(values) for values in zip(*recorder, strict=True))
+    escaped = symbols[np.abs(symbols) > tiny[1].entropy.tables.supports[index]]
     if name in ("alternating", "noise"):
-        assert (recorder.symbols[escaped] > 400).any() and (recorder.symbols[escaped] < -400).any()
+        assert (escaped > 400).any() and (escaped < -400).any()
 
 
 @settings(max_examples=25)
@@ -267,65 +261,17 @@ def test_a_batch_gives_the_streams_of_its_pictures_alone(tiny: Tiny):
     assert assert_round_trip(tiny, np.concatenate(latents), qualities) == alone
 
 
-# The order of the stream, derived again from the page: one sample at a time, straight on the range coder.
-
-
-def read_symbols(decoder: Decoder, tables: SymbolTables, index: list[int]) -> list[int]:
-    symbols = [0] * len(index)
-    for table in sorted(set(index)):
-        places = [place for place, own in enumerate(index) if own == table]
-        support = len(tables.frequencies[table]) // 2 - 1
-        values = [int(entry) - support for entry in decoder.decode(table, len(places))]
-        escaped = [n for n, value in enumerate(values) if value == support + 1]
-        for n, entry in zip(escaped, decoder.decode(SCALE_COUNT, len(escaped)), strict=True):
-            values[n] = int(entry) - MAX_SYMBOL
-        for place, value in zip(places, values, strict=True):
-            symbols[place] = value
-    return symbols
-
-
-def clipped(value: int, bits: int) -> int:
-    return max(-(1 << (bits - 1)), min((1 << (bits - 1)) - 1, value))
-
-
-def rounded(values: np.ndarray, shift: int) -> np.ndarray:
-    scaled = [clipped(math.floor(value / 2**shift + 0.5), CONTEXT_BITS) for value in values.ravel().tolist()]
-    return np.array(scaled).reshape(values.shape)
-
-
-def read_independently(model: EntropyModel, stream: bytes, rows: int, columns: int, quality: int) -> np.ndarray:
-    decoder = Decoder(model.tables.coder, stream)
-    hyper = np.zeros((1, rows // 4, columns // 4, 16), int)
-    order = list(np.ndindex(hyper.shape))  # raster, channel fastest
-    symbols = read_symbols(decoder, model.tables, [int(model.hyper_index[quality, place[3]]) for place in order])
-    for place, symbol in zip(order, symbols, strict=True):
-        hyper[place] = clipped(64 * symbol + int(model.hyper_mean[quality, place[3]]), 16)
-    features = RUNTIME.run(model.hyper_synthesis, rounded(hyper, model.hyper_shift)).astype(int)
-    bias = model.feature_bias[quality]
-    features = np.clip(features + bias, -(1 << (FEATURE_BITS - 1)), (1 << (FEATURE_BITS - 1)) - 1)
-    latent = np.zeros((1, rows, columns, 16), int)
-    for step, network in enumerate(model.context):
-        context = rounded(latent, model.latent_shift)
-        parameters = RUNTIME.run(network, np.concatenate([features, context], -1) if step else features).astype(int)
-        order = []
-        for row, column in np.ndindex(rows, columns):
-            place = [(0, 0), (1, 1), (0, 1), (1, 0)].index((row % 2, column % 2))
-            group = step ^ place
-            order += [(0, row, column, 4 * group + channel) for channel in range(4)]
-        index = [int(parameters[0, row, column, 16 + channel]) for _, row, column, channel in order]
-        symbols = read_symbols(decoder, model.tables, index)
-        for position, symbol in zip(order, symbols, strict=True):
-            latent[position] = clipped(64 * symbol + int(parameters[position]), 16)
-    decoder.finish()
-    return latent
+# The order of the stream
 
 
 @pytest.mark.parametrize("spread", [0, 400, 20000])
 def test_the_stream_has_the_order_of_the_page(tiny: Tiny, spread: int):
     rng = np.random.default_rng(11)
     latent = np.clip(rng.normal(0, spread, (1, 8, 12, 16)), LOWEST, HIGHEST).astype(np.int32)
-    (stream,), decoded, _ = encode(tiny, latent, [77])
-    assert np.array_equal(read_independently(tiny[1].entropy, stream, 8, 12, 77), decoded)
+    (stream,), decoded, features = encode(tiny, latent, [77])
+    weights = SPEC.find_weights(TINY_ID, [TINY])
+    read, seen = SPEC.read_tile(weights, stream, 8, 12, 77)
+    assert np.array_equal(read, decoded[0]) and np.array_equal(seen, features[0])
 
 
 # Damage

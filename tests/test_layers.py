@@ -140,31 +140,6 @@ def run(code: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_aecodec_and_its_help_load_no_library():
-    run(
-        "import sys, aecodec, aecodec.cli\n"
-        "assert aecodec.cli.run(['--help']) == 0 and aecodec.CorruptFile.exit_code == 3\n"
-        "heavy = {'numpy', 'PIL', 'torch', 'safetensors', 'constriction', 'zstandard'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-
-
-def test_encode_decode_and_info_never_load_torch(tmp_path: Path):
-    run(
-        "import sys\n"
-        "from aecodec.cli import run\n"
-        "photo, out, back = sys.argv[1:]\n"
-        "assert run(['encode', photo, out, '--model', 'tiny', '-q', '20']) == 0\n"
-        "assert run(['info', out]) == 0\n"
-        "assert run(['decode', out, back]) == 0\n"
-        "assert 'numpy' in sys.modules and 'torch' not in sys.modules\n",
-        str(PHOTOS / "dog.jpg"),
-        str(tmp_path / "dog.aec"),
-        str(tmp_path / "dog.png"),
-    )
-    assert (tmp_path / "dog.png").stat().st_size > 0
-
-
 def test_decoding_loads_only_what_it_needs(tmp_path: Path):
     """Start-up is most of what a small picture takes."""
     aec = tmp_path / "dog.aec"
