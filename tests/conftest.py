@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 # The workers of a test run share the cores: threads of NumPy and torch would only wait for each other.
 # Set before either is imported, here and in the processes that tests start.
@@ -12,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
+from helpers.commands import Refused
 from helpers.paths import TINY
 from helpers.tiny import Tiny
 from helpers.tiny import load_tiny
@@ -27,6 +29,11 @@ settings.load_profile("aecodec")
 @pytest.fixture(autouse=True)
 def _tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AECODEC_WEIGHTS", str(TINY))
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    return Refused(tmp_path, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,9 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tracemalloc
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ from aecodec.format.header import MAGIC
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import VERSION
 from aecodec.format.header import Header
+from fuzz.container import head
+from fuzz.container import plain
 from helpers.commands import Refused
 from helpers.commands import command
 from helpers.commands import environment
@@ -43,6 +45,8 @@ from helpers.paths import TINY
 from helpers.paths import TINY_ID
 
 PHOTO = PHOTOS / "dog.jpg"
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+Piped = Callable[..., tuple[int, bytes, str]]
 
 USAGE_ERRORS = (
     ("frobnicate",),
@@ -131,11 +135,6 @@ def encoded(tmp_path: Path, picture: Path) -> Path:
     path = tmp_path / "in.aec"
     path.write_bytes(aecodec.encode(Image.open(picture), 50, model="tiny"))
     return path
-
-
-@pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
-    return Refused(tmp_path, capsys)
 
 
 # Encoding, decoding, looking at the header.
@@ -245,13 +244,10 @@ def test_losses_are_noticed_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @posix_only
-def test_encode_to_stdout(picture: Path, encoded: Path) -> None:
-    done = subprocess.run(
-        command("encode", picture, "/dev/stdout", "--model", "tiny", "-q", "50"),
-        env=environment(),
-        capture_output=True,
-        check=True,
-    )
+@pytest.mark.parametrize("target", ["/dev/stdout", "-"])
+def test_a_process_in_a_pipe(target: str, picture: Path, encoded: Path) -> None:
+    encoding = command("encode", "-", target, "--model", "tiny", "-q", "50")
+    done = subprocess.run(encoding, env=environment(), input=picture.read_bytes(), capture_output=True, check=True)
     assert done.stdout == encoded.read_bytes()
 
 
@@ -337,12 +333,6 @@ def test_usage_errors(arguments: tuple[str, ...], refused: Refused) -> None:
         assert not part.startswith("-") or part in ("-q", "--quality") or part in line
 
 
-@pytest.mark.parametrize("option", [("-q", "50"), ("--target-bpp", "1"), ("--target-psnr", "30")])
-def test_only_one_aim(option: tuple[str, str], refused: Refused) -> None:
-    line = refused(2, "encode", "in.png", "out.aec", *option, "--target-size", "2000")
-    assert "one of --quality, --target-size, --target-bpp and --target-psnr" in line
-
-
 def test_help_and_usage_errors_import_nothing_heavy() -> None:
     codes, loaded = run_and_tell(*HELP, *USAGE_ERRORS)
     assert codes == [0] * len(HELP) + [2] * len(USAGE_ERRORS)
@@ -398,41 +388,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert weights == [f"weights {entry.weights_id.hex()} ({entry.name})" for entry in entries]
 
 
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        (("encoed", "a", "b"), "encode"),
-        (("enc", "a", "b"), "encode"),
-        (("help",), "--help"),
-        (("version",), "--version"),
-        (("encode", "a.aec", "b.png"), "aecodec decode"),
-        (("decode", "a.png", "b.aec"), "aecodec encode"),
-        (("model", "lits"), "list"),
-        (("encode", "--qualty", "3", "a", "b"), "--quality"),
-        (("decode", "a", "b", "--fromat", "png"), "--format"),
-    ],
-)
-def test_what_was_meant(typed: tuple[str, ...], meant: str, refused: Refused) -> None:
-    line = refused(2, *typed)
-    assert "Did you mean" in line and f"'{meant}'" in line
-
-
-def test_a_file_where_a_command_is_due(picture: Path, encoded: Path, refused: Refused) -> None:
-    assert f"Did you mean 'encode {picture}'" in refused(2, picture, "a.aec")
-    assert f"Did you mean 'decode {encoded}'" in refused(2, encoded, "a.png")
-
-
-@pytest.mark.parametrize("typed", [("-q=60",), ("-quality", "60"), ("--target-size", "2k"), ("--effort", "much")])
-def test_what_is_no_number_is_called_so(typed: tuple[str, ...], refused: Refused) -> None:
-    assert "is not a valid" in (line := refused(2, "encode", "a.png", "a.aec", *typed)) and "number (see" in line
-
-
-def test_the_output_by_an_option(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
+def test_the_output_by_an_option(tmp_path: Path, picture: Path, encoded: Path) -> None:
     assert run(["encode", "-o", str(tmp_path / "new.aec"), str(picture), "--model", "tiny", "-q", "50"]) == 0
     assert (tmp_path / "new.aec").read_bytes() == encoded.read_bytes()
     assert run(["decode", str(encoded), "--output", str(tmp_path / "new.png")]) == 0
-    assert "Give IN and OUT" in refused(2, "encode", picture, "b.aec", "-o", tmp_path / "a.aec")
-    assert "one of --output and --out-dir" in refused(2, "encode", picture, "-o", "a.aec", "--out-dir", tmp_path)
 
 
 def test_shell_completion() -> None:
@@ -458,28 +417,117 @@ def test_a_missing_folder_in_the_search_path_is_told(
     assert capsys.readouterr().err == f"AECODEC_WEIGHTS: no folder {tmp_path / 'nowhere'}\n"
 
 
-# Bad input to encode.
+# What is refused.
+
+# In a folder that holds `files_to_refuse`: exit code, command line, and what stands once in the line on stderr.
+ONE_AIM = "one of --quality, --target-size, --target-bpp and --target-psnr"
+IS_NO_NUMBER = r"is not a valid.*number \(see"
+REFUSED = (
+    (1, "encode missing a.aec --model tiny", "missing: No such file"),
+    (1, "decode missing a.png", "missing: No such file"),
+    (1, "info missing", "missing: No such file"),
+    (1, "verify missing", "missing"),
+    (1, "encode folder.png a.aec --model tiny", "folder.png: is a folder; give --out-dir DIR to work on what it holds"),
+    (1, "decode folder.png a.png", "folder.png: is a folder; give --out-dir DIR to work on what it holds"),
+    # Pictures
+    (1, "encode notes.txt a.aec --model tiny", "notes.txt: not a picture"),
+    (1, "encode cut.jpg a.aec --model tiny", "cut.jpg: "),
+    (1, "encode long.png a.aec --model tiny", "65535"),
+    (1, "encode in.png a.aec --model tiny --max-pixels 959", r"limit of 959.*\(--max-pixels\)"),
+    # Coded files
+    (3, "decode notes.txt a.png", "notes.txt: not an .aec file"),
+    (3, "info notes.txt", "notes.txt: not an .aec file"),
+    (3, "decode cut.aec long.png", "cut.aec: "),
+    (3, "decode longer.aec a.png", "longer.aec: "),
+    (3, "verify unused.aec", "unused.aec: "),
+    (3, "decode in.aec a.png --max-pixels 959", r"limit is 959.*\(--max-pixels\)"),
+    (4, "decode newer.aec a.png", "format version 1"),
+    (4, "info newer.aec", "format version 1"),
+    # Weights
+    (4, "encode in.png a.aec --model enormous", "'enormous'.*tiny"),
+    (4, "decode unknown.aec a.png", rf"unknown.aec: needs weights 01020304.*{TINY_ID.hex()} \(tiny\)"),
+    (4, "encode in.png a.aec --weights missing.safetensors", "missing.safetensors: "),
+    (4, "encode in.png a.aec --weights in.png", "in.png: "),
+    # Outputs
+    (1, "encode in.png nowhere/a.aec --model tiny", "nowhere"),
+    (1, "decode in.aec nowhere/a.png", "nowhere"),
+    (1, "encode in.png in.aec/a.aec --model tiny", "in.aec"),
+    (1, "encode in.png folder.png --model tiny", "folder.png: is a folder; give --out-dir to write into it"),
+    (1, "decode in.aec folder.png", "folder.png: is a folder; give --out-dir to write into it"),
+    (1, "encode in.png in.aec --model tiny -n", "in.aec: exists"),
+    (1, "encode in.png in.aec --model tiny --no-clobber", "in.aec: exists"),
+    (1, "decode in.aec long.png -n", "long.png: exists"),
+    (1, "decode in.aec long.png --no-clobber", "long.png: exists"),
+    (1, "encode in.png in.png --model tiny", "is the input itself"),
+    (1, "decode in.png in.png", "is the input itself"),
+    pytest.param(1, "encode in.png link.aec --model tiny", "is the input itself", marks=posix_only),
+    pytest.param(1, f"encode in.png {300 * 'x'} --model tiny", "File name too long", marks=posix_only, id="long name"),
+    pytest.param(1, "encode in.png /dev/full --model tiny", "/dev/full: No space left", marks=needs_full),
+    (2, "encode in.png new.jpg --model tiny", "named like a picture"),
+    (1, "decode in.aec out.xyz", "out.xyz: "),
+    (1, "decode in.aec out", "out: "),
+    (1, "decode in.aec back.png --format xyz", r"picture\.xyz"),
+    (2, "decode in.aec -", "--format png"),
+    (2, "encode in.png b.aec -o a.aec", "Give IN and OUT"),
+    (2, "encode in.png -o a.aec --out-dir .", "one of --output and --out-dir"),
+    # Options
+    (2, "encode in.png a.aec -q 50 --target-size 2000", ONE_AIM),
+    (2, "encode in.png a.aec --target-bpp 1 --target-size 2000", ONE_AIM),
+    (2, "encode in.png a.aec --target-psnr 30 --target-size 2000", ONE_AIM),
+    (2, "encode a.png a.aec -q=60", IS_NO_NUMBER),
+    (2, "encode a.png a.aec -quality 60", IS_NO_NUMBER),
+    (2, "encode a.png a.aec --target-size 2k", IS_NO_NUMBER),
+    (2, "encode a.png a.aec --effort much", IS_NO_NUMBER),
+    (1, "bench nowhere --model tiny", "nowhere"),
+    (2, "bench . --model tiny --codecs gif", "'gif'"),
+    (2, "bench . --model tiny --quality 101", "from 0 to 100"),
+    # What was meant
+    (2, "encoed a b", "Did you mean.*'encode'"),
+    (2, "enc a b", "Did you mean.*'encode'"),
+    (2, "help", "Did you mean.*'--help'"),
+    (2, "version", "Did you mean.*'--version'"),
+    (2, "encode a.aec b.png", "Did you mean.*'aecodec decode'"),
+    (2, "decode a.png b.aec", "Did you mean.*'aecodec encode'"),
+    (2, "model lits", "Did you mean.*'list'"),
+    (2, "encode --qualty 3 a b", "Did you mean.*'--quality'"),
+    (2, "decode a b --fromat png", "Did you mean.*'--format'"),
+    (2, "in.png a.aec", "Did you mean 'encode in.png'"),
+    (2, "in.aec a.png", "Did you mean 'decode in.aec'"),
+)
 
 
-def test_missing_input(tmp_path: Path, refused: Refused) -> None:
-    missing = tmp_path / "missing"
-    for arguments in (("encode", missing, tmp_path / "a.aec", "--model", "tiny"), ("info", missing)):
-        assert f"{missing}: No such file" in refused(1, *arguments)
-    assert f"{missing}: No such file" in refused(1, "decode", missing, tmp_path / "a.png")
+@pytest.fixture
+def files_to_refuse(tmp_path: Path, picture: Path, encoded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded.read_bytes()
+    header, (stream,) = unpack(data)
+    for name, content in {
+        "notes.txt": b"no picture\n",
+        "out": b"precious",
+        "out.xyz": b"precious",
+        "cut.jpg": PHOTO.read_bytes()[:10_000],
+        "cut.aec": data[:-1],
+        "longer.aec": data + b"\0",
+        "unused.aec": pack(header, [stream + b"\0"]),
+        "newer.aec": plain(head(256, 256, version=1)),
+        "unknown.aec": small_file(b"\1\2\3\4"),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    Image.new("1", (65_536, 1)).save(tmp_path / "long.png")
+    (tmp_path / "folder.png").mkdir()
+    if os.name == "posix":
+        (tmp_path / "link.aec").symlink_to(picture)
+    monkeypatch.chdir(tmp_path)
 
 
-def test_folder_as_input(tmp_path: Path, refused: Refused) -> None:
-    said = f"{tmp_path}: is a folder; give --out-dir DIR to work on what it holds"
-    assert said in refused(1, "encode", tmp_path, tmp_path / "a.aec", "--model", "tiny")
-    assert said in refused(1, "decode", tmp_path, tmp_path / "a.png")
+@pytest.mark.usefixtures("files_to_refuse")
+@pytest.mark.parametrize(("exit_code", "line", "said"), REFUSED)
+def test_one_line_says_what_is_wrong(exit_code: int, line: str, said: str, refused: Refused) -> None:
+    assert len(re.findall(said, refused(exit_code, *line.split()))) == 1
 
 
-def test_no_clobber(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
-    (tmp_path / "old.png").write_bytes(b"precious")
-    for option in ("-n", "--no-clobber"):
-        assert "in.aec: exists" in refused(1, "encode", picture, encoded, "--model", "tiny", option)
-        assert "old.png: exists" in refused(1, "decode", encoded, tmp_path / "old.png", option)
-    assert run(["decode", str(encoded), str(tmp_path / "new.png"), "-n"]) == 0
+def test_what_is_just_allowed(tmp_path: Path, picture: Path, encoded: Path) -> None:
+    assert run(["decode", str(encoded), str(tmp_path / "a.png"), "--max-pixels", "960", "-n"]) == 0
+    assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny", "--max-pixels", "960"]) == 0
 
 
 def test_how_much_is_told(tmp_path: Path, encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -495,42 +543,7 @@ def test_how_much_is_told(tmp_path: Path, encoded: Path, capsys: pytest.CaptureF
     assert (fields["output"], fields["bytes"]) == (str(back), back.stat().st_size)
 
 
-def test_text_file_as_picture(tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "notes.jpg").write_text("no picture\n")
-    line = refused(1, "encode", tmp_path / "notes.jpg", tmp_path / "a.aec", "--model", "tiny")
-    assert "notes.jpg: not a picture" in line
-
-
-def test_truncated_picture(tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "cut.jpg").write_bytes(PHOTO.read_bytes()[:10_000])
-    assert "cut.jpg: " in refused(1, "encode", tmp_path / "cut.jpg", tmp_path / "a.aec", "--model", "tiny")
-
-
-def test_picture_over_the_limit(tmp_path: Path, refused: Refused) -> None:
-    Image.new("1", (65_536, 1)).save(tmp_path / "long.png")
-    assert "65535" in refused(1, "encode", tmp_path / "long.png", tmp_path / "a.aec", "--model", "tiny")
-
-
-def test_unknown_model(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    line = refused(4, "encode", picture, tmp_path / "a.aec", "--model", "enormous")
-    assert "'enormous'" in line and "tiny" in line
-
-
 # Output that cannot be written.
-
-
-def test_output_folder_missing(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
-    assert "nowhere" in refused(1, "encode", picture, tmp_path / "nowhere" / "a.aec", "--model", "tiny")
-    assert "nowhere" in refused(1, "decode", encoded, tmp_path / "nowhere" / "a.png")
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_output_is_a_folder(tmp_path: Path, picture: Path, encoded: Path, refused: Refused) -> None:
-    folder = tmp_path / "folder.png"
-    folder.mkdir()
-    said = "folder.png: is a folder; give --out-dir to write into it"
-    assert said in refused(1, "encode", picture, folder, "--model", "tiny")
-    assert said in refused(1, "decode", encoded, folder)
 
 
 @posix_only
@@ -542,12 +555,7 @@ def test_output_not_permitted(tmp_path: Path, picture: Path, refused: Refused) -
     assert "Permission denied" in refused(1, "encode", picture, folder / "a.aec", "--model", "tiny")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_disk_full(picture: Path, refused: Refused) -> None:
-    assert "/dev/full: No space left" in refused(1, "encode", picture, "/dev/full", "--model", "tiny")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@needs_full
 def test_disk_full_behind_stdout(encoded: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command("info", encoded), env=environment(), stdout=full, stderr=subprocess.PIPE)
@@ -555,47 +563,10 @@ def test_disk_full_behind_stdout(encoded: Path) -> None:
     assert b"No space left" in done.stderr and done.stderr.count(b"\n") == 1
 
 
-def test_output_below_a_file(picture: Path, encoded: Path, refused: Refused) -> None:
-    assert "in.aec" in refused(1, "encode", picture, encoded / "a.aec", "--model", "tiny")
-
-
-@posix_only
-def test_output_name_too_long(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    assert "File name too long" in refused(1, "encode", picture, tmp_path / ("x" * 300), "--model", "tiny")
-
-
-@pytest.mark.parametrize("name", ["out.xyz", "out"])
-def test_unknown_output_extension(name: str, tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    (tmp_path / name).write_bytes(b"precious")
-    assert f"{name}: " in refused(1, "decode", encoded, tmp_path / name)
-
-
 def test_picture_too_large_for_its_format(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "a.aec").write_bytes(aecodec.encode(np.zeros((1, 16_400), np.uint8), 0, model="tiny"))
     line = refused(1, "decode", tmp_path / "a.aec", tmp_path / "out.webp")
     assert "out.webp: " in line and "WEBP" in line
-
-
-def test_in_place_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    assert "is the input itself" in refused(1, "encode", picture, picture, "--model", "tiny")
-    assert "is the input itself" in refused(1, "decode", picture, picture)
-
-
-def test_output_named_like_a_picture_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    assert "named like a picture" in refused(2, "encode", picture, tmp_path / "new.jpg", "--model", "tiny")
-
-
-@posix_only
-def test_in_place_through_a_link_is_refused(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    (tmp_path / "link.aec").symlink_to(picture)
-    assert "is the input itself" in refused(1, "encode", picture, tmp_path / "link.aec", "--model", "tiny")
-
-
-def test_existing_output_survives_a_failure(tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    (tmp_path / "old.png").write_bytes(b"precious")
-    encoded.write_bytes(encoded.read_bytes()[:-1])
-    refused(3, "decode", encoded, tmp_path / "old.png")
-    assert (tmp_path / "old.png").read_bytes() == b"precious"
 
 
 # Bad `.aec` files.
@@ -617,21 +588,8 @@ def test_any_bit_flipped(tmp_path: Path, encoded: Path, refused: Refused) -> Non
         assert f"{encoded}: " in refused(4 if newer else 3, "decode", encoded, tmp_path / "a.png")
 
 
-def test_bytes_after_the_end(tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    encoded.write_bytes(encoded.read_bytes() + b"\0")
-    refused(3, "decode", encoded, tmp_path / "a.png")
-
-
-def test_text_file_as_aec(tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "notes.aec").write_text("no picture\n")
-    assert "notes.aec: not an .aec file" in refused(3, "decode", tmp_path / "notes.aec", tmp_path / "a.png")
-    assert "notes.aec: not an .aec file" in refused(3, "info", tmp_path / "notes.aec")
-
-
 def test_enormous_header(tmp_path: Path, refused: Refused) -> None:
-    side = b"\xa0\x8d\x06"  # 100000
-    fields = MAGIC + b"\0" + TINY_ID + side + side + b"\x80"
-    (tmp_path / "a.aec").write_bytes(fields + zlib.crc32(fields).to_bytes(4, "big"))
+    (tmp_path / "a.aec").write_bytes(plain(head(100_000, 100_000)))
     tracemalloc.start()
     try:
         line = refused(3, "decode", tmp_path / "a.aec", tmp_path / "a.png")
@@ -640,27 +598,6 @@ def test_enormous_header(tmp_path: Path, refused: Refused) -> None:
         tracemalloc.stop()
     assert "100000x100000" in line
     assert peak < 20_000_000
-
-
-def test_max_pixels(tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    line = refused(3, "decode", encoded, tmp_path / "a.png", "--max-pixels", "959")
-    assert "959" in line and "(--max-pixels)" in line
-    assert run(["decode", str(encoded), str(tmp_path / "a.png"), "--max-pixels", "960"]) == 0
-
-
-def test_newer_version(tmp_path: Path, refused: Refused) -> None:
-    data = bytearray(small_file())
-    data[len(MAGIC)] |= 0x10
-    (tmp_path / "a.aec").write_bytes(data)
-    assert "format version 1" in refused(4, "decode", tmp_path / "a.aec", tmp_path / "a.png")
-    assert "format version 1" in refused(4, "info", tmp_path / "a.aec")
-
-
-def test_unknown_weights(tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "a.aec").write_bytes(small_file(b"\1\2\3\4"))
-    line = refused(4, "decode", tmp_path / "a.aec", tmp_path / "a.png")
-    assert "a.aec: needs weights 01020304" in line
-    assert f"{TINY_ID.hex()} (tiny)" in line
 
 
 # Weights of one's own.
@@ -683,11 +620,6 @@ def test_own_weights(
     monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(tmp_path / "nowhere"), str(own)]))
     assert run(["decode", str(file), str(back)]) == 0
     assert back.is_file()
-
-
-def test_weights_file_that_is_none(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    for path in (tmp_path / "missing.safetensors", picture):
-        assert f"{path}: " in refused(4, "encode", picture, tmp_path / "a.aec", "--weights", path)
 
 
 @pytest.mark.parametrize("part", ["decoder", "encoder"])
@@ -770,9 +702,8 @@ def test_two_processes_in_two_folders(tmp_path: Path, picture: Path) -> None:
 
 def test_a_failure_is_quick_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.aec").write_bytes(small_file()[:-2])
-    start = time.monotonic()
-    done = subprocess.run(command("decode", "a.aec", "a.png"), env=environment(), cwd=tmp_path, capture_output=True)
-    assert time.monotonic() - start < 20
+    decoding = command("decode", "a.aec", "a.png")
+    done = subprocess.run(decoding, env=environment(), cwd=tmp_path, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (3, b"")
     assert done.stderr.startswith(b"aecodec: a.aec: ") and done.stderr.count(b"\n") == 1
 
@@ -793,12 +724,6 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(json_file.read_text())["pictures"] == 2
     assert run(["bench", str(tmp_path / "photos"), *options, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["pictures"] == 2
-
-
-def test_bench_errors(tmp_path: Path, refused: Refused) -> None:
-    assert "nowhere" in refused(1, "bench", tmp_path / "nowhere", "--model", "tiny")
-    assert "'gif'" in refused(2, "bench", tmp_path, "--model", "tiny", "--codecs", "gif")
-    refused(2, "bench", tmp_path, "--model", "tiny", "--quality", "101")
 
 
 def test_model_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -871,27 +796,24 @@ def test_verify(tmp_path: Path, picture: Path, encoded: Path, capsys: pytest.Cap
     assert re.search(r"ok, PSNR \d+\.\d{3} dB, L1 0\.\d{5}\n", capsys.readouterr().out)
 
 
-def test_verify_reads_every_stream_to_its_end(tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    header, parts = unpack(encoded.read_bytes())
-    longer = tmp_path / "longer.aec"
-    longer.write_bytes(pack(header, [parts[0] + b"\0"]))
-    assert "longer.aec: " in refused(3, "verify", longer)
-
-
-def test_verify_of_a_missing_file_names_it_once(tmp_path: Path, refused: Refused) -> None:
-    assert refused(1, "verify", tmp_path / "none.aec").count("none.aec") == 1
-
-
 # Standard input and output.
 
 
-def piped(*arguments: str | Path, given: bytes = b"") -> tuple[int, bytes, str]:
-    """Exit code, stdout and stderr of a command whose input and output are pipes."""
-    done = subprocess.run(command(*arguments), env=environment(), input=given, capture_output=True)
-    return done.returncode, done.stdout, done.stderr.decode()
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Piped:
+    def call(*arguments: str | Path, given: bytes = b"") -> tuple[int, bytes, str]:
+        """Exit code, stdout and stderr of a command whose input and output are pipes."""
+        stdin = io.BytesIO(given)
+        stdin.name = "<stdin>"  # type: ignore[attr-defined]
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
+        code = run([str(argument) for argument in arguments])
+        out, err = capfdbinary.readouterr()
+        return code, out, err.decode()
+
+    return call
 
 
-def test_dash_is_standard_input_and_output(tmp_path: Path, picture: Path, encoded: Path) -> None:
+def test_dash_is_standard_input_and_output(tmp_path: Path, picture: Path, encoded: Path, piped: Piped) -> None:
     code, data, told = piped("encode", "-", "-", "--model", "tiny", "-q", "50", given=picture.read_bytes())
     assert (code, data) == (0, encoded.read_bytes())
     assert told.startswith(f"<stdout>: {len(data)} bytes") and told.count("\n") == 1
@@ -905,7 +827,7 @@ def test_dash_is_standard_input_and_output(tmp_path: Path, picture: Path, encode
     assert piped("verify", "-", given=data) == (0, b"<stdin>: ok\n", "")
 
 
-def test_a_pipe_on_one_side_only(tmp_path: Path, picture: Path, encoded: Path) -> None:
+def test_a_pipe_on_one_side_only(tmp_path: Path, picture: Path, encoded: Path, piped: Piped) -> None:
     options = ("--model", "tiny", "-q", "50")
     assert piped("encode", "-", tmp_path / "a.aec", *options, given=picture.read_bytes())[:2] == (0, b"")
     assert (tmp_path / "a.aec").read_bytes() == encoded.read_bytes()
@@ -915,16 +837,12 @@ def test_a_pipe_on_one_side_only(tmp_path: Path, picture: Path, encoded: Path) -
     assert not Path("-").exists()
 
 
-def test_errors_name_standard_input(encoded: Path) -> None:
+def test_errors_name_standard_input(encoded: Path, piped: Piped) -> None:
     code, out, told = piped("decode", "-", "-", "--format", "png", given=encoded.read_bytes()[:-1])
     assert (code, out) == (3, b"") and told.startswith("aecodec: <stdin>: ")
     code, out, told = piped("encode", "-", "-", "--model", "tiny", given=b"no picture")
     assert (code, out) == (1, b"") and told.startswith("aecodec: <stdin>: not a picture")
     assert piped("info", "-")[0] == 3
-
-
-def test_decoding_to_standard_output_needs_a_format(encoded: Path, refused: Refused) -> None:
-    assert "--format png" in refused(2, "decode", encoded, "-")
 
 
 @posix_only
@@ -944,7 +862,7 @@ def test_binary_data_and_terminals_do_not_meet(picture: Path, encoded: Path) -> 
     os.close(ours)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@needs_full
 def test_standard_output_full(picture: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
@@ -958,14 +876,3 @@ def test_format_overrides_the_name(extension: str, tmp_path: Path, encoded: Path
     assert run(["decode", str(encoded), str(tmp_path / "back.png"), "--format", extension]) == 0
     with Image.open(tmp_path / "back.png") as image:
         assert image.format == extension.strip(".").upper()
-
-
-def test_an_unknown_format(tmp_path: Path, encoded: Path, refused: Refused) -> None:
-    assert "xyz" in refused(1, "decode", encoded, tmp_path / "back.png", "--format", "xyz")
-
-
-def test_max_pixels_of_encode(tmp_path: Path, picture: Path, refused: Refused) -> None:
-    options = ("--model", "tiny", "--max-pixels")
-    line = refused(1, "encode", picture, tmp_path / "a.aec", *options, "959")
-    assert "limit of 959" in line and "(--max-pixels)" in line
-    assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny", "--max-pixels", "960"]) == 0

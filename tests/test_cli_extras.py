@@ -23,11 +23,6 @@ TINY = ("--model", "tiny", "-q", "40")
 
 
 @pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
-    return Refused(tmp_path, capsys)
-
-
-@pytest.fixture
 def picture(tmp_path: Path) -> Path:
     """A photograph with a soft mask, a profile of Adobe RGB, EXIF and XMP."""
     with Image.open(PHOTOS / "bay.png") as image:

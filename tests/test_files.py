@@ -44,32 +44,27 @@ def test_round_trip_and_replacement(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.aec"]
 
 
-def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@posix_only
+def test_relative_path_and_names_as_long_as_the_file_system_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    write_atomic("a.aec", b"data")
-    assert read_bytes("a.aec") == b"data"
+    for name in ("a.aec", "a" * 251 + ".aec", "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 125 + ".aec"):
+        write_atomic(name, b"data")
+        assert read_bytes(tmp_path / name) == b"data"
 
 
-def test_temporary_file_stands_beside_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-
-    def replace(source: str, target: str) -> None:
-        seen.extend(names(tmp_path))
-        os.rename(source, target)
-
-    monkeypatch.setattr("aecodec.files.os.replace", replace)
-    write_atomic(tmp_path / "a.aec", b"data")
-    (name,) = seen
-    assert name.startswith(".a.aec.") and name.endswith(TEMPORARY_SUFFIX)
-
-
-def test_data_is_on_the_disk_before_the_old_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_on_the_disk_beside_the_target_before_the_old_file_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
 
     def fsync(descriptor: int) -> None:
         steps.append(f"fsync of {os.fstat(descriptor).st_size} bytes")
 
     def replace(source: str, target: str) -> None:
+        (name,) = names(tmp_path)
+        assert name.startswith(".a.aec.") and name.endswith(TEMPORARY_SUFFIX)
         steps.append("replace")
         os.rename(source, target)
 
@@ -81,37 +76,24 @@ def test_data_is_on_the_disk_before_the_old_file_goes(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("there_before", [True, False])
+@pytest.mark.parametrize("cause", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["failure", "interrupt"])
 def test_failure_in_the_middle_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, there_before: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, there_before: bool, cause: BaseException
 ) -> None:
     target = tmp_path / "a.aec"
     if there_before:
         target.write_bytes(b"old")
 
     def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+        raise cause
 
     monkeypatch.setattr(f"aecodec.files.os.{step}", fail)
-    with pytest.raises(OutputError) as caught:
+    with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
         write_atomic(target, b"new")
-    assert str(caught.value) == f"{target}: Input/output error"
+    assert str(caught.value) == (f"{target}: Input/output error" if isinstance(cause, OSError) else "")
+    assert isinstance(caught.value, KeyboardInterrupt) == isinstance(cause, KeyboardInterrupt)
     assert names(tmp_path) == (["a.aec"] if there_before else [])
     assert not there_before or target.read_bytes() == b"old"
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_interrupt_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    target = tmp_path / "a.aec"
-    target.write_bytes(b"old")
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(f"aecodec.files.os.{step}", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomic(target, b"new")
-    assert names(tmp_path) == ["a.aec"]
-    assert target.read_bytes() == b"old"
 
 
 @posix_only
@@ -264,13 +246,6 @@ def test_standard_output_by_name(tmp_path: Path) -> None:
         assert python(WRITE, "/dev/stdout", stdout=file).wait() == 0
         assert os.fstat(file.fileno()).st_ino == redirected.stat().st_ino  # the shell's file, not another
     assert redirected.read_bytes() == b"new" * 1000
-
-
-@posix_only
-def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
-    for name in ("a" * 251 + ".aec", "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 125 + ".aec"):
-        write_atomic(tmp_path / name, b"data")
-        assert read_bytes(tmp_path / name) == b"data"
 
 
 @posix_only

@@ -114,7 +114,7 @@ def test_uninstalled_checkout_finds_its_weights(tmp_path: Path) -> None:
 @needs_bundled
 def test_bundled_weights_are_whole_and_small() -> None:
     files = manifest_files(WEIGHTS / "manifest.json")
-    assert all((ROOT / "weights" / name).is_file() for name in files)
+    assert len(files) >= 4 and all((ROOT / "weights" / name).is_file() for name in files)
     assert sum((ROOT / "weights" / name).stat().st_size for name in files) <= INSTALLED_LIMIT
 
 

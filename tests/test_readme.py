@@ -36,13 +36,6 @@ def test_the_figures_are_those_of_the_manifest() -> None:
 
 
 @LANDED
-def test_weights_are_small() -> None:
-    halves = [*(WEIGHTS).glob("*.decoder.safetensors"), *(WEIGHTS).glob("*.encoder.safetensors")]
-    assert len(halves) >= 4
-    assert sum(path.stat().st_size for path in halves) <= 5_000_000
-
-
-@LANDED
 def test_the_opening_quotes_the_manifest() -> None:
     opening, block = README.split("## Use")[0], README.split(START)[1].split(END)[0]
     for number in re.findall(r"([\d.]+) dB", opening):

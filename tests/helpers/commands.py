@@ -27,13 +27,16 @@ class Refused:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._folder, self._capsys = folder, capsys
 
+    def _contents(self) -> dict[Path, bytes]:
+        return {path: path.read_bytes() if path.is_file() else b"" for path in self._folder.rglob("*")}
+
     def __call__(self, exit_code: int, *arguments: str | Path) -> str:
-        before = {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()}
+        before = self._contents()
         self._capsys.readouterr()
         assert run([str(argument) for argument in arguments]) == exit_code
         out, err = self._capsys.readouterr()
         assert out == ""
         assert err.startswith("aecodec: ")
         assert err.count("\n") == 1 and err.endswith("\n"), err
-        assert {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()} == before
+        assert self._contents() == before
         return err
