@@ -36,7 +36,6 @@ from aecodec.train.export import Halves
 from aecodec.train.export import export
 from aecodec.train.export import wide_layers
 from aecodec.train.export import with_default_quality
-from aecodec.train.headroom import give_headroom
 from aecodec.train.last_layer import blocks
 from aecodec.train.last_layer import solve_last_layer
 from aecodec.train.layers import Scale
@@ -46,6 +45,7 @@ from aecodec.train.model import AutoEncoder
 from aecodec.train.model import Coded
 from aecodec.train.model import at_quality
 from aecodec.train.rescale import fill_ranges
+from aecodec.train.rescale import give_headroom
 from aecodec.train.rescale import tensors_between
 from aecodec.train.rounding import mean_square
 from aecodec.train.rounding import rounded_in_turn
@@ -84,6 +84,7 @@ def small_model(name: str) -> AutoEncoder:
                     if hasattr(module, "weight"):
                         module.weight *= 1.6
     model.calibrate(tensor(pictures()), torch.tensor([0.1, 0.5, 0.9]))
+    give_headroom(model)
     return model
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,8 @@ from torch import Tensor
 from aecodec.files import write_atomic
 from aecodec.geometry import HYPER_STRIDE
 from aecodec.image.writing import png_of
-
-if TYPE_CHECKING:
-    from aecodec.train.model import AutoEncoder
-    from aecodec.train.model import Coded
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import Coded
 
 QUALITIES = tuple(step / 6 for step in range(7))  # the knots of `standard`
 MAX_CROP = 256

@@ -33,7 +33,6 @@ from aecodec.codec.weights import INPUT_BOUNDS
 from aecodec.codec.weights import SYNTHESIS_BITS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import UNIT
-from aecodec.train.headroom import give_headroom
 from aecodec.train.layers import Mode
 from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
@@ -152,14 +151,13 @@ class AutoEncoder(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, quality: Tensor) -> None:
-        """Chooses every activation scale from one batch of pictures, with rounding off; colours they lack get room."""
+        """Chooses every activation scale from one batch of pictures, with rounding off."""
         rounding, self.mode.rounding, self.mode.observing = self.mode.rounding, False, True
         self(x, quality, noise=False)
         self.mode.rounding, self.mode.observing = rounding, False
         for module in self.modules():
             if isinstance(module, Scale):
                 module.settle()
-        give_headroom(self)
 
     def forward(self, x: Tensor, quality: Tensor, *, noise: bool, plain: bool = False) -> Coded:
         """Codes `x` at `quality`. `noise`: rate from additive noise (training). `plain`: no rounding of the latent."""

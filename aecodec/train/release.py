@@ -32,10 +32,10 @@ from aecodec.train.export import Halves
 from aecodec.train.export import export
 from aecodec.train.export import wide_layers
 from aecodec.train.export import with_default_quality
-from aecodec.train.headroom import give_headroom
 from aecodec.train.last_layer import solve_last_layer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
+from aecodec.train.rescale import give_headroom
 from aecodec.train.rounding import settle_on_grid
 
 TABLE_PICTURES = 400

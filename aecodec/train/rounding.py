@@ -8,7 +8,6 @@ al., "GPTQ: accurate post-training quantization", 2022).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from typing import cast
 
 import torch
@@ -21,14 +20,13 @@ from aecodec.train.layers import WEIGHT_MAXIMUM
 from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import Stack
 from aecodec.train.layers import SumLayer
+from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 from aecodec.train.rescale import Between
 from aecodec.train.rescale import Product
 from aecodec.train.rescale import fill_ranges
+from aecodec.train.rescale import give_headroom
 from aecodec.train.rescale import rescale
-
-if TYPE_CHECKING:
-    from aecodec.train.model import AutoEncoder
 
 DAMPING = 1e-3  # of the mean square of an input
 SLICE = 8  # pictures at once
@@ -38,11 +36,13 @@ SLICE = 8  # pictures at once
 def settle_on_grid(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
     """Scales and weights of `model` for rounding, which is on then, from pictures [B, 3, H, W] and their qualities."""
     model.calibrate(x, quality)
+    give_headroom(model)
     fill_features(model, x, quality)
     for network in model.children():
         if isinstance(network, Stack):
             fill_ranges(network)
     model.calibrate(x, quality)
+    give_headroom(model)
     model.set_rounding(True)
     round_in_turn(model, x, quality)
 

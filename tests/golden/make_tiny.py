@@ -20,6 +20,7 @@ from aecodec.image.reading import open_picture
 from aecodec.train.export import export
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder
+from aecodec.train.rescale import give_headroom
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -34,6 +35,7 @@ def main(out: Path) -> None:
     model.start_from(np.stack(patches))
     x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
     model.calibrate(x, (torch.arange(len(x)) + 0.5) / len(x))
+    give_headroom(model)
     halves = export(model, pictures)
     out.mkdir(parents=True, exist_ok=True)
     entry: dict[str, object] = {"name": "tiny", "id": halves.weights_id.hex(), "recipe": "untrained, seeded; for tests"}
