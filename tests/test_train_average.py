@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 
 from aecodec.cli import run
 from aecodec.errors import InputError
-from aecodec.train.average import average
 from aecodec.train.checkpoint import Counters
 from aecodec.train.checkpoint import State
+from aecodec.train.checkpoint import average
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import Batches
 from aecodec.train.layers import Scale

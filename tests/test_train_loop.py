@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,7 @@ from aecodec.train.data import is_validation
 from aecodec.train.layers import Mode
 from aecodec.train.model import Coded
 from aecodec.train.model import Config
-from aecodec.train.options import TrainOptions
+from aecodec.train.schedule import TrainOptions
 
 
 class Tiny(torch.nn.Module):
@@ -488,30 +488,26 @@ def test_budget_counts_from_where_the_branch_began() -> None:
 def test_a_resumed_log_drops_what_lies_after_the_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    with progress.Log(path, keep_to_step=2) as log:
-        log.write(Counters(0.1, step=3))
-    assert [record["step"] for record in records(path)] == [1, 2, 3]
-    with progress.Log(path, keep_to_step=None):
-        pass
-    assert path.read_bytes() == b""
+    for step, kept in ((9, [1, 2, 3]), (2, [1, 2]), (None, [])):
+        progress.open_log(path, step).close()
+        assert [record["step"] for record in records(path)] == kept
     with pytest.raises(OutputError):
-        progress.Log(tmp_path / "missing" / "log.jsonl", keep_to_step=2)
+        progress.open_log(tmp_path / "missing" / "log.jsonl", 2)
 
 
-class Screen(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_terminal_writes_over_its_line_and_keeps_what_it_says() -> None:
-    screen = Screen()
-    terminal = progress.Terminal(screen)
-    terminal.update("step 100")
-    terminal.update("step 9")
+def test_the_terminal_overwrites_its_status_and_keeps_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = progress.Terminal()
+    silent.note("step 99")
+    silent.say("validation")
+    assert not silent.updates and capsys.readouterr().err == "validation\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    terminal = progress.Terminal()
+    assert terminal.updates
+    terminal.note("step 100")
     terminal.say("validation")
-    terminal.say("done")
-    assert screen.getvalue() == "step 100\rstep 9  \rvalidation\ndone\n"
-    assert not progress.Terminal(io.StringIO()).updates
+    assert capsys.readouterr().err.replace("\r\x1b[K", "|") == "|step 100|validation\n"
 
 
 def test_status_line_names_rate_psnr_speed_and_time_left() -> None:

@@ -61,7 +61,7 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
     """
     require_torch()
     from aecodec.train.loop import train as run
-    from aecodec.train.options import TrainOptions
+    from aecodec.train.schedule import TrainOptions
 
     try:
         options = TrainOptions(data=data, **fields)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def average(checkpoints: tuple[Path, ...], out: Path) -> None:
     aecodec model average run-a/decayed.pt run-b/decayed.pt --out mean/decayed.pt
     """
     require_torch()
-    from aecodec.train.average import average as run
+    from aecodec.train.checkpoint import average as run
 
     run(checkpoints, out)
 

@@ -7,7 +7,6 @@ weights of each system that is finished; `work/`, from which a run resumes; remo
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -94,7 +93,7 @@ def run(options: Table3Options) -> str:
     is raised. Raises InputError, OutputError, MissingExtra and TrainingDiverged.
     """
     require_matplotlib()
-    terminal = Terminal(sys.stderr)
+    terminal = Terminal()
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -197,7 +196,7 @@ def _train(training: Training, out: Path, results: Results, terminal: Terminal, 
             moment = record().table3[training.system.name].curve[-1]
             terminal.say(f"{speed.line()}  loss {moment.loss:.5f}  dev L1 {moment.dev_l1:.4f}")
         elif terminal.wants_update():
-            terminal.update(f"{speed.line()}  loss {training.counters.mean_loss:.5f}")
+            terminal.note(f"{speed.line()}  loss {training.counters.mean_loss:.5f}")
 
     training.run(lambda: interruption.requested, tell)
     return record()

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a later process needs to continue exactly where this one stopped.
+"""Checkpoints: all that a later process needs to continue exactly where this one stopped; the mean of several.
 
 A checkpoint is a torch file of tensors and plain values only, which `torch.load(weights_only=True)` reads:
 
@@ -7,7 +7,7 @@ A checkpoint is a torch file of tensors and plain values only, which `torch.load
 | `config` | name of the model's configuration |
 | `model` | the model's state_dict, float weights and activation scales |
 | `mean` | the moving mean of the float weights, by name |
-| `unrounded` | that mean when rounding began, where it has: the better weights to train on from |
+| `unrounded` | that mean when rounding began, or empty: the better weights to continue from |
 | `optimizer` | the optimizer's state_dict |
 | `counters` | the fields of `Counters` by name |
 | `random` | states of the generators: `batches`, `torch` and, from a GPU, `cuda` |
@@ -16,11 +16,11 @@ A checkpoint is a torch file of tensors and plain values only, which `torch.load
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
 
 import torch
@@ -28,9 +28,8 @@ import torch
 from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.train.data import Batches
-
-if TYPE_CHECKING:
-    from aecodec.train.model import AutoEncoder
+from aecodec.train.model import AutoEncoder
+from aecodec.train.model import build
 
 MEAN_STEPS = 5000
 
@@ -77,12 +76,12 @@ class State:
         self.start_mean()
 
     def start_mean(self) -> None:
-        """From the weights as they are."""
+        """Restart the moving mean from the current weights."""
         self.counters.mean_step = self.counters.step
         self.mean = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
 
     def update_mean(self) -> None:
-        """Of the last `mean_steps` steps, roughly; early on, of the last tenth of them."""
+        """The mean covers roughly the last `mean_steps` steps; early on, the last tenth of all."""
         steps = self.counters.step - self.counters.mean_step
         share = max(1 / self.mean_steps, 10 / (10 + steps))
         weights = [weight.detach() for weight in self.model.parameters()]
@@ -93,12 +92,12 @@ class State:
         self.model.load_state_dict(self.mean, strict=False)
 
     def keep_unrounded(self) -> None:
-        """Rounding begins: remember the moving mean, since weights that have learned with it compute less without."""
+        """Keep the moving mean before rounding begins: weights trained with rounding are worse without it."""
         self.unrounded = {name: weight.clone() for name, weight in self.mean.items()}
 
     @property
     def plain_steps(self) -> int:
-        """Steps that the run trains as a plain auto-encoder; none where the weights have been past that."""
+        """Steps as a plain auto-encoder; none for pretrained weights."""
         return 0 if self.counters.pretrained else self.model.config.plain_steps
 
     @property
@@ -122,7 +121,7 @@ class State:
         write_checkpoint(path, content)
 
     def restore(self, path: Path) -> None:
-        """Take over a checkpoint of the same configuration, made on any device; raises InputError."""
+        """Load a checkpoint of the same configuration, made on any device; raises InputError."""
         content = read_checkpoint(path)
         if content["config"] != self.model.config.name:
             raise InputError(f"{path}: holds the configuration {content['config']}, not {self.model.config.name}")
@@ -149,7 +148,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint with all tensors on the CPU; raises InputError where it is missing or damaged."""
+    """The content of a checkpoint with all tensors on the CPU; raises InputError if it is missing or damaged."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -158,11 +157,36 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a readable checkpoint ({first_line(error)})") from error
     if not isinstance(content, dict) or not {"config", "model", "optimizer", "counters", "random"} <= content.keys():
         raise InputError(f"{path}: not a checkpoint of aecodec")
-    content.setdefault("mean", content["model"])  # there was none in earlier versions
+    content.setdefault("mean", content["model"])  # earlier versions kept none
     content.setdefault("unrounded", {})
     return content
 
 
 def first_line(error: Exception) -> str:
-    """Of the error's message: torch appends whole pages."""
+    """The first line of the error's message: torch appends whole pages."""
     return str(error).partition("\n")[0]
+
+
+def average(checkpoints: Sequence[Path], out: Path) -> None:
+    """Write the mean of the checkpoints' weights to `out`, a checkpoint to resume, branch off or export.
+
+    Runs from the same weights, or states of one run, lie around one minimum; at a constant learning rate most of their
+    difference is noise, which the mean removes (Izmailov et al., "Averaging weights leads to wider optima and better
+    generalization", 2018; Wortsman et al., "Model soups", 2022).
+
+    The moving means and the weights kept before rounding are averaged too. Everything else (activation scales,
+    optimizer, counters, generators) comes from the first checkpoint, except `pixels`, the largest of all. Raises
+    InputError if the networks differ, and OutputError.
+    """
+    contents = [read_checkpoint(path) for path in checkpoints]
+    first = contents[0]
+    shapes = [{name: tensor.shape for name, tensor in content["model"].items()} for content in contents]
+    for path, content, shape in zip(checkpoints, contents, shapes, strict=True):
+        if (content["config"], shape) != (first["config"], shapes[0]):
+            raise InputError(f"{path}: not of the same network as {checkpoints[0]}")
+    names = [name for name, _ in build(first["config"]).named_parameters()]
+    for key in ("model", "mean", "unrounded"):
+        if all(content[key] for content in contents):
+            first[key] |= {name: torch.stack([content[key][name] for content in contents]).mean(0) for name in names}
+    first["counters"]["pixels"] = max(content["counters"]["pixels"] for content in contents)
+    write_checkpoint(out, first)

@@ -1,27 +1,27 @@
-"""Trains a model: a constant learning rate without an end, and decay branches that end in weights.
+"""Trains a model: an open-ended run at a constant learning rate, and decay branches that end in weights to export.
 
-The constant-rate state, `latest.pt`, is what continues from sitting to sitting. A decay branch starts from the moving
-mean of its weights, lowers the learning rate along a cosine, its last part with integer rounding in the loop, ends in
-its own moving mean (weights near the middle of two integers change sides to the very end), and leaves `decayed.pt` to
-be exported; the constant-rate state is not touched. What stands in the output folder, for each of the two: the
-checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets (`sheets/STEP.png`,
-`sheets/decayed-STEP.png`).
+The constant-rate state, `latest.pt`, continues from sitting to sitting; a decay branch does not change it. The branch
+starts from the moving mean of its weights, lowers the learning rate along a cosine and rounds to integers in its last
+part. It ends in its own moving mean, since weights halfway between two integers never settle, and writes `decayed.pt`.
+Each of the two has a checkpoint, a log of JSON lines (`log.jsonl`, `decayed.jsonl`) and contact sheets
+(`sheets/STEP.png`, `sheets/decayed-STEP.png`) in the output folder.
 """
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
+from contextlib import ExitStack
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from types import TracebackType
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from aecodec.errors import AecError
 from aecodec.errors import InputError
@@ -35,15 +35,13 @@ from aecodec.train.data import hold
 from aecodec.train.data import load_folders
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
-from aecodec.train.model import load_weights
-from aecodec.train.observer import Observer
-from aecodec.train.options import TrainOptions
-from aecodec.train.progress import Log
+from aecodec.train.progress import Observer
 from aecodec.train.progress import Step
 from aecodec.train.progress import Terminal
 from aecodec.train.progress import Timer
+from aecodec.train.progress import open_log
 from aecodec.train.rounding import settle_on_grid
-from aecodec.train.schedule import Budget
+from aecodec.train.schedule import TrainOptions
 from aecodec.train.schedule import learning_rate_factor
 from aecodec.train.schedule import rate_weight
 
@@ -60,13 +58,13 @@ class TrainingDiverged(AecError):
 
 
 def train(options: TrainOptions) -> None:
-    """Train until the limit is reached, leaving a checkpoint that resumes exactly.
+    """Train to the limit and write a checkpoint that resumes exactly.
 
-    SIGINT and SIGTERM end the run after the step at hand: the checkpoint is written, then KeyboardInterrupt raised; a
-    second signal ends the process at once. Raises InputError (data, checkpoint or weights missing or unfit, or a run
-    already there), OutputError and TrainingDiverged.
+    SIGINT and SIGTERM end the run after the current step: it writes the checkpoint, then raises KeyboardInterrupt; a
+    second signal ends the process at once. Raises InputError (data, checkpoint or weights are missing or do not fit, or
+    the folder has a run already), OutputError and TrainingDiverged.
     """
-    terminal = Terminal(sys.stderr)
+    terminal = Terminal()
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -77,21 +75,13 @@ def train(options: TrainOptions) -> None:
     counters = state.counters
     terminal.say(f"{options.config} on {device.type}, from step {counters.step:,}")
     keep_log_to = counters.step if options.resume else None
-    with Log(options.log, keep_log_to) as log, Interruption() as interruption:
-        observer = Observer(
-            state, dataset, _budget(options, counters), log, terminal, options.sheet, lambda: interruption.requested
-        )
+    with terminal, closing(open_log(options.log, keep_log_to)) as log, Interruption() as interruption:
+        observer = Observer(state, dataset, options, log, terminal, lambda: interruption.requested)
         _run(state, options, observer, interruption)
     if interruption.requested:
         terminal.say(f"interrupted at step {counters.step:,}; --resume continues from {options.checkpoint}")
         raise KeyboardInterrupt
     terminal.say(f"finished at step {counters.step:,}: {options.checkpoint}")
-
-
-def _budget(options: TrainOptions, counters: Counters) -> Budget:
-    if options.decay:
-        return Budget(options.minutes, options.steps, from_seconds=0.0, from_step=counters.first_step)
-    return Budget(options.minutes, options.steps, from_seconds=counters.seconds, from_step=counters.step)
 
 
 def choose_device(name: str) -> torch.device:
@@ -121,12 +111,12 @@ def _describe(dataset: Dataset) -> str:
 
 
 def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> State:
-    """The state at the first step of this sitting: resumed, branched off, from weights, or fresh."""
+    """The state at the first step of this sitting: resumed, branched off, from weights or fresh."""
     torch.manual_seed(options.seed)
     pictures = hold(dataset.training, device)
     batches = Batches(pictures, crop=options.crop, batch_size=options.batch_size, device=device, seed=options.seed)
     model = build(options.config)
-    if options.is_fresh:
+    if not (options.resume or options.decay or options.init):
         model.start_from(batches.patches(START_PATCHES, PATCH_SIDE))
     model.to(device=device, memory_format=torch.channels_last)
     counters = Counters(model.config.learning_rate)
@@ -134,11 +124,11 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
         counters.pixels = load_init(model, options.init)
         counters.pretrained = True
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    state = State(model, optimizer, batches, counters, device)  # its mean starts from the weights
+    state = State(model, optimizer, batches, counters, device)  # its mean starts from these weights
     if options.resume:
         state.restore(options.checkpoint)
     elif options.decay and options.init is None:
-        state.restore(options.constant_checkpoint)
+        state.restore(replace(options, decay=False).checkpoint)
         state.take_mean()
         state.counters.begin_branch()
     if options.learning_rate is not None:
@@ -148,9 +138,9 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
 
 
 def load_init(model: AutoEncoder, path: Path) -> int:
-    """Load float weights, with or without activation scales. Returns the number of pixels that they have seen."""
+    """Load float weights, with or without activation scales. Returns the number of pixels they were trained on."""
     try:
-        absent, unknown = model.load_state_dict(load_weights(path), strict=False)
+        absent, unknown = model.load_state_dict(load_file(path), strict=False)
         with safe_open(path, "pt") as file:
             pixels = int((file.metadata() or {}).get("pixels", 0))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
@@ -177,7 +167,7 @@ def _switch_rounding(state: State, on: bool) -> None:
 
 
 def _run(state: State, options: TrainOptions, observer: Observer, interruption: Interruption) -> None:
-    """Step until the budget is used up or the run is interrupted; leaves a checkpoint."""
+    """Step until the budget is used up or the run is interrupted; write a checkpoint."""
     counters, budget = state.counters, observer.budget
     save_timer = Timer(60 * options.checkpoint_minutes)
     skipped_in_a_row = 0
@@ -207,7 +197,7 @@ def _run(state: State, options: TrainOptions, observer: Observer, interruption: 
 
 
 def _step(state: State, rate: float) -> Step:
-    """Learn from one batch at a learning rate; no update where the loss or its gradient is not finite."""
+    """Learn from one batch at a learning rate; no update if the loss or its gradient is not finite."""
     started = time.monotonic()
     model, optimizer, counters = state.model, state.optimizer, state.counters
     x, quality = state.batches.draw()
@@ -229,29 +219,18 @@ def _step(state: State, rate: float) -> Step:
     return Step(x, coded, loss.detach(), rate, updated, time.monotonic() - started)
 
 
-class Interruption:
-    """While it is entered, the first SIGINT or SIGTERM is only noted; a second one has its usual effect."""
+class Interruption(ExitStack):
+    """While entered, the first SIGINT or SIGTERM only sets `requested`; a second one has its usual effect."""
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._previous: dict[signal.Signals, Any] = {}
+    requested = False
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
             for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) not in (None, signal.SIG_IGN):  # ignored, as after nohup: left so
-                    self._previous[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):  # nohup ignores one: it stays ignored
+                    self.callback(signal.signal, number, signal.signal(number, self._note))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self.close()  # restores the handlers

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch import nn
 
@@ -305,8 +303,3 @@ def transposed_as_product(weight: Tensor, factor: int) -> Tensor:
 def build(name: str) -> AutoEncoder:
     """A fresh model by config name. Raises KeyError for an unknown one."""
     return AutoEncoder(CONFIGS[name]).to(memory_format=torch.channels_last)
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Float weights of a safetensors file (float16 or float32) as a float32 state dict."""
-    return {name: tensor.float() for name, tensor in load_file(path).items()}

@@ -1,38 +1,50 @@
-"""What a training run tells: a log of JSON lines, and the terminal."""
+"""What a training run reports: status, validation and contact sheets, on the terminal and in a log of JSON lines."""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
+import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
-from typing import Any
-from typing import TextIO
 
 import torch
 from torch import Tensor
 
-from aecodec.errors import OutputError
+from aecodec.batch.journal import JsonLines
+from aecodec.batch.progress import Bar
+from aecodec.files import read_bytes
+from aecodec.files import write_atomic
 from aecodec.train.checkpoint import Counters
-from aecodec.train.evaluate import Measurement
-
-if TYPE_CHECKING:
-    from aecodec.train.model import Coded
+from aecodec.train.checkpoint import State
+from aecodec.train.data import Dataset
+from aecodec.train.evaluate import central_crops
+from aecodec.train.evaluate import measure
+from aecodec.train.evaluate import write_contact_sheet
+from aecodec.train.model import Coded
+from aecodec.train.schedule import TrainOptions
 
 REFRESH_SECONDS = 1.0
+REPORT_SECONDS = 60.0
+
+VALIDATION_PICTURES = 64
+VALIDATION_SECONDS = 300.0
+VALIDATION_SHARE = 0.04  # of the time: slow validations are further apart
+
+SHEET_PICTURES = 6
+SHEET_SECONDS = 1200.0
+FIRST_SHEET_STEP = 50
 
 
 class Timer:
-    """Says once per interval that it has passed."""
+    """Reports once per interval that it has passed."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._due_at = time.monotonic() + seconds
+        self.restart(seconds)
 
     def due(self) -> bool:
         if time.monotonic() < self._due_at:
@@ -41,9 +53,27 @@ class Timer:
         return True
 
     def restart(self, seconds: float) -> None:
-        """Wait for `seconds` from now, and for as long each time after."""
+        """Set the interval, which begins now."""
         self._seconds = seconds
         self._due_at = time.monotonic() + seconds
+
+
+class Terminal(Bar):
+    """Lines on stderr; on a terminal, `note` also shows a status that is overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates = sys.stderr.isatty()
+        self._refresh = Timer(REFRESH_SECONDS)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self.note("")
+        print(text, file=sys.stderr, flush=True)
+
+    def wants_update(self) -> bool:
+        """Whether the status is shown and old."""
+        return self.updates and self._refresh.due()
 
 
 @dataclass(frozen=True)
@@ -54,12 +84,12 @@ class Step:
     coded: Coded
     loss: Tensor  # scalar
     learning_rate: float
-    updated: bool  # False where loss or gradient was not finite
+    updated: bool  # False if the loss or its gradient was not finite
     seconds: float
 
 
 class Meter:
-    """Means over the steps since it was last cleared. The sums stay on the device until they are asked for."""
+    """Means over the steps since it was last cleared. The sums stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.clear()
@@ -70,15 +100,15 @@ class Meter:
         self._pixels = 0
         self._seconds = 0.0
 
+    @torch.no_grad()
     def add(self, step: Step) -> None:
-        """Count a step, unless it made no update: its values are no numbers."""
+        """Count a step; without an update, only its time, since its values are not finite."""
         self._seconds += step.seconds
         if not step.updated:
             return
-        with torch.no_grad():
-            error = step.coded.reconstruction - step.x
-            bpp = (step.coded.bits + step.coded.hyper_bits).mean() / step.x[0, 0].numel()
-            self._sums = self._sums + torch.stack((bpp, error.square().mean(), error.abs().mean(), step.loss))
+        error = step.coded.reconstruction - step.x
+        bpp = (step.coded.bits + step.coded.hyper_bits).mean() / step.x[0, 0].numel()
+        self._sums = self._sums + torch.stack((bpp, error.square().mean(), error.abs().mean(), step.loss))
         self._steps += 1
         self._pixels += step.x[:, 0].numel()
 
@@ -87,7 +117,7 @@ class Meter:
         return self._seconds / self._steps if self._steps else math.inf
 
     def means(self) -> dict[str, float]:
-        """bpp, psnr (dB), l1 (0..1), loss and mpx_per_s; empty where no step was counted."""
+        """bpp, psnr (dB), l1 (0..1), loss and mpx_per_s; empty if no step was counted."""
         if not isinstance(self._sums, Tensor):
             return {}
         bpp, square, l1, loss = (self._sums / self._steps).tolist()
@@ -95,90 +125,122 @@ class Meter:
         return {"bpp": bpp, "psnr": psnr, "l1": l1, "loss": loss, "mpx_per_s": self._pixels / self._seconds / 1e6}
 
 
-class Log:
-    """A file of JSON lines. Opened again for a resumed run, it drops the lines that lie after the checkpoint."""
+class Observer:
+    """Sees every step and does what is due. Changes nothing in the run."""
 
-    def __init__(self, path: Path, keep_to_step: int | None) -> None:
-        """Keep lines up to a step, or none; raises OutputError."""
-        try:
-            self._file = path.open("ab")
-            self._file.truncate(0 if keep_to_step is None else _size_until(path, keep_to_step))
-        except OSError as error:
-            raise OutputError(f"{path}: {error.strerror}") from error
-
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        state: State,
+        dataset: Dataset,
+        options: TrainOptions,
+        log: JsonLines,
+        terminal: Terminal,
+        interrupted: Callable[[], bool],
     ) -> None:
-        self._file.close()
+        """`interrupted` ends a validation early."""
+        self.budget = options.budget(state.counters)
+        self._state = state
+        self._options = options
+        self._log = log
+        self._terminal = terminal
+        self._interrupted = interrupted
+        self._meter = Meter()
+        self._learning_rate = 0.0
+        self._validation = central_crops(dataset.validation, VALIDATION_PICTURES)
+        self._training = central_crops(dataset.training, len(self._validation))
+        self._shown = central_crops(dataset.validation or dataset.training, SHEET_PICTURES)
+        self._report_timer = Timer(REPORT_SECONDS)
+        self._validation_timer = Timer(VALIDATION_SECONDS)
+        self._sheet_timer = Timer(SHEET_SECONDS)
 
-    def write(self, counters: Counters, **values: Any) -> None:
-        """One line: where the run stands, then `values`."""
-        record = {
-            "step": counters.step,
-            "minutes": round(counters.seconds / 60, 3),
-            "pixels": counters.pixels,
-            "skipped": counters.skipped,
-            **values,
-        }
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
+    def look(self, step: Step) -> None:
+        """After each step."""
+        self._meter.add(step)
+        self._learning_rate = step.learning_rate
+        if self._terminal.wants_update():
+            self._terminal.note(self._status())
+        if self._report_timer.due():
+            self._report()
+        if self._validation_timer.due():
+            self._validate()
+        if is_early_sheet(self._state.counters.step) or self._sheet_timer.due():
+            self._write_sheet()
 
-    def write_validation(self, counters: Counters, validation: Measurement, training: Measurement) -> None:
-        """The points on both parts, and the gap: how much larger the loss is on pictures never trained on."""
-        self.write(
-            counters,
+    def conclude(self) -> None:
+        """After the last step: a report, and unless the run was interrupted a validation and a sheet."""
+        self._report()
+        if not self._interrupted():
+            self._validate()
+            self._write_sheet()
+
+    def _status(self) -> str:
+        counters = self._state.counters
+        seconds_left = self.budget.seconds_left(counters, self._meter.seconds_per_step)
+        return status_line(counters, self._meter.means(), seconds_left)
+
+    def _report(self) -> None:
+        """Log the means since the last report; say them too, unless the terminal shows them all the time."""
+        means = self._meter.means()
+        if means:
+            self._write(**means, learning_rate=self._learning_rate)
+        show = self._terminal.note if self._terminal.updates else self._terminal.say
+        show(self._status())
+        self._meter.clear()
+
+    def _validate(self) -> None:
+        """Measure the validation pictures and as many training pictures; the gap is how much better the latter do."""
+        if not self._validation:
+            return
+        state, started = self._state, time.monotonic()
+        parts = []
+        for crops in (self._validation, self._training):
+            part = measure(state.model, crops, state.device, plain=state.is_plain, interrupted=self._interrupted)
+            if part is None:
+                return
+            parts.append(part)
+        validation, training = parts
+        self._write(
             validation=[asdict(point) for point in validation.points],
             training=[asdict(point) for point in training.points],
             validation_loss=validation.loss,
             training_loss=training.loss,
             gap=validation.loss - training.loss,
         )
+        points = ", ".join(f"{point.bpp:.3f} bpp {point.psnr:.2f} dB" for point in validation.points)
+        losses = f"loss {validation.loss:.4f}, on training pictures {training.loss:.4f}"
+        self._terminal.say(f"validation: {points}; {losses}")
+        self._validation_timer.restart(max(VALIDATION_SECONDS, (time.monotonic() - started) / VALIDATION_SHARE))
+
+    def _write_sheet(self) -> None:
+        state = self._state
+        path = self._options.sheet(state.counters.step)
+        write_contact_sheet(path, state.model, self._shown, state.device, plain=state.is_plain)
+        self._sheet_timer.restart(SHEET_SECONDS)
+
+    def _write(self, **values: object) -> None:
+        """A line in the log: the state of the run, then `values`."""
+        counters = self._state.counters
+        minutes = round(counters.seconds / 60, 3)
+        where = {"step": counters.step, "minutes": minutes, "pixels": counters.pixels, "skipped": counters.skipped}
+        self._log.add(where | values)
 
 
-def _size_until(path: Path, step: int) -> int:
-    """Size in bytes of the leading lines up to a step; a line cut short by a crash ends them."""
-    size_bytes = 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            kept = line.endswith(b"\n") and json.loads(line)["step"] <= step
-        except (ValueError, KeyError, TypeError):
-            break
-        if not kept:
-            break
-        size_bytes += len(line)
-    return size_bytes
+def is_early_sheet(step: int) -> bool:
+    """Steps 50, 100, 200, 400, ...: a network changes most in its first steps."""
+    return step % FIRST_SHEET_STEP == 0 and (step // FIRST_SHEET_STEP).bit_count() == 1
 
 
-class Terminal:
-    """Lines on a stream; on a terminal the state of the run is one line that is written over and over."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.updates = stream.isatty()
-        self._refresh = Timer(REFRESH_SECONDS)
-        self._shown = 0
-
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
-        self._print(text, "\n")
-        self._shown = 0
-
-    def wants_update(self) -> bool:
-        """Whether the updating line, if there is one, has grown old."""
-        return self.updates and self._refresh.due()
-
-    def update(self, text: str) -> None:
-        """Write over the updating line, which must not wrap."""
-        text = text[: shutil.get_terminal_size().columns - 1]
-        self._print(text, "")
-        self._shown = len(text)
-
-    def _print(self, text: str, end: str) -> None:
-        over = f"\r{text:{self._shown}}" if self._shown else text
-        print(over, end=end, file=self._stream, flush=True)
+def open_log(path: Path, keep_to_step: int | None) -> JsonLines:
+    """A log that keeps the lines up to a step, or none; raises OutputError."""
+    kept = b""
+    if keep_to_step is not None and path.exists():
+        with suppress(ValueError, KeyError, TypeError):  # from a line that a crash cut short
+            for line in read_bytes(path).splitlines(keepends=True):
+                if not line.endswith(b"\n") or json.loads(line)["step"] > keep_to_step:
+                    break
+                kept += line
+    write_atomic(path, kept)
+    return JsonLines(path, b"")
 
 
 def status_line(counters: Counters, means: dict[str, float], seconds_left: float | None) -> str:
@@ -196,14 +258,8 @@ def status_line(counters: Counters, means: dict[str, float], seconds_left: float
     return "  ".join(parts)
 
 
-def validation_line(validation: Measurement, training: Measurement) -> str:
-    """The validation for a reader: rate and PSNR by quality, losses of both parts."""
-    points = ", ".join(f"{point.bpp:.3f} bpp {point.psnr:.2f} dB" for point in validation.points)
-    return f"validation: {points}; loss {validation.loss:.4f}, on training pictures {training.loss:.4f}"
-
-
 def duration(seconds: float) -> str:
-    """Hours, minutes or seconds, as coarse as a reader wants them."""
+    """Hours, minutes or seconds, rounded for a reader."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:
