@@ -1,7 +1,7 @@
 """The classical codecs to compare with, through Pillow: whole files without metadata. JPEG XL is a plugin of Pillow's.
 
 `avif` is Pillow's default, tuned for the eye; `avif-psnr` is the strongest setting for PSNR at the same speed, and so
-the fair one to hold a claim in PSNR against.
+the fair one for claims in PSNR.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _save_jxl(image: Image.Image, file: io.BytesIO, quality: int) -> None:
 
 @dataclass(frozen=True)
 class PillowCodec:
-    """A codec of Pillow's: `feature` is what Pillow must be built with, `library` what it is built on.
+    """A codec of Pillow: `feature` is what Pillow must be built with, `library` is the library behind it.
 
     `plugin`: the module that adds the format to Pillow, instead of a feature; `library` is then its distribution.
     """
@@ -86,7 +86,7 @@ class PillowCodec:
         return f"Pillow {PIL.__version__}, {self.library} {version}, {self.settings}"
 
     def encode(self, pixels: np.ndarray, quality: float) -> bytes:
-        """A file at integer quality, grey where the picture is and the codec can; InputError where it is too large."""
+        """A file at integer quality, grey if the picture is and the codec can; InputError if it is too large."""
         file = io.BytesIO()
         try:
             self.save(Image.fromarray(pixels), file, int(quality))
@@ -146,8 +146,12 @@ PEERS = (
 )
 
 
+# How a reader knows them.
+TITLES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "avif-psnr": "AVIF (PSNR)", "jxl": "JPEG XL"}
+
+
 def peers_named(names: Sequence[str]) -> list[PillowCodec]:
-    """The codecs of these names, each once, in this order; raises MissingExtra where one cannot be used here."""
+    """The codecs of these names, each once, in this order; raises MissingExtra if one cannot be used here."""
     known = {codec.name: codec for codec in PEERS}
     chosen = [known[name] for name in dict.fromkeys(names)]
     for codec in chosen:

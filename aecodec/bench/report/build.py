@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
 
-from aecodec.batch.progress import StatusLine
+from aecodec.batch.progress import Bar
 from aecodec.bench.codecs import BenchCodec
+from aecodec.bench.peers import TITLES
 from aecodec.bench.pictures import Pictures
-from aecodec.bench.report.charts import available
 from aecodec.bench.report.charts import draw_charts
 from aecodec.bench.report.choice import Choice
 from aecodec.bench.report.choice import choose
 from aecodec.bench.report.choice import compared
-from aecodec.bench.report.names import NAMES
-from aecodec.bench.report.names import name_of
 from aecodec.bench.report.page import fill_page
 from aecodec.bench.report.viewer import BUDGET_BYTES
 from aecodec.bench.report.viewer import Shown
@@ -32,34 +31,34 @@ from aecodec.errors import MissingExtra
 
 
 def check() -> None:
-    """Raises MissingExtra where a report cannot be drawn here: before hours of measuring, not after."""
-    if not available():
+    """Raises MissingExtra if a report cannot be drawn here: before hours of measuring, not after."""
+    if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtra('a report needs `pip install "aecodec[bench]"`')
 
 
 def bench_page(result: BenchResult, options: BenchOptions, own: BenchCodec | None = None) -> str:
-    """The page of what `run_bench` gave for the same arguments, with `equal_bytes`. Raises AecError as it does."""
+    """The page for what `run_bench` returned for the same arguments, with `equal_bytes`. Raises AecError as it does."""
     table = compared(result)
     shown = _shown(choose(table), codecs_of(options, own), Pictures(options.folder, options.size))
-    # Of the measurements the page holds those it shows; --json and --csv have them all.
+    # The page holds only the measurements that it shows; --json and --csv have them all.
     brief = dataclasses.replace(result, measurements=tuple(each.own for each in table))
     data: dict[str, object] = {
         "date": datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
         "result": dataclasses.asdict(brief),
-        "names": NAMES,
+        "names": TITLES,
         "viewer": [dataclasses.asdict(each) for each in shown],
     }
     return fill_page(f"aecodec bench: {result.folder}", data, draw_charts(result))
 
 
 def _shown(chosen: Sequence[Choice], codecs: Sequence[BenchCodec], pictures: Pictures) -> list[Shown]:
-    """In the order of choice, by coding the chosen pictures once more as they were measured."""
+    """In the order of choice; codes the chosen pictures once more, as they were measured."""
     choices = {choice.compared.own.picture: choice for choice in chosen}
     by_name = {codec.name: codec for codec in codecs}
     shown: dict[str, Shown] = {}
-    with StatusLine() as status:
+    with Bar() as bar:
         for name, pixels in pictures.named(choices):
-            status.show(f"report: picture {len(shown) + 1} of {len(choices)}")
+            bar.note(f"report: picture {len(shown) + 1} of {len(choices)}")
             pair = choices[name].compared
             versions = [original(pixels), _version(by_name[pair.own.codec], "aecodec", pair.own, pair.own, pixels)]
             versions += [_version(by_name[peer.codec], peer.codec, peer, pair.own, pixels) for peer in pair.peers]
@@ -69,11 +68,11 @@ def _shown(chosen: Sequence[Choice], codecs: Sequence[BenchCodec], pictures: Pic
 
 def _version(codec: BenchCodec, name: str, measured: Measurement, own: Measurement, pixels: np.ndarray) -> Version:
     data = codec.encode(pixels, measured.quality)
-    return Version(name_of(name), name, codec.decode(data), data, _figures(measured, own))
+    return Version(TITLES.get(name, name), name, codec.decode(data), data, _figures(measured, own))
 
 
 def _figures(measured: Measurement, own: Measurement) -> dict[str, object]:
-    """What stands under a version; fields of Measurement keep their names."""
+    """The figures below a version; fields of Measurement keep their names."""
     more = measured.size_bytes - own.size_bytes
     return {
         "size_bytes": measured.size_bytes,

@@ -1,12 +1,11 @@
 """Rate-distortion curves as SVG, by matplotlib.
 
-Colours are variables of the page's style sheet, so that one drawing serves light and dark; each point carries the
-number of its row, by which the page tells its figures.
+Colours are variables of the page's style sheet, so that one drawing serves light and dark; the id of each point holds
+the number of its row, by which the page finds its figures.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from aecodec.bench.report.names import name_of
+from aecodec.bench.peers import TITLES
 from aecodec.bench.result import BenchResult
 from aecodec.bench.result import Row
 
@@ -35,9 +34,9 @@ LABEL_GAP = 0.066  # least distance of labels at the right edge, as a share of t
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of Row and how its chart is headed; `falling` where less is better.
+    """A metric of Row and the heading of its chart; `falling`: less is better.
 
-    `ticks`: on a scale of -10 log10(1 - x), which spreads what crowds below 1; else the axis is even.
+    `ticks`: of a scale of -10 log10(1 - x), which spreads values close to 1; without them the axis is linear.
     """
 
     field: str
@@ -64,26 +63,19 @@ METRICS = (
 )
 
 
-@dataclass(frozen=True)
-class Chart:
-    """`svg` is an element to stand in a page."""
-
-    metric: Metric
-    svg: str
-
-
-def available() -> bool:
-    """Whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def draw_charts(result: BenchResult) -> list[Chart]:
-    """One for each metric that every row has."""
+def draw_charts(result: BenchResult) -> list[str]:
+    """A `figure` element for each metric that every row has."""
     return [
-        Chart(metric, _draw(result, metric))
+        _figure(metric, _draw(result, metric))
         for metric in METRICS
         if result.rows and all(getattr(row, metric.field) is not None for row in result.rows)
     ]
+
+
+def _figure(metric: Metric, svg: str) -> str:
+    unit = f" <small>{metric.axis}</small>" if metric.axis else ""
+    caption = f"<figcaption>{metric.title}{unit}</figcaption>"
+    return f'<figure class="chart" data-metric="{metric.field}">{caption}{svg}</figure>'
 
 
 def _draw(result: BenchResult, metric: Metric) -> str:
@@ -92,7 +84,7 @@ def _draw(result: BenchResult, metric: Metric) -> str:
 
     style: Any = {  # matplotlib types the keys as literals
         "svg.fonttype": "none",  # text stays text, in the page's type
-        "svg.hashsalt": f"aecodec {metric.field}",  # the same ids every time, and other ones in every chart
+        "svg.hashsalt": f"aecodec {metric.field}",  # ids that stay the same, but differ between charts
         "font.size": 11.5,
         "axes.edgecolor": GRID,
         "text.color": INK,
@@ -111,7 +103,7 @@ def _draw(result: BenchResult, metric: Metric) -> str:
 
 
 def _for_page(svg: str, label: str) -> str:
-    """The element alone, as wide as it is given room, in the page's colours."""
+    """The element alone, as wide as the page allows, in its colours."""
     svg = svg[svg.index("<svg") :]
     head, rest = svg.split(">", 1)
     box = head.split('viewBox="', 1)[1].split('"', 1)[0]
@@ -122,7 +114,7 @@ def _for_page(svg: str, label: str) -> str:
 
 
 def _frame(axes: Axes, result: BenchResult, metric: Metric) -> None:
-    """Scales that show aecodec's rates, and what the peers need for its quality."""
+    """Scales that show aecodec's rates, and the rates at which peers reach its quality."""
     from matplotlib.ticker import NullLocator
 
     own = _rows(result, result.codecs[0].name)
@@ -149,7 +141,7 @@ def _frame(axes: Axes, result: BenchResult, metric: Metric) -> None:
 
 
 def _span(heights: Sequence[float], metric: Metric) -> tuple[float, float]:
-    """The worst and the best of them; never the same, so that a single point has a scale too."""
+    """The worst and the best of them; never equal, so that a single point has a scale too."""
     low, high = min(heights), max(heights)
     high += (high == low) * (abs(high) or 1) * 0.1
     return (high, low) if metric.falling else (low, high)
@@ -209,7 +201,7 @@ def _own_label(axes: Axes, name: str, rate: float, value: float) -> None:
 
 
 def _labels(axes: Axes, ends: Sequence[tuple[float, str]]) -> None:
-    """Each peer's name where its curve leaves the chart, pushed apart where two would touch."""
+    """Each peer's name where its curve leaves the chart; names that would touch are pushed apart."""
     to_share = axes.transData + axes.transAxes.inverted()
     right = axes.get_xlim()[1]
     wanted = sorted(((float(to_share.transform((right, value))[1]), name) for value, name in ends), reverse=True)
@@ -217,7 +209,7 @@ def _labels(axes: Axes, ends: Sequence[tuple[float, str]]) -> None:
     for share, name in wanted:
         height = min(share, ceiling)
         ceiling = height - LABEL_GAP
-        label = axes.text(1.015, height, name_of(name), transform=axes.transAxes, color=MUTED, va="center")
+        label = axes.text(1.015, height, TITLES.get(name, name), transform=axes.transAxes, color=MUTED, va="center")
         label.set_gid(f"name-{name}")
 
 

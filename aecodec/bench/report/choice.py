@@ -23,10 +23,10 @@ class Compared:
 
     @property
     def gain(self) -> float:
-        """dB of PSNR over the best peer whose file is no larger; over nothing where there is none."""
+        """dB of PSNR over the best peer whose file is no larger; over 0 if there is none."""
         fitting = [peer.psnr for peer in self.peers if peer.size_bytes <= self.own.size_bytes]
         if math.isinf(self.own.psnr) or any(map(math.isinf, fitting)):
-            return 0.0  # lossless files are not what is compared here
+            return 0.0  # the comparison is not about lossless files
         return self.own.psnr - max(fitting, default=0.0)
 
 
@@ -52,7 +52,7 @@ def compared(result: BenchResult) -> list[Compared]:
 
 
 def choose(pictures: Sequence[Compared], limit: int = MAX_SHOWN) -> list[Choice]:
-    """At most `limit`, by falling gain: all, or a third the best, a third drawn by lot, a third the worst."""
+    """At most `limit`, by falling gain: all, or the best third, a third drawn by lot, and the worst third."""
     ranked = sorted(pictures, key=lambda each: (-each.gain, each.own.picture))
     if len(ranked) <= limit:
         return [Choice(each, "all") for each in ranked]

@@ -1,7 +1,7 @@
 """The page: a template filled with a style sheet, scripts, charts, and the data that the scripts show.
 
-Nothing that comes from outside stands in the markup: texts and figures are JSON, which the scripts put into the page as
-text. A policy in the page forbids the browser every address but the images within it.
+The markup holds nothing from outside: texts and figures are JSON, which the scripts insert as text. A policy in the
+page forbids the browser to load anything but the images within it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from collections.abc import Sequence
 from importlib import resources
 from string import Template
 
-from aecodec.bench.report.charts import Chart
 from aecodec.bench.result import json_value
 
 SCRIPTS = ("dom.js", "viewer.js", "tables.js", "page.js")
 
 
-def fill_page(title: str, data: dict[str, object], charts: Sequence[Chart] = ()) -> str:
+def fill_page(title: str, data: dict[str, object], charts: Sequence[str] = ()) -> str:
     """The whole page as text. `data`: plain values, shown by `page.js`."""
     template = Template(_part("page.html"))
     return template.substitute(
         title=html.escape(title),
         style=_part("page.css"),
         script="\n".join(_part(name) for name in SCRIPTS),
-        charts="\n".join(_figure(chart) for chart in charts),
+        charts="\n".join(charts),
         data=_script_safe(json.dumps(json_value(data), allow_nan=False, separators=(",", ":"))),
     )
 
@@ -34,12 +33,6 @@ def _part(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
-def _figure(chart: Chart) -> str:
-    unit = f" <small>{chart.metric.axis}</small>" if chart.metric.axis else ""
-    caption = f"<figcaption>{chart.metric.title}{unit}</figcaption>"
-    return f'<figure class="chart" data-metric="{chart.metric.field}">{caption}{chart.svg}</figure>'
-
-
 def _script_safe(text: str) -> str:
-    """JSON that cannot end the script element it stands in, nor begin a comment."""
+    """JSON that can neither end the script element around it nor begin a comment."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

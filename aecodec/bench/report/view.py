@@ -27,21 +27,21 @@ from aecodec.info import read_info
 
 @dataclass(frozen=True)
 class Pair:
-    """An `.aec` file and the picture it was made from, where that is known."""
+    """An `.aec` file and the picture it was made from, if known."""
 
     file: Path
     original: Path | None
 
 
 def view_page(pairs: Sequence[Pair]) -> str:
-    """A page that shows the files, one or more. Raises AecError where one cannot be read."""
+    """A page that shows the files, one or more. Raises AecError if one cannot be read."""
     shown = [_shown(pair, BUDGET_BYTES // len(pairs)) for pair in pairs]
     title = ", ".join(pair.file.name for pair in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
     return fill_page(f"aecodec: {title}", {"viewer": [dataclasses.asdict(each) for each in shown]})
 
 
 def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[Pair]:
-    """Each file with the original of its name without extension; one file and one original belong together.
+    """Each file with the original that has its name without extension; one file and one original belong together.
 
     Raises InputError for an original that fits no file.
     """
@@ -78,7 +78,7 @@ def _shown(pair: Pair, budget_bytes: int) -> Shown:
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] or [H, W], without the alpha that a file may hold."""
+    """uint8 [H, W, 3] or [H, W], without the file's alpha."""
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         pixels = pixels[:, :, :-1]
     return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)

@@ -1,4 +1,4 @@
-"""What the viewer shows of a picture: its versions as data URIs, cut to a window where they would not fit."""
+"""What the viewer shows of a picture: its versions as data URIs, cut to a window if they would not fit."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-# Of all pictures of a page together, before base64 makes four bytes of three: a page stays under 30 MB.
+# For all pictures of a page, before base64 turns three bytes into four: a page stays under 30 MB.
 BUDGET_BYTES = 19_000_000
 
-# Sides of the centre window that are tried where a whole picture does not fit into its share of the budget.
+# Sides of the centre window, tried in turn if a whole picture does not fit into its share of the budget.
 WINDOW_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 
-# Files that every browser of the last years shows by itself.
+# Files that every recent browser can show.
 BROWSER_TYPES = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "avif-psnr": "image/avif"}
 
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A picture as one codec gives it back; the original has no codec and no file.
+    """A picture as one codec decodes it; the original has no codec and no file.
 
     `figures`: name -> text or number, in the order shown.
     """
@@ -81,8 +81,8 @@ class Shown:
 def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int) -> Shown:
     """All versions of one picture, whole if they fit into the budget, else the largest centre window that does.
 
-    First on the left is the peer that comes closest to the original, as the weakest would prove little, or the original
-    where there is no peer; on the right the first of aecodec's.
+    On the left, the first shown is the peer closest to the original, as the weakest would prove little, or the original
+    itself without peers; on the right, the first of aecodec's.
     """
     height, width = versions[0].pixels.shape[:2]
     for window in _windows(width, height):
@@ -94,7 +94,7 @@ def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int)
 
 
 def _strongest(versions: Sequence[Version]) -> int:
-    """The index of the peer of the highest PSNR, those of more bytes than aecodec last; 0 where there is no peer."""
+    """The index of the peer with the highest PSNR, those with more bytes than aecodec last; 0 without peers."""
     peers = [index for index, version in enumerate(versions) if version.codec not in ("", "aecodec")]
     return max(peers, key=lambda index: _strength(versions[index].figures), default=0)
 
@@ -105,7 +105,7 @@ def _strength(figures: dict[str, object]) -> tuple[bool, float]:
 
 
 def _windows(width: int, height: int) -> list[Window]:
-    """The whole picture, then ever smaller centre windows."""
+    """The whole picture, then smaller and smaller centre windows."""
     windows = [Window(0, 0, width, height)]
     for side in WINDOW_SIDES:
         if side < max(width, height):
@@ -115,7 +115,7 @@ def _windows(width: int, height: int) -> list[Window]:
 
 
 def _side(version: Version, window: Window) -> Side:
-    """By the codec's own file where a browser shows it, else without loss; of both the smaller."""
+    """The codec's own file if a browser can show it, or a lossless one if that is likely to be smaller."""
     height, width = version.pixels.shape[:2]
     rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
     mime = BROWSER_TYPES.get(version.codec)
