@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aecodec.batch.progress import StatusLine
+from aecodec.batch.progress import Bar
 from aecodec.bench.bdrate import Curve
 from aecodec.bench.bdrate import Pchip
 from aecodec.bench.codecs import Aecodec
@@ -72,9 +72,9 @@ def main() -> None:
     refined = Refined(weights=options.weights, effort=options.effort)
     plan = Plan([(plain, plain.qualities), (refined, sorted(set(options.qualities)))], None, False)
     environment = describe()
-    with StatusLine() as status, Journal(options.resume) as journal:
+    with Bar() as bar, Journal(options.resume) as journal:
         pictures = Pictures(options.folder, options.size)
-        found = measure_curves(plan, pictures, journal, environment, status.show).measurements
+        found = measure_curves(plan, pictures, journal, environment, bar).measurements
 
     print(f"{environment.processor}, {environment.cores} cores, {len(pictures)} pictures, {refined.description}")
     before, after = rows(found, plain.name), rows(found, refined.name)

@@ -19,7 +19,7 @@ from PIL import Image
 from PIL import JpegImagePlugin
 
 import aecodec
-from aecodec.batch.progress import StatusLine
+from aecodec.batch.progress import Bar
 from aecodec.bench import PEER_NAMES
 from aecodec.bench import BenchOptions
 from aecodec.bench import format_json
@@ -343,8 +343,8 @@ def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> No
         ({"codecs": ("jpeg", "heic")}, "heic"),
         ({"qualities": (50.0, 100.5)}, "0 to 100"),
         ({"qualities": ()}, "empty"),
-        ({"qualities": (50.0,), "at_bytes": 1000}, "where effort is above 0"),
-        ({"effort": 1, "at_bytes": 1000}, "needs it there"),
+        ({"qualities": (50.0,), "at_bytes": 1000}, "takes none otherwise"),
+        ({"effort": 1, "at_bytes": 1000}, "needs a list of qualities if effort is above 0"),
         ({"size": 0}, "pixels"),
         ({"at_bytes": 0}, "bytes"),
     ],
@@ -381,8 +381,8 @@ def test_progress_is_one_line_on_a_terminal_and_cleared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with StatusLine() as status:
-        status.show("jpeg")
+    with Bar() as bar:
+        bar.note("jpeg")
     out, err = capsys.readouterr()
     assert out == ""
     assert "jpeg" in err

@@ -18,8 +18,8 @@ from aecodec.bench import format_json
 from aecodec.bench import format_table
 from aecodec.bench import run_bench
 from aecodec.bench.measure import quality_within
+from aecodec.bench.metrics import ssimulacra2
 from aecodec.bench.result import Measurement
-from aecodec.bench.similarity import ssimulacra2
 from aecodec.cli import run
 from aecodec.errors import InputError
 from aecodec.errors import OutputError

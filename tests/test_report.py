@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import asdict
 from dataclasses import replace
 from functools import cache
@@ -200,7 +201,7 @@ def test_the_command_writes_report_and_json_of_one_run(folder: Path, tmp_path: P
 def test_a_missing_extra_is_one_line_before_anything_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("aecodec.bench.report.build.available", lambda: False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("aecodec.bench.run_bench", lambda options: pytest.fail("measured"))
     assert run(["bench", str(folder), "--model", "tiny", "--html", str(tmp_path / "report.html")]) == 1
     assert capsys.readouterr().err == 'aecodec: a report needs `pip install "aecodec[bench]"`\n'

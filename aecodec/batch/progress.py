@@ -1,11 +1,10 @@
-"""Progress on stderr: a status line or a bar. Silent unless stderr is a terminal."""
+"""Progress on stderr, on one line that is cleared at the end. Silent unless stderr is a terminal."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
-from types import TracebackType
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -13,53 +12,33 @@ _WIDTH = 24
 _REFRESH_SECONDS = 0.1
 
 
-class StatusLine:
-    """A context manager whose line is overwritten by the next `show` and gone at the end; silent off a terminal."""
-
-    def __init__(self) -> None:
-        self._stream = sys.stderr
-        self._visible = self._stream.isatty()
-
-    def __enter__(self) -> StatusLine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._write("")
-
-    def show(self, text: str) -> None:
-        self._write(text)
-
-    def _write(self, text: str) -> None:
-        if self._visible:
-            self._stream.write(CLEAR_LINE + text)
-            self._stream.flush()
-
-
 class Bar:
-    """A context manager; silent off a terminal."""
+    """A context manager."""
 
     def __init__(self) -> None:
-        self._line = StatusLine()
+        self._visible = sys.stderr.isatty()
         self._due_at = 0.0
         self.start("", 0)
 
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._line.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.note("")
 
     def note(self, text: str) -> None:
-        """A line for work whose length is not known."""
-        self._line.show(text)
+        """Shows a text until the next note or step; for work of unknown length."""
+        if self._visible:
+            sys.stderr.write(CLEAR_LINE + text[: shutil.get_terminal_size().columns - 1])
+            sys.stderr.flush()
 
     def start(self, task: str, total: int) -> None:
         self._task, self._total, self._done = task, total, 0
         self._started_at = time.monotonic()
+
+    def skip(self) -> None:
+        """One of `total` was done earlier: it says nothing about the pace."""
+        self._total -= 1
 
     def step(self, remark: str = "") -> None:
         """One more of `total` is done."""
@@ -71,5 +50,4 @@ class Bar:
         filled = _WIDTH * self._done // self._total
         left = round((now - self._started_at) / self._done * (self._total - self._done))
         bar = "#" * filled + "-" * (_WIDTH - filled)
-        text = f"{self._task} [{bar}] {self._done}/{self._total}, {left // 60}:{left % 60:02d} left{remark}"
-        self._line.show(text[: shutil.get_terminal_size().columns - 1])
+        self.note(f"{self._task} [{bar}] {self._done}/{self._total}, {left // 60}:{left % 60:02d} left{remark}")

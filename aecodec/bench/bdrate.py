@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# VCEG-M33 fits four points a curve; fewer say too little about what lies between them.
+# VCEG-M33 fits four points per curve; fewer say too little about the range between them.
 MIN_POINTS = 4
 
-# aecodec's curve is cut here, in bits per pixel: the rates it is made for, and of which its BD-rates speak.
+# aecodec's curve is cut here, in bits per pixel: the rates it is made for, which its BD-rates cover.
 LOW_RATE, HIGH_RATE = 0.1, 0.5
 
 
@@ -52,7 +52,7 @@ class Pchip:
 
 
 def _slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Derivatives at the knots that keep every piece monotone: [N] -> [N]."""
+    """Derivatives at the knots, such that every piece is monotone: [N] -> [N]."""
     widths, secants = np.diff(x), np.diff(y) / np.diff(x)
     if len(secants) == 1:
         return np.repeat(secants, 2)
@@ -85,7 +85,7 @@ class Curve:
 
     @classmethod
     def of(cls, points: Iterable[tuple[float, float]]) -> Curve:
-        """From (rate, PSNR) in any order; a point that costs more than another without being better is left out."""
+        """From (rate, PSNR) in any order; leaves out a point that costs more than another without being better."""
         kept: list[tuple[float, float]] = []
         for rate, psnr in sorted(points, key=lambda point: (point[0], -point[1])):
             if math.isfinite(psnr) and (not kept or psnr > kept[-1][1]):
@@ -99,8 +99,8 @@ class Curve:
     def cut(self, low_rate: float, high_rate: float) -> Curve:
         """The part from `low_rate` to `high_rate`: the points strictly inside, and interpolated points at both ends.
 
-        Where the curve does not reach an end, it keeps its own first or last point. PSNR at the ends is a monotone
-        cubic of the log rate over the whole curve.
+        If the curve does not reach an end, it keeps its own first or last point. PSNR at the ends is a monotone cubic
+        of the log rate over the whole curve.
         """
         if len(self) < 2:
             return self
@@ -121,7 +121,7 @@ def _common_range(first: Curve, second: Curve) -> tuple[float, float]:
 def bd_rate(test: Curve, reference: Curve) -> float | None:
     """Mean rate of `test` against `reference` at equal PSNR, in percent; negative: `test` needs fewer bits.
 
-    `None` where a curve has under four points or the two share no PSNR range.
+    `None` if a curve has under four points or the two share no PSNR range.
     """
     if min(len(test), len(reference)) < MIN_POINTS:
         return None
@@ -134,7 +134,7 @@ def bd_rate(test: Curve, reference: Curve) -> float | None:
 
 
 def overlap(test: Curve, reference: Curve) -> float:
-    """Share, 0..1, of the PSNR range of `test` that `reference` covers: what part of `test` a BD-rate speaks of."""
+    """Share, 0..1, of the PSNR range of `test` that `reference` covers: the part of `test` behind a BD-rate."""
     if min(len(test), len(reference)) < 2:
         return 0.0
     low, high = _common_range(test, reference)

@@ -1,4 +1,4 @@
-"""What the bench measures: anything with the shape of `BenchCodec`, and aecodec itself in that shape."""
+"""What the bench measures: the interface `BenchCodec`, and aecodec behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class BenchCodec(Protocol):
-    """A codec as the bench sees it. Pictures are uint8 [H, W, 3] or [H, W]; a file is the bytes it would have."""
+    """A codec as the bench sees it. Pictures are uint8 [H, W, 3] or [H, W]; a file is its bytes."""
 
     @property
     def name(self) -> str: ...
@@ -35,7 +35,7 @@ class BenchCodec(Protocol):
 
 @dataclass(frozen=True)
 class Aecodec:
-    """aecodec through its public interface: what it writes and reads for a user."""
+    """aecodec through its public interface, as a user would call it."""
 
     model: str = "standard"
     weights: Path | None = None

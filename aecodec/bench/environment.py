@@ -1,4 +1,4 @@
-"""What machine and which versions a run's figures come from."""
+"""The machine and the versions behind a run's figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def describe() -> Environment:
 
 
 def _processor() -> str:
-    """The model's name, which the standard library gives on Windows and macOS only."""
+    """The name of the model, which the standard library knows on Windows and macOS only."""
     try:
         lines = _CPUINFO.read_text("utf-8").splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""Keeps every measurement in a file at once, so that an interrupted run can resume.
+"""Keeps every measurement in a file as soon as it is known, so that an interrupted run can resume.
 
-A file of JSON lines. The first tells what the file is; each other one holds a key and a measurement. The key is a hash
-of all that a measurement depends on - pixels, codec, library versions, setting, machine - so that nothing measured
-under other circumstances is ever taken up.
+A file of JSON lines. The first says what the file is; each other one holds a key and a measurement. The key is a hash
+of all that a measurement depends on - pixels, codec, library versions, setting, machine - so that a measurement made
+under other circumstances is never reused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 
 from aecodec.batch.journal import JsonLines
 from aecodec.batch.journal import whole_lines
@@ -23,7 +22,7 @@ HEAD = b'{"aecodec bench": "measurements", "version": 1}\n'
 
 
 def key_of(*parts: object) -> str:
-    """A key of everything that a measurement depends on; the parts are taken by their representation."""
+    """A key of everything that a measurement depends on, by the `repr` of each part."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -31,7 +30,7 @@ class Journal:
     """A context manager; without a path it only remembers."""
 
     def __init__(self, path: Path | None) -> None:
-        """The first measurement creates the file. Raises InputError if it is another kind of file."""
+        """The first measurement creates the file. Raises InputError if it exists and is another kind of file."""
         self._path = path
         self._file: JsonLines | None = None
         self._known = {} if path is None or not path.exists() else _read(path)
@@ -39,9 +38,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._file is not None:
             self._file.close()
 

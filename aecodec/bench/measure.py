@@ -1,4 +1,4 @@
-"""Measuring a codec on a set of pictures: every figure comes from files really encoded and decoded."""
+"""Measures a codec on a set of pictures: every figure comes from whole files, encoded and decoded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,22 +16,16 @@ from aecodec.bench.codecs import BenchCodec
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
+from aecodec.bench.metrics import ssimulacra2
+from aecodec.bench.pictures import Pictures
 from aecodec.bench.result import AtBytes
 from aecodec.bench.result import Measurement
 from aecodec.bench.result import Row
-from aecodec.bench.similarity import ssimulacra2
 
 Report = Callable[[str], None]
+PictureSet = Pictures | Sequence[np.ndarray]  # uint8 [H, W, 3] or [H, W]
 
 TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
-
-
-class PictureSet(Protocol):
-    """Pictures, uint8 [H, W, 3] or [H, W], that can be gone through any number of times."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
 def measure_picture(
@@ -39,7 +33,7 @@ def measure_picture(
 ) -> Measurement:
     """Encode, decode and compare one picture; `perceptual` adds SSIMULACRA2, which takes longer than all the rest.
 
-    Raises ValueError where the decoded picture has another size.
+    Raises ValueError if the decoded picture has another size.
     """
     height, width = pixels.shape[:2]
     started = time.perf_counter()
@@ -83,11 +77,20 @@ def mean_row(measurements: Sequence[Measurement]) -> Row:
 
 def measure(codec: BenchCodec, quality: float, pictures: PictureSet, report: Report) -> Row:
     """Every picture at one setting. Raises as measure_picture."""
-    measurements = []
+    each = _reported(codec, quality, pictures, report)
+    return mean_row([measure_picture(codec, quality, "", pixels) for pixels in each])
+
+
+def mean_bytes(codec: BenchCodec, quality: float, pictures: PictureSet, report: Report) -> float:
+    """Mean file size at one setting."""
+    each = _reported(codec, quality, pictures, report)
+    return statistics.fmean(len(codec.encode(pixels, quality)) for pixels in each)
+
+
+def _reported(codec: BenchCodec, quality: float, pictures: PictureSet, report: Report) -> Iterator[np.ndarray]:
     for number, pixels in enumerate(pictures, 1):
         report(f"{codec.name}, quality {quality:.4g}: picture {number} of {len(pictures)}")
-        measurements.append(measure_picture(codec, quality, str(number), pixels))
-    return mean_row(measurements)
+        yield pixels
 
 
 def _mean_of_all(values: list[float | None]) -> float | None:
@@ -96,64 +99,41 @@ def _mean_of_all(values: list[float | None]) -> float | None:
     return statistics.fmean(known) if len(known) == len(values) else None
 
 
-def mean_bytes(codec: BenchCodec, quality: float, pictures: PictureSet, report: Report) -> float:
-    """Mean file size at one setting."""
-    sizes = []
-    for number, pixels in enumerate(pictures, 1):
-        report(f"{codec.name}, quality {quality:.4g}: size of picture {number} of {len(pictures)}")
-        sizes.append(len(codec.encode(pixels, quality)))
-    return statistics.fmean(sizes)
-
-
 def measure_at_bytes(codec: BenchCodec, target_bytes: int, pictures: PictureSet, report: Report) -> AtBytes:
     """The codec at its largest setting whose mean file has at most `target_bytes`, and between it and the next."""
-    steps = codec.steps
-    smallest = mean_bytes(codec, steps[0], pictures, report)
+    smallest = mean_bytes(codec, codec.steps[0], pictures, report)
     if smallest > target_bytes:
-        return AtBytes(codec.name, target_bytes, smallest, row=None, interpolated_psnr=None, interpolated_l1=None)
-    within = _largest_within(codec, target_bytes, pictures, report)
-    row = measure(codec, steps[within], pictures, report)
-    if within + 1 == len(steps):
-        return AtBytes(codec.name, target_bytes, smallest, row, interpolated_psnr=None, interpolated_l1=None)
-    above = measure(codec, steps[within + 1], pictures, report)
-    return _between(target_bytes, smallest, row, above)
+        return AtBytes(codec.name, target_bytes, smallest, row=None)
+    within = last_fitting(codec.steps, lambda step: mean_bytes(codec, step, pictures, report) <= target_bytes)
+    found = measure_between(codec, codec.steps[within : within + 2], target_bytes, pictures, report)
+    return replace(found, smallest_bytes=smallest)
 
 
 def measure_between(
     codec: BenchCodec, settings: Sequence[float], target_bytes: int, pictures: PictureSet, report: Report
 ) -> AtBytes:
-    """The codec at a few settings, ascending, and between the two whose mean files are about `target_bytes`."""
+    """The codec at a few settings, ascending, and between the two whose mean files are about `target_bytes`.
+
+    Interpolation is linear in the logarithm of the size.
+    """
     rows = [measure(codec, setting, pictures, report) for setting in settings]
-    smallest = rows[0].size_bytes
     within = [row for row in rows if row.size_bytes <= target_bytes]
+    found = AtBytes(codec.name, target_bytes, rows[0].size_bytes, within[-1] if within else None)
     if not within or len(within) == len(rows):
-        row = within[-1] if within else None
-        return AtBytes(codec.name, target_bytes, smallest, row, interpolated_psnr=None, interpolated_l1=None)
-    return _between(target_bytes, smallest, within[-1], rows[len(within)])
-
-
-def _between(target_bytes: int, smallest: float, row: Row, above: Row) -> AtBytes:
-    """Linear in the logarithm of the size."""
+        return found
+    row, above = within[-1], rows[len(within)]
     share = math.log(target_bytes / row.size_bytes) / math.log(above.size_bytes / row.size_bytes)
-    return AtBytes(
-        codec=row.codec,
-        target_bytes=target_bytes,
-        smallest_bytes=smallest,
-        row=row,
+    return replace(
+        found,
         interpolated_psnr=row.psnr + share * (above.psnr - row.psnr),
         interpolated_l1=row.l1 + share * (above.l1 - row.l1),
     )
 
 
-def _largest_within(codec: BenchCodec, target_bytes: int, pictures: PictureSet, report: Report) -> int:
-    """Index of that step; the first is known to fit."""
-    return last_fitting(codec.steps, lambda step: mean_bytes(codec, step, pictures, report) <= target_bytes)
-
-
 def last_fitting(steps: Sequence[float], fits: Callable[[float], bool]) -> int:
     """Index of the last step that fits, by bisection; the first counts as fitting.
 
-    Where sizes do not grow strictly along the steps, it is a step that fits whose successor does not.
+    If sizes do not grow strictly along the steps, it is a step that fits and whose successor does not.
     """
     within, beyond = 0, len(steps)  # invariant: `within` fits, `beyond` does not or is the end of the scale
     while beyond - within > 1:
@@ -166,10 +146,10 @@ def last_fitting(steps: Sequence[float], fits: Callable[[float], bool]) -> int:
 
 
 def quality_within(codec: BenchCodec, pixels: np.ndarray, size_bytes: int) -> float:
-    """The codec's largest quality whose file of this picture fits the given bytes; its lowest if none does."""
+    """The codec's largest quality whose file of this picture fits into `size_bytes`; its lowest if none does."""
     return codec.steps[last_fitting(codec.steps, lambda step: len(codec.encode(pixels, step)) <= size_bytes)]
 
 
 def within(codec: BenchCodec, pixels: np.ndarray, size_bytes: int) -> np.ndarray:
-    """What comes back of a picture at that quality."""
+    """The picture as decoded at that quality."""
     return codec.decode(codec.encode(pixels, quality_within(codec, pixels, size_bytes)))

@@ -1,11 +1,13 @@
 """Distortion metrics of 8-bit pictures in NumPy.
 
 Every function takes two pictures of one size, uint8 [H, W, 3] or [H, W]; a grey one counts as RGB with three equal
-channels, so that a grey original compares with a decoder that returns RGB.
+channels, so that a grey original can be compared with a decoder that returns RGB.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import math
 
 import numpy as np
@@ -22,6 +24,7 @@ C2 = (0.03 * PEAK) ** 2
 
 # Four halvings (rounded up) must leave the coarsest scale room for one whole window.
 MS_SSIM_MIN_SIDE = (WINDOW_SIDE - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
+SSIMULACRA2_MIN_SIDE = 8
 
 
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -30,7 +33,7 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
 
 
 def _pair(original: np.ndarray, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures as uint8 [H, W, 3]; raises ValueError where they do not compare."""
+    """Both pictures as uint8 [H, W, 3]; raises ValueError if they cannot be compared."""
     first, second = as_rgb(original), as_rgb(decoded)
     if first.dtype != np.uint8 or second.dtype != np.uint8:
         raise ValueError(f"pictures must be uint8, not {first.dtype} and {second.dtype}")
@@ -111,3 +114,21 @@ def _halve(plane: np.ndarray) -> np.ndarray:
     height, width = plane.shape
     even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
     return (even[0::2, 0::2] + even[0::2, 1::2] + even[1::2, 0::2] + even[1::2, 1::2]) / 4
+
+
+def has_ssimulacra2() -> bool:
+    """Whether its package is installed, of the extra `bench`."""
+    return importlib.util.find_spec("ssimulacra2") is not None
+
+
+def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float | None:
+    """A perceptual metric, at most 100, may be negative; `None` under 8 pixels a side, as its six scales need."""
+    from PIL import Image
+    from ssimulacra2 import compute_ssimulacra2
+
+    if min(original.shape[:2]) < SSIMULACRA2_MIN_SIDE:
+        return None
+    files = io.BytesIO(), io.BytesIO()  # the package reads files only
+    for file, pixels in zip(files, _pair(original, decoded), strict=True):
+        Image.fromarray(pixels).save(file, "BMP")
+    return float(compute_ssimulacra2(*files))

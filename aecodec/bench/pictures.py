@@ -18,7 +18,7 @@ SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", 
 
 
 def centre_square(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Short side brought to `side` (Lanczos), then the centre square: uint8 [side, side, 3] or [side, side]."""
+    """Scales the short side to `side` (Lanczos), then cuts the centre square: uint8 [side, side, 3] or [side, side]."""
     image = Image.fromarray(pixels)
     ratio = side / min(image.size)
     image = image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.LANCZOS)
@@ -35,11 +35,11 @@ class Pictures:
 
     Whole pictures are read again on every pass, so a folder of any size fits in memory; with `size` they are
     reduced to centre squares and kept. Pictures that cannot be read, or are smaller than `size`, are left out.
-    `notices` tells of those, and of what reading the others lost, one line each.
+    `notices` names those, and what reading the others lost, on one line each.
     """
 
     def __init__(self, folder: Path, size: int | None = None) -> None:
-        """Reads every picture once. Raises InputError without a folder, or without a picture in it to measure."""
+        """Reads every picture once. Raises InputError if there is no folder, or no picture in it to measure."""
         try:
             paths = sorted(path for path in folder.iterdir() if _is_picture(path))
         except OSError as error:
@@ -60,7 +60,7 @@ class Pictures:
         return (pixels for _, pixels in self.named())
 
     def named(self, names: Container[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-        """Each picture with its file name; of all, or of those names."""
+        """All pictures, or those of `names`, each with its file name."""
         return ((path.name, self._load(path)) for path in self.paths if names is None or path.name in names)
 
     def _is_usable(self, path: Path) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Codec:
-    """Which codec stands behind a name in the tables."""
+    """The codec behind a name in the tables."""
 
     name: str
     description: str
@@ -32,10 +32,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One picture through one codec at one setting: a file really encoded, decoded and compared.
+    """One picture by one codec at one setting: a whole file, encoded, decoded and compared.
 
-    `psnr` in dB over RGB, infinite for a lossless file; `l1` on 0..1; `ms_ssim` is `None` where the picture is too
-    small for it, `ssimulacra2` where it is not measured.
+    `psnr` in dB over RGB, infinite for a lossless file; `l1` on 0..1; `ms_ssim` is `None` if the picture is too small
+    for it, `ssimulacra2` if it is not measured.
     """
 
     picture: str
@@ -55,10 +55,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Row:
-    """One codec at one setting; means over the pictures, each picture counting the same.
+    """One codec at one setting: means over the pictures, all with the same weight.
 
-    `psnr` is the mean of the pictures' PSNR (dB, RGB, 8 bits), `l1` is on the scale 0..1, `ms_ssim` is `None` where a
-    picture is too small for it; the times are medians, of one picture each.
+    `psnr` is the mean of the pictures' PSNR (dB, RGB, 8 bits), `l1` is on 0..1, `ms_ssim` is `None` if a picture is too
+    small for it; the times are medians for one picture.
     """
 
     codec: str
@@ -77,8 +77,8 @@ class Row:
 class BdRate:
     """Rate of aecodec against a peer at an equal value of `metric`, a field of Row.
 
-    `percent` is negative where aecodec needs fewer bits, `None` where the curves do not allow a figure; `overlap` is
-    the share, 0..1, of aecodec's range that the peer covers.
+    `percent` is negative if aecodec needs fewer bits, `None` if the curves allow no figure; `overlap` is the share,
+    0..1, of aecodec's range that the peer covers.
     """
 
     peer: str
@@ -89,7 +89,7 @@ class BdRate:
 
 @dataclass(frozen=True)
 class Speed:
-    """The median of one codec over everything it coded for the curves, in megapixels a second."""
+    """The medians of one codec over everything it coded for the curves, in megapixels per second."""
 
     codec: str
     encode_megapixels: float
@@ -100,24 +100,24 @@ class Speed:
 class AtBytes:
     """One codec at a mean file size: the largest setting within it, and between settings at exactly that size.
 
-    `row` is `None` where even the smallest files, of `smallest_bytes` on average, are too large; the interpolated
-    values (linear in the logarithm of the bytes) are `None` where no setting above the target exists.
+    `row` is `None` if even the smallest files, of `smallest_bytes` on average, are too large; the interpolated values
+    (linear in the logarithm of the bytes) are `None` if no setting exceeds the target.
     """
 
     codec: str
     target_bytes: int
     smallest_bytes: float
     row: Row | None
-    interpolated_psnr: float | None
-    interpolated_l1: float | None
+    interpolated_psnr: float | None = None
+    interpolated_l1: float | None = None
 
 
 @dataclass(frozen=True)
 class BenchResult:
     """A whole run: the curves, or `at_bytes`.
 
-    `rows` are the means of `measurements`. `equal_bytes`: for each picture every peer at its largest setting whose
-    file is at most aecodec's at `shown_quality`, or at its lowest where none is.
+    `rows` are the means of `measurements`. `equal_bytes`: each picture by each peer, at its largest setting whose file
+    is no larger than aecodec's at `shown_quality`, or at its lowest if none is.
     """
 
     folder: str

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from aecodec.batch.progress import StatusLine
+from aecodec.batch.progress import Bar
 from aecodec.bench.bdrate import HIGH_RATE
 from aecodec.bench.bdrate import LOW_RATE
 from aecodec.bench.bdrate import Curve
@@ -21,38 +22,40 @@ from aecodec.bench.curves import Plan
 from aecodec.bench.curves import measure_curves
 from aecodec.bench.environment import describe
 from aecodec.bench.journal import Journal
+from aecodec.bench.measure import Report
 from aecodec.bench.measure import mean_row
 from aecodec.bench.measure import measure_at_bytes
 from aecodec.bench.measure import measure_between
+from aecodec.bench.metrics import has_ssimulacra2
 from aecodec.bench.peers import PEERS
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
+from aecodec.bench.result import AtBytes
 from aecodec.bench.result import BdRate
 from aecodec.bench.result import BenchResult
 from aecodec.bench.result import Codec
 from aecodec.bench.result import Measurement
 from aecodec.bench.result import Row
 from aecodec.bench.result import Speed
-from aecodec.bench.similarity import available
 from aecodec.errors import MissingExtra
 
 PEER_NAMES = tuple(codec.name for codec in PEERS)
-METRICS = ("psnr", "ms_ssim", "ssimulacra2")  # of which there are BD-rates
+METRICS = ("psnr", "ms_ssim", "ssimulacra2")  # of the BD-rates
 
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What to measure. Raises ValueError, in one line for the user, on values that make no sense.
+    """What to measure. Raises ValueError, with a line for the user, for values that make no sense.
 
-    codecs: peers, of `PEER_NAMES`; aecodec itself is always measured. By default those that this Python has.
+    codecs: peers, of `PEER_NAMES`, by default all that can be used here; aecodec itself is always measured.
     qualities: aecodec's settings, 0..100, instead of 0, 10, .. 100; the peers keep their own lists.
     size: reduce each picture to a centre square of this side.
     at_bytes: measure at this mean file size instead of along a list of qualities.
-    effort: of aecodec's encoder. Above 0, `at_bytes` lies between measurements at the `qualities` given: a refinement
-    takes too long to look for the one quality.
-    equal_bytes: also each peer at as many bytes as aecodec takes for each picture, at the middle one of its qualities.
+    effort: of aecodec's encoder. Above 0, `at_bytes` interpolates between the `qualities` given, since a search for the
+    one quality would take too long.
+    equal_bytes: also measure each peer at the bytes that aecodec takes for each picture at its middle quality.
     ssimulacra2: measure that too; it takes longer than all the rest.
-    resume: a file that keeps each measurement at once, and from which an interrupted run resumes.
+    resume: a file that keeps each measurement as soon as it is known; an interrupted run resumes from it.
     """
 
     folder: Path
@@ -72,7 +75,7 @@ class BenchOptions:
         if unknown:
             raise ValueError(f"unknown codec {unknown[0]!r}: there are {', '.join(PEER_NAMES)}")
         if self.at_bytes is not None and (self.qualities is None) != (self.effort == 0):
-            raise ValueError("a size in bytes takes a list of qualities where effort is above 0, and needs it there")
+            raise ValueError("a size in bytes needs a list of qualities if effort is above 0, and takes none otherwise")
         if self.at_bytes is not None and (self.equal_bytes or self.ssimulacra2 or self.resume is not None):
             raise ValueError("a report, SSIMULACRA2 and resuming are for the curves, not for a size in bytes")
         if self.qualities is not None and not self.qualities:
@@ -86,12 +89,12 @@ class BenchOptions:
 
 
 def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResult:
-    """Measure aecodec (or `own` in its place) and the peers; progress goes to stderr where that is a terminal.
+    """Measures aecodec (or `own` in its place) and the peers; shows progress on stderr if that is a terminal.
 
-    Raises InputError for a folder without a readable picture, MissingExtra where a codec or metric cannot be used here,
-    OutputError where the file to resume from cannot be written, and what `aecodec.encode` raises.
+    Raises InputError for a folder without a readable picture, MissingExtra if a codec or metric cannot be used here,
+    OutputError if the file to resume from cannot be written, and what `aecodec.encode` raises.
     """
-    if options.ssimulacra2 and not available():
+    if options.ssimulacra2 and not has_ssimulacra2():
         raise MissingExtra('SSIMULACRA2 needs `pip install "aecodec[bench]"`')
     codecs = codecs_of(options, own)
     pictures = Pictures(options.folder, options.size)
@@ -103,43 +106,56 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
         environment=describe(),
         left_out=pictures.left_out,
     )
-    if options.at_bytes is not None:
-        with StatusLine() as status:
-            at_bytes = [measure_at_bytes(codec, options.at_bytes, pictures, status.show) for codec in codecs[1:]]
-            if options.qualities is None:
-                at_bytes.insert(0, measure_at_bytes(codecs[0], options.at_bytes, pictures, status.show))
-            else:
-                settings = sorted(set(options.qualities))
-                at_bytes.insert(0, measure_between(codecs[0], settings, options.at_bytes, pictures, status.show))
-        return replace(result, at_bytes=tuple(at_bytes), notices=tuple(pictures.notices))
-    own_qualities = sorted(set(options.qualities or codecs[0].qualities))
-    plan = Plan(
-        settings=[(codecs[0], own_qualities), *((peer, peer.qualities) for peer in codecs[1:])],
-        shown_quality=own_qualities[len(own_qualities) // 2] if options.equal_bytes else None,
-        perceptual=options.ssimulacra2,
-    )
-    return _with_curves(result, plan, pictures, options.resume)
+    with Bar() as bar:
+        if options.at_bytes is None:
+            result = _with_curves(result, options, codecs, pictures, bar)
+        else:
+            found = _at_bytes(options.at_bytes, options.qualities, codecs, pictures, bar.note)
+            result = replace(result, at_bytes=tuple(found))
+    return replace(result, notices=tuple(pictures.notices))
 
 
 def codecs_of(options: BenchOptions, own: BenchCodec | None = None) -> list[BenchCodec]:
-    """aecodec, or `own` in its place, then the peers. Raises MissingExtra where one cannot be used here."""
+    """aecodec, or `own` in its place, then the peers. Raises MissingExtra if one cannot be used here."""
     names = options.codecs
     if names is None:
         names = tuple(codec.name for codec in PEERS if codec.available)
     return [own or Aecodec(options.model, options.weights, effort=options.effort), *peers_named(names)]
 
 
-def _with_curves(result: BenchResult, plan: Plan, pictures: Pictures, resume: Path | None) -> BenchResult:
-    environment = describe()
-    with StatusLine() as status, Journal(resume) as journal:
-        measured = measure_curves(plan, pictures, journal, environment, status.show)
+def _at_bytes(
+    target_bytes: int,
+    qualities: Sequence[float] | None,
+    codecs: Sequence[BenchCodec],
+    pictures: Pictures,
+    report: Report,
+) -> Iterator[AtBytes]:
+    own, *peers = codecs
+    if qualities is None:
+        yield measure_at_bytes(own, target_bytes, pictures, report)
+    else:
+        yield measure_between(own, sorted(set(qualities)), target_bytes, pictures, report)
+    for peer in peers:
+        yield measure_at_bytes(peer, target_bytes, pictures, report)
+
+
+def _with_curves(
+    result: BenchResult, options: BenchOptions, codecs: Sequence[BenchCodec], pictures: Pictures, bar: Bar
+) -> BenchResult:
+    qualities = sorted(set(options.qualities or codecs[0].qualities))
+    plan = Plan(
+        settings=[(codecs[0], qualities), *((peer, peer.qualities) for peer in codecs[1:])],
+        shown_quality=qualities[len(qualities) // 2] if options.equal_bytes else None,
+        perceptual=options.ssimulacra2,
+    )
+    with Journal(options.resume) as journal:
+        measured = measure_curves(plan, pictures, journal, describe(), bar)
     rows = {codec.name: _rows(measured.measurements, codec.name, qualities) for codec, qualities in plan.settings}
     own, *peers = rows.values()
     return replace(
         result,
         rows=tuple(row for of_codec in rows.values() for row in of_codec),
         bd_rates=tuple(rate for metric in METRICS for rate in _bd_rates(own, peers, metric)),
-        notices=tuple(pictures.notices),
         speeds=tuple(_speed(measured.measurements, name) for name in rows),
         shown_quality=plan.shown_quality,
         measurements=measured.measurements,
@@ -156,7 +172,7 @@ def _rows(measurements: Sequence[Measurement], codec: str, qualities: Sequence[f
 
 
 def _speed(measurements: Sequence[Measurement], codec: str) -> Speed:
-    """Medians, as those of `mean_row`: a sum would count each pause of a busy machine."""
+    """Medians, as in `mean_row`: a sum would count every pause of a busy machine."""
     own = [each for each in measurements if each.codec == codec]
     return Speed(
         codec=codec,
@@ -166,7 +182,7 @@ def _speed(measurements: Sequence[Measurement], codec: str) -> Speed:
 
 
 def _bd_rates(own: Sequence[Row], peers: Sequence[Sequence[Row]], metric: str) -> list[BdRate]:
-    """aecodec's curve within the rates it is made for; a peer's whole, to cover as much of that as it can."""
+    """aecodec's curve within the rates it is made for; a peer's whole curve, to cover as much of that as it can."""
     rates = []
     for rows in peers:
         if all(_value(row, metric) is not None for row in [*own, *rows]):
@@ -180,7 +196,7 @@ def _curve(rows: Sequence[Row], metric: str) -> Curve:
 
 
 def _value(row: Row, metric: str) -> float | None:
-    """The metric on a scale that is about even along a curve: MS-SSIM in dB, as -10 log10(1 - x)."""
+    """The metric on a scale that is roughly even along a curve: MS-SSIM in dB, as -10 log10(1 - x)."""
     value: float | None = getattr(row, metric)
     if metric != "ms_ssim" or value is None:
         return value
