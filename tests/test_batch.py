@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,10 +21,10 @@ from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.jobs import Product
 from aecodec.batch.plan import Shard
 from aecodec.batch.plan import plan
+from aecodec.batch.results import Item
+from aecodec.batch.results import Result
+from aecodec.batch.run import do_item
 from aecodec.batch.run import run_batch
-from aecodec.batch.work import Item
-from aecodec.batch.work import Result
-from aecodec.batch.work import process
 from aecodec.batch.workers import in_any_order
 from aecodec.cli import run
 from helpers.folders import contents
@@ -294,12 +293,12 @@ def test_an_output_that_is_its_input_is_refused(tmp_path: Path) -> None:
 
 def test_a_worker_says_what_became_of_an_item(photos: Path, tmp_path: Path) -> None:
     item = Item(str(photos / "a.jpg"), str(tmp_path / "deep" / "er" / "a.aec"))
-    result = process(EncodeJob(model="tiny"), "update", item)
+    result = do_item(EncodeJob(model="tiny"), "update", item)
     assert (result.error, result.skipped) == (None, False)
     assert result.bytes_in == (photos / "a.jpg").stat().st_size
     assert result.bytes_out == Path(item.target).stat().st_size
-    assert process(EncodeJob(model="tiny"), "update", item).skipped
-    unreachable = process(EncodeJob(model="tiny", target_size=1), "force", item)
+    assert do_item(EncodeJob(model="tiny"), "update", item).skipped
+    unreachable = do_item(EncodeJob(model="tiny", target_size=1), "force", item)
     assert str(unreachable.error).startswith(f"{item.source}: the target of 1 bytes cannot be reached")
 
 
@@ -308,11 +307,11 @@ def crash(source: Path | IO[bytes], target: str) -> Product:
 
 
 def test_any_exception_of_a_job_fails_its_item(photos: Path) -> None:
-    result = process(crash, "force", Item(str(photos / "a.jpg"), "out.aec"))
+    result = do_item(crash, "force", Item(str(photos / "a.jpg"), "out.aec"))
     assert result.error == f"{photos / 'a.jpg'}: ZeroDivisionError: a mistake of two lines"
 
 
-def square(number: int) -> int:
+def square(number: int, retried: bool = False) -> int:
     return number * number
 
 
@@ -320,16 +319,14 @@ def lost(number: int) -> int:
     return -number
 
 
-def die_at_seven(number: int) -> int:
+def die_at_seven(number: int, retried: bool) -> int:
     if number == 7:
         os.kill(os.getpid(), signal.SIGKILL)
     return square(number)
 
 
-def die_once(marks: str, number: int) -> int:
-    mark = Path(marks, str(number))
-    if number % 5 == 0 and not mark.exists():
-        mark.touch()
+def die_once(number: int, retried: bool) -> int:
+    if number % 5 == 0 and not retried:
         os.kill(os.getpid(), signal.SIGKILL)
     return square(number)
 
@@ -361,8 +358,8 @@ def test_an_item_that_kills_its_worker_is_lost_alone() -> None:
 
 
 @posix_only
-def test_a_worker_killed_once_loses_nothing(tmp_path: Path) -> None:
-    results = sorted(in_any_order(partial(die_once, str(tmp_path)), range(12), 2, lost))
+def test_a_worker_killed_once_loses_nothing() -> None:
+    results = sorted(in_any_order(die_once, range(12), 2, lost))
     assert results == [n * n for n in range(12)]
 
 
@@ -388,7 +385,7 @@ LIGHT_PROGRAM = """
 import os, sys
 from aecodec.batch.workers import in_any_order
 
-def found(_):
+def found(*_):
     return os.environ.get("OPENBLAS_NUM_THREADS"), "numpy" in sys.modules
 
 if __name__ == "__main__":
@@ -421,9 +418,9 @@ def test_one_job_is_one_thread(verb: str, photos: Path, tmp_path: Path) -> None:
 
 
 def test_results_are_those_of_one_process(photos: Path, tmp_path: Path) -> None:
-    task = EncodeJob(model="tiny")
+    job = EncodeJob(model="tiny")
     for jobs in (1, 2):
-        for result in run_batch(task, options(photos, out=tmp_path / str(jobs), jobs=jobs)):
+        for result in run_batch(job, options(photos, out=tmp_path / str(jobs), jobs=jobs)):
             assert result.error is None
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
@@ -493,9 +490,9 @@ def test_a_bar_is_shown_to_a_terminal_only(photos: Path, tmp_path: Path) -> None
     os.close(ours)
     assert done.returncode == 1
     assert [json.loads(line)["input"] for line in done.stdout.splitlines()]  # no bar among them
-    assert "]  5/5" in shown
+    assert "] 5/5, 0:00 left" in shown
     assert f"\x1b[Kaecodec: {photos / 'b.PNG'}: not a picture" in shown
-    assert shown.splitlines()[-1].startswith("4 done, 1 failed in ")
+    assert shown.splitlines()[-1].startswith("\x1b[K4 done, 1 failed in ")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

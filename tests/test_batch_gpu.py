@@ -116,7 +116,7 @@ def test_threads_work_at_the_same_time_and_take_items_as_they_are_free():
     taken: list[int] = []
     together = threading.Barrier(3, timeout=60)
 
-    def work(number: int) -> int:
+    def work(number: int, retried: bool) -> int:
         if 0 < number < 4:
             together.wait()
         return number * number

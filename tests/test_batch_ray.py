@@ -37,7 +37,7 @@ pytestmark = [
 ]
 ray = pytest.importorskip("ray", reason="needs the extra ray", exc_type=ImportError)
 
-TASK = EncodeJob(model="tiny", quality=30)
+JOB = EncodeJob(model="tiny", quality=30)
 PICTURES = int(os.environ.get("AECODEC_RAY_PICTURES", "300"))
 PATIENCE = 120.0
 
@@ -132,7 +132,7 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
     trouble = _Trouble(out, [(PICTURES // 10, kill_a_worker), (PICTURES // 2, stop_a_machine)])
     trouble.start()
     started = time.monotonic()
-    results = list(run_on_ray(TASK, options, cluster.address, size))
+    results = list(run_on_ray(JOB, options, cluster.address, size))
     seconds = time.monotonic() - started
     trouble.join(PATIENCE)
     assert len(trouble.done) == 2, "worker killed and machine stopped"
@@ -145,7 +145,7 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
     assert [path for path in out.rglob(".*") if path.is_file() and not path.name.endswith(".aec-tmp")] == []
     alone = tmp_path / "alone"
     sample = sorted(photos.rglob("*.png"))[:: max(1, PICTURES // 100)]
-    for _ in run_batch(TASK, BatchOptions(tuple(sample), alone, "aec")):
+    for _ in run_batch(JOB, BatchOptions(tuple(sample), alone, "aec")):
         pass
     there = outputs(out)
     assert {Path(name).name: there[f"{int(Path(name).stem) % 10}/{name}"] for name in outputs(alone)} == outputs(alone)
@@ -158,11 +158,11 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
         path.unlink()
     for mark in out.glob("shard-*.jsonl"):
         mark.unlink()
-    again = list(run_on_ray(TASK, options, cluster.address, size))
+    again = list(run_on_ray(JOB, options, cluster.address, size))
     assert sorted(result.target for result in again if not result.skipped) == sorted(map(str, missing))
     assert {name for name in names if Path(name).stat().st_mtime_ns != stamps[name]} == set(map(str, missing))
     assert outputs(out) == there
-    assert all(result.skipped for result in run_on_ray(TASK, options, cluster.address, size))
+    assert all(result.skipped for result in run_on_ray(JOB, options, cluster.address, size))
 
 
 def test_the_whole_command_on_a_cluster_of_its_own(tmp_path: Path) -> None:
@@ -212,10 +212,10 @@ def test_objects_of_s3_there_and_back(bucket: str, cluster: Any, tmp_path: Path)
     store.put(str(photos), f"{bucket}/photos", recursive=True)
     store.pipe_file(f"{bucket}/photos/bad.png", b"no picture")
     options = BatchOptions((f"{bucket}/photos",), f"{bucket}/out", "aec")
-    results = list(run_on_ray(TASK, options, cluster.address, 16))
+    results = list(run_on_ray(JOB, options, cluster.address, 16))
     assert [result.source for result in results if result.error is not None] == [f"{bucket}/photos/bad.png"]
     local = tmp_path / "local"
-    for _ in run_batch(TASK, BatchOptions((photos,), local, "aec")):
+    for _ in run_batch(JOB, BatchOptions((photos,), local, "aec")):
         pass
     names = [name for name in store.find(f"{bucket}/out") if name.endswith(".aec")]
     assert {name.removeprefix("pictures/out/"): store.cat_file(name) for name in names} == outputs(local)
@@ -224,7 +224,7 @@ def test_objects_of_s3_there_and_back(bucket: str, cluster: Any, tmp_path: Path)
     store.rm_file(names[7])
     for mark in store.glob(f"{bucket}/out/shard-*"):
         store.rm_file(mark)
-    again = list(run_on_ray(TASK, options, cluster.address, 16))
+    again = list(run_on_ray(JOB, options, cluster.address, 16))
     assert [result.target for result in again if not result.skipped] == [f"s3://{names[7]}"]
     assert sorted(name for name in store.find(f"{bucket}/out") if name.endswith(".aec")) == sorted(names)
-    assert all(result.skipped for result in run_on_ray(TASK, options, cluster.address, 16))
+    assert all(result.skipped for result in run_on_ray(JOB, options, cluster.address, 16))

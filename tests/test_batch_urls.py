@@ -29,19 +29,19 @@ from aecodec.batch.ray import Part
 from aecodec.batch.ray import do_part
 from aecodec.batch.ray import parts
 from aecodec.batch.ray import run_on_ray
+from aecodec.batch.results import Item
+from aecodec.batch.results import Result
 from aecodec.batch.results import Summary
-from aecodec.batch.results import completed
 from aecodec.batch.results import reason_of
-from aecodec.batch.work import Item
-from aecodec.batch.work import Result
-from aecodec.batch.work import process
+from aecodec.batch.results import recorded
+from aecodec.batch.run import do_item
 from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from helpers.paths import PHOTOS
 
 NAMES = ["a.png", "b.PNG", "deep/c.v2.png", "deep/er/d.png"]
-TASK = EncodeJob(model="tiny", quality=30)
+JOB = EncodeJob(model="tiny", quality=30)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def failing(bucket: str) -> str:
 
 
 def the_part(bucket: str, **others: Any) -> Part:
-    (part,) = parts(TASK, options(f"{bucket}/photos", out=f"{bucket}/out", **others), 100)
+    (part,) = parts(JOB, options(f"{bucket}/photos", out=f"{bucket}/out", **others), 100)
     return part
 
 
@@ -164,7 +164,7 @@ def test_a_part_is_done_once_and_its_mark_is_that_of_a_shard(bucket: str, tmp_pa
     told = [json.loads(line) for line in mark.splitlines()]
     assert [fields["output"] for fields in told] == [result.target for result in results]
     assert [fields["bytes"] for fields in told] == [len(storage.read(result.target)) for result in results]
-    alone = process(TASK, "force", Item(f"{bucket}/photos/a.png", str(tmp_path / "a.aec")))
+    alone = do_item(JOB, "force", Item(f"{bucket}/photos/a.png", str(tmp_path / "a.aec")))
     assert Path(alone.target).read_bytes() == storage.read(f"{bucket}/out/a.aec")
     storage._filesystem_of.cache_clear()
     again = do_part(part)
@@ -178,7 +178,7 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
     part = the_part(bucket)
     first = part.halves()[0]
     assert first.mark is None and not do_part(first)[0].skipped
-    assert completed(str(part.mark)) is None, "a piece of a shard does not mark it"
+    assert storage.status(str(part.mark)) is None, "a piece of a shard does not mark it"
     assert [result.skipped for result in do_part(part)] == [True, True, False, False]
 
 
@@ -191,7 +191,7 @@ def test_a_mark_of_other_items_or_a_damaged_one_stops_nothing(bucket: str) -> No
     assert [result.skipped for result in do_part(with_more)] == [True, True, True, True, False]
     storage.write(str(part.mark), b"{")
     assert len(do_part(with_more)) == 5
-    assert completed(str(part.mark)) is not None
+    assert recorded(with_more.entries, str(part.mark)) is not None
 
 
 def test_a_part_with_a_failure_is_tried_again_and_told_by_reason(bucket: str) -> None:
@@ -218,7 +218,7 @@ def test_one_picture_at_a_time_is_worked_on_while_others_are_read(bucket: str) -
     at_work: list[int] = []
     threads: set[int] = set()
 
-    def task(source: Path | IO[bytes], target: str) -> Product:
+    def job(source: Path | IO[bytes], target: str) -> Product:
         at_work.append(1)
         assert len(at_work) == 1
         threads.add(threading.get_ident())
@@ -227,7 +227,7 @@ def test_one_picture_at_a_time_is_worked_on_while_others_are_read(bucket: str) -
         return Product(b"x", target)
 
     part = the_part(bucket)
-    assert all(result.error is None for result in do_part(Part(task, "force", part.entries, None)))
+    assert all(result.error is None for result in do_part(Part(job, "force", part.entries, None)))
     assert len(threads) > 1
 
 
@@ -332,7 +332,7 @@ def test_an_item_that_kills_its_workers_is_found_and_lost_alone(fake: FakeRay, b
             raise WorkerCrashedError("The worker died unexpectedly")
 
     fake.accident = die
-    results = list(run_on_ray(TASK, options(f"{bucket}/photos", out=f"{bucket}/out"), "auto"))
+    results = list(run_on_ray(JOB, options(f"{bucket}/photos", out=f"{bucket}/out"), "auto"))
     assert sorted(result.source for result in results) == [f"{bucket}/photos/{name}" for name in NAMES]
     (lost,) = (result for result in results if result.error is not None)
     assert lost.source == f"{bucket}/photos/b.PNG"
@@ -347,7 +347,7 @@ def test_an_exception_in_a_worker_is_one_line_and_ends_the_run(fake: FakeRay, bu
 
     fake.accident = fail
     with pytest.raises(AecError, match="^a worker could not do its shard: ModuleNotFoundError: No module named"):
-        list(run_on_ray(TASK, options(f"{bucket}/photos", out=f"{bucket}/out"), "auto"))
+        list(run_on_ray(JOB, options(f"{bucket}/photos", out=f"{bucket}/out"), "auto"))
     assert not fake.connected
 
 
@@ -360,7 +360,7 @@ def test_paths_are_absolute_for_workers(
     asked = list(run_on_ray(EncodeJob(weights=weights), options(Path("photos"), out=Path("out")), "auto"))
     assert [result.target for result in asked] == [str(tmp_path / "out" / "a.aec")]
     (part,) = fake.asked
-    assert part.task == EncodeJob(weights=tmp_path / weights)
+    assert part.job == EncodeJob(weights=tmp_path / weights)
 
 
 def test_what_cannot_be_is_one_line(fake: FakeRay, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -392,7 +392,7 @@ def test_a_gpu_is_asked_for_with_cuda() -> None:
 
 def test_decoding_names_its_objects(bucket: str) -> None:
     storage.write(f"{bucket}/a.aec", b"no aec")
-    result = process(DecodeJob(extension="png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.png"))
+    result = do_item(DecodeJob(extension="png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.png"))
     assert str(result.error).startswith(f"{bucket}/a.aec: ")
-    same = process(DecodeJob(extension="png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.aec"))
+    same = do_item(DecodeJob(extension="png"), "force", Item(f"{bucket}/a.aec", f"{bucket}/a.aec"))
     assert same.error is not None

@@ -1,9 +1,9 @@
-"""Many files: walks folders as a stream, works in several processes and yields each result as it is ready.
+"""Many files: walks folders as a stream, works in several processes and yields each result when it is ready.
 
     options = BatchOptions(inputs=(Path("photos"),), out_dir=Path("out"), extension="aec", jobs=2)
     for result in run_batch(EncodeJob(quality=40), options):
         ...
 
-The parts stand alone, for other schedulers: `plan.plan` lists the work, or one shard of it; `work.process` does one
-item in the calling process; `results.write_results` marks a shard as complete.
+For other schedulers, the parts can be used alone: `plan.plan` lists the items of a batch or of one shard, `run.do_item`
+does one in the calling process, and `results.write_results` marks a shard as complete.
 """

@@ -1,4 +1,4 @@
-"""What a batch has to do: inputs and folders become a stream of items, in an order that is the same everywhere."""
+"""What a batch has to do: turns inputs and folders into a stream of items, in the same order everywhere."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pathlib import PurePath
+from typing import Literal
 
 from aecodec.batch import storage
 from aecodec.batch.jobs import PICTURE_SUFFIXES
-from aecodec.batch.work import Existing
-from aecodec.batch.work import Item
-from aecodec.batch.work import Result
-from aecodec.batch.work import failure
+from aecodec.batch.results import Item
+from aecodec.batch.results import Result
+from aecodec.batch.results import failure
 from aecodec.errors import InputError
+
+# What happens to an existing output: written again if older than its input, kept, or always written again.
+Existing = Literal["update", "skip", "force"]
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,22 @@ class Shard:
     count: int
 
     def holds(self, relative: str) -> bool:
-        """Whether an output, by its path below the output folder with "/", is of this part: on every machine alike."""
+        """Whether an output belongs to this part, by its path below the output folder, with "/" between names."""
         return _index_of(relative, self.count) == self.index
+
+    def results_file(self, out_dir: Path | str) -> str:
+        """The file that holds the results of this shard."""
+        return storage.join(out_dir, f"shard-{self.index:05}-of-{self.count:05}.jsonl")
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Which files, and where to.
+    """Inputs and outputs of a batch.
 
-    inputs: files and folders; of folders the files with one of `suffixes`, at any depth, less hidden ones. Inputs and
-    output folder may be URLs, of objects and of folders of objects.
+    inputs: files and folders. From a folder, every file with one of `suffixes` is taken, at any depth, except hidden
+    ones. Inputs and output folder may be URLs of objects and of folders of objects.
     extension: of the outputs, without a dot.
-    jobs: processes, of one thread each.
+    jobs: processes of one thread each; on the device "cuda", threads of this process.
     """
 
     inputs: tuple[Path | str, ...]
@@ -50,10 +57,10 @@ class BatchOptions:
 
 
 def plan(options: BatchOptions) -> Iterator[Item | Result]:
-    """The items of a batch, or of its shard; a Result for what fails before there is anything to do.
+    """The items of a batch or of its shard, and a Result for each that fails already here.
 
-    The tree below a folder is kept. Where two inputs would have one output, the first has it and the other fails. Both
-    are in one shard, since it is the output that says which.
+    The tree below a folder is kept. If two inputs would have the same output, the first gets it and the other fails;
+    both are in the same shard, since the output decides which.
     """
     for relative, entry in _planned(options):
         if options.shard is None or not relative or options.shard.holds(relative):
@@ -61,10 +68,10 @@ def plan(options: BatchOptions) -> Iterator[Item | Result]:
 
 
 def plan_shards(options: BatchOptions, size: int) -> list[tuple[Shard, list[Item | Result]]]:
-    """The whole plan in parts of about `size` entries, each the part that `plan` gives for its shard.
+    """The whole plan in shards of about `size` entries, each what `plan` gives for that shard.
 
-    Their number is a power of two, so that a folder may grow a little and keep its shards. Parts of nothing are left
-    out. All names are in memory: some 450 bytes for a picture.
+    The number of shards is a power of two, so that a folder that grows a little keeps its shards. Empty shards are left
+    out. All names are held in memory, about 450 bytes for each picture.
     """
     planned = list(_planned(options))
     count = 1 << (max(1, -(-len(planned) // size)) - 1).bit_length()
@@ -79,7 +86,7 @@ def _index_of(relative: str, count: int) -> int:
 
 
 def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
-    """Every entry with its output's path below the output folder; "" where a folder cannot be read."""
+    """Every entry with its output's path below the output folder, or "" for a folder that cannot be read."""
     taken: set[str] = set()
     for source, relative in _inputs(options):
         if not isinstance(relative, str):
@@ -97,7 +104,7 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
 
 
 def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | OSError | InputError]]:
-    """Every input with its path below the output folder, or the reason why a folder cannot be read."""
+    """Every input with its path below the output folder, or the error that reading a folder raised."""
     for path in options.inputs:
         if isinstance(path, str) and storage.is_url(path):
             yield from _objects(path, options.suffixes)
@@ -127,7 +134,7 @@ def _walk(folder: str, below: str, suffixes: frozenset[str]) -> Iterator[tuple[s
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):  # a link to a folder could lead round in circles
+        if entry.is_dir(follow_symlinks=False):  # a link to a folder could form a loop
             yield from _walk(entry.path, os.path.join(below, entry.name), suffixes)
         elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
             yield entry.path, os.path.join(below, entry.name)

@@ -1,15 +1,15 @@
-"""Runs a batch on a Ray cluster (extra `ray`): a task of the cluster is a shard, of some thousand pictures.
+"""Runs a batch on a Ray cluster (extra `ray`): each task of the cluster is a shard of some thousand pictures.
 
     for result in run_on_ray(EncodeJob(quality=40), BatchOptions(("s3://b/photos",), "s3://b/encoded", "aec"), "auto"):
         ...
 
-This process lists the inputs and hands out shards; scheduling, retries and the transfer of names and results are Ray's.
-A worker does its shard item by item with `work.process` and then writes the shard's results beside the outputs. A shard
-that has them is not done again, and within one, neither is an output that is up to date: so a task may be run any
-number of times, by Ray after a lost worker or machine, or by the next command. Every output is written whole or not at
-all, and two attempts write the same bytes. What an attempt did that was lost counts as skipped with the next one.
+This process lists the inputs and hands out shards; Ray schedules and retries them, and moves names and results. A
+worker does the items of its shard with `run.do_item`, then writes the shard's results beside the outputs. A shard with
+results is not done again, nor is an output that is up to date, so a task may run any number of times: by Ray after it
+lost a worker or machine, or by the next command. Every output is written whole or not at all, and two attempts write
+the same bytes. What a lost attempt wrote counts as skipped in the next.
 
-A shard whose workers die again and again is halved until the item is found that kills them, which then has failed.
+A shard whose workers keep dying is halved until the item that kills them is found and reported as failed.
 
 Every machine needs aecodec, the same weights, and the same view of the folders: a shared file system, or URLs.
 """
@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import IO
 from typing import Any
@@ -31,17 +30,17 @@ from typing import Any
 from aecodec.batch import storage
 from aecodec.batch.jobs import DecodeJob
 from aecodec.batch.jobs import EncodeJob
+from aecodec.batch.jobs import Product
 from aecodec.batch.plan import BatchOptions
+from aecodec.batch.plan import Existing
 from aecodec.batch.plan import plan_shards
+from aecodec.batch.results import Item
+from aecodec.batch.results import Result
+from aecodec.batch.results import failure
 from aecodec.batch.results import recorded
-from aecodec.batch.results import results_file
 from aecodec.batch.results import write_results
-from aecodec.batch.work import Existing
-from aecodec.batch.work import Item
-from aecodec.batch.work import Result
-from aecodec.batch.work import Task
-from aecodec.batch.work import failure
-from aecodec.batch.work import process
+from aecodec.batch.run import Job
+from aecodec.batch.run import do_item
 from aecodec.batch.workers import THREADS
 from aecodec.codec.manifest import SEARCH_PATH
 from aecodec.codec.manifest import added_folders
@@ -51,87 +50,77 @@ from aecodec.errors import MissingExtra
 PICTURES_PER_SHARD = 2000
 
 _RETRIES = 3  # by Ray, of a task whose worker or machine was lost
-_TRANSFERS = 8  # objects that a worker reads, works on and writes at the same time; the codec has one of them
+_TRANSFERS = 8  # objects that a worker reads, codes and writes at the same time, one of them in the codec
 
 
 @dataclass(frozen=True)
 class Part:
     """A shard, or a piece of one, for which no results are written (`mark` is None)."""
 
-    task: Task
+    job: Job
     existing: Existing
     entries: tuple[Item | Result, ...]
     mark: str | None
 
     def halves(self) -> tuple[Part, Part]:
         middle = len(self.entries) // 2
-        return (
-            replace(self, entries=self.entries[:middle], mark=None),
-            replace(self, entries=self.entries[middle:], mark=None),
-        )
+        pieces = self.entries[:middle], self.entries[middle:]
+        return replace(self, entries=pieces[0], mark=None), replace(self, entries=pieces[1], mark=None)
 
 
-def parts(task: Task, options: BatchOptions, size: int) -> Iterator[Part]:
-    """The parts of a batch, each with the place of its results."""
-    for shard, entries in plan_shards(options, size):
-        yield Part(task, options.existing, tuple(entries), results_file(options.out_dir, shard))
+def parts(job: Job, options: BatchOptions, size: int) -> list[Part]:
+    """The shards of a batch, each with the place of its results."""
+    return [
+        Part(job, options.existing, tuple(entries), shard.results_file(options.out_dir))
+        for shard, entries in plan_shards(options, size)
+    ]
 
 
 def do_part(part: Part) -> list[Result]:
-    """Works on one part in the calling process; safe to repeat after an interruption at any point.
+    """Does one part in the calling process; safe to repeat after an interruption at any point.
 
-    Raises OutputError where the results cannot be written.
+    Raises OutputError if the results cannot be written.
     """
     done = None if part.mark is None or part.existing == "force" else recorded(part.entries, part.mark)
     if done is not None:
         return done
-    do = partial(_do, _OneAtATime(part.task), part.existing)
+    lock = threading.Lock()
+
+    def one_at_a_time(source: Path | IO[bytes], target: str) -> Product:
+        with lock:  # meanwhile, the other threads read and write
+            return part.job(source, target)
+
     with ThreadPoolExecutor(_transfers(part)) as pool:
-        results = list(pool.map(do, part.entries))
+        results = list(pool.map(lambda entry: do_item(one_at_a_time, part.existing, entry), part.entries))
     if part.mark is not None:
         write_results(part.mark, results)
     return results
 
 
 def _transfers(part: Part) -> int:
-    """Objects are waited for; files are there at once, and threads would only take the processor from each other."""
+    """Objects take time to arrive; files do not, and threads would only compete for the processor."""
     items = [entry for entry in part.entries if isinstance(entry, Item)]
     return _TRANSFERS if any(storage.is_url(item.source) or storage.is_url(item.target) for item in items) else 1
 
 
-def _do(task: Task, existing: Existing, entry: Item | Result) -> Result:
-    return process(task, existing, entry) if isinstance(entry, Item) else entry
-
-
-class _OneAtATime:
-    """A task for several threads: while one has the processor, the others read and write."""
-
-    def __init__(self, task: Task) -> None:
-        self._task, self._lock = task, threading.Lock()
-
-    def __call__(self, source: Path | IO[bytes], target: str) -> Any:
-        with self._lock:
-            return self._task(source, target)
-
-
 def run_on_ray(
-    task: EncodeJob | DecodeJob, options: BatchOptions, address: str, size: int = PICTURES_PER_SHARD
+    job: EncodeJob | DecodeJob, options: BatchOptions, address: str, size: int = PICTURES_PER_SHARD
 ) -> Generator[Result, None, None]:
-    """Does what `plan` lists, in shards of about `size` pictures; results come shard by shard, in any order.
+    """Does what `plan` lists, in shards of about `size` pictures; yields results shard by shard, in any order.
 
-    address: "local" for `options.jobs` workers on this machine, "auto" for the cluster that this machine is of (or that
-    RAY_ADDRESS names), or where a cluster's head is ("host:6379", "ray://host:10001"). Where this process is connected
-    to a cluster already, that one is taken. Raises MissingExtra without Ray, InputError where no cluster answers, and
+    address: "local" for `options.jobs` workers on this machine, "auto" for the cluster that this machine belongs to (or
+    that RAY_ADDRESS names), or the address of a cluster's head ("host:6379", "ray://host:10001"). A connection that
+    this process already has is used instead. Raises MissingExtra without Ray, InputError if no cluster answers, and
     AecError for what would fail with every shard.
     """
     ray = _library()
-    task = replace(task, weights=task.weights.absolute()) if isinstance(task, EncodeJob) and task.weights else task
+    job = replace(job, weights=job.weights.absolute()) if isinstance(job, EncodeJob) and job.weights else job
     ours = _connect(ray, address, options.jobs)
     try:
-        if task.device == "cuda" and not ray.cluster_resources().get("GPU"):
+        if job.device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise InputError("--device cuda: the Ray cluster has no GPU")
-        remote = ray.remote(**_needs(task.device))(do_part)
-        yield from _gather(ray, remote, list(parts(task, _absolute(options), size)))
+        remote = ray.remote(**_needs(job.device))(do_part)
+        yield from _gather(ray, remote, parts(job, _absolute(options), size))
     finally:
         if ours:
             ray.shutdown()
@@ -146,7 +135,7 @@ def _library() -> Any:
 
 
 def _connect(ray: Any, address: str, jobs: int) -> bool:
-    """Whether a connection was made that is to be closed again."""
+    """Whether this made a connection, which the caller must then close."""
     if ray.is_initialized():
         return False
     local = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
@@ -158,14 +147,14 @@ def _connect(ray: Any, address: str, jobs: int) -> bool:
 
 
 def _absolute(options: BatchOptions) -> BatchOptions:
-    """Workers have a working folder of their own."""
+    """With absolute paths, since a worker runs in another folder."""
     inputs = tuple(path if storage.is_url(path) else Path(path).absolute() for path in options.inputs)
     out_dir = options.out_dir if storage.is_url(options.out_dir) else Path(options.out_dir).absolute()
     return replace(options, inputs=inputs, out_dir=out_dir)
 
 
 def _needs(device: str) -> dict[str, Any]:
-    """Of a task: one core and its thread; a process is kept for the next task with the weights it has loaded."""
+    """What a task needs: one core and one thread. Its process is kept for the next task, with the weights loaded."""
     variables = dict.fromkeys(THREADS, "1")
     if added_folders():
         variables[SEARCH_PATH] = os.pathsep.join(str(folder.absolute()) for folder in added_folders())
@@ -185,7 +174,7 @@ def _gather(ray: Any, remote: Any, waiting: list[Part]) -> Iterator[Result]:
         part = running.pop(ready)
         try:
             results = ray.get(ready)
-        except ray.exceptions.RayTaskError as error:  # an exception in the task, which another attempt would meet, too
+        except ray.exceptions.RayTaskError as error:  # raised in the task, so another attempt would raise it too
             cause = str(error.cause or error).strip().splitlines()[-1]
             raise InputError(f"a worker could not do its shard: {cause}") from error
         except ray.exceptions.RayError as error:

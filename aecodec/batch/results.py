@@ -1,4 +1,4 @@
-"""Results added up, and results of a shard as a file of JSON lines that marks it as complete."""
+"""Items, what became of each, and the results of a shard: a file of JSON lines that marks it as complete."""
 
 from __future__ import annotations
 
@@ -8,18 +8,43 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
-from pathlib import Path
 
 from aecodec.batch import storage
-from aecodec.batch.plan import Shard
-from aecodec.batch.work import Item
-from aecodec.batch.work import Result
 from aecodec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Item:
+    """An input and the output to make from it, each a path or a URL; the output's folder need not exist."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of an item: done, skipped (the output existed), or failed with an error of one line."""
+
+    source: str
+    target: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    skipped: bool = False
+    summary: str = ""
+    notices: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def failure(item: Item, message: str) -> Result:
+    """The result of an item that failed; the message names its input."""
+    named = message if item.source in message or item.target in message else f"{item.source}: {message}"
+    return Result(item.source, item.target, error=" ".join(named.split()))
 
 
 @dataclass
 class Summary:
-    """Counts and bytes of the results so far; skipped ones have no part in the bytes. Failures by their reason."""
+    """Counts of results, bytes of those done, and how often each reason made one fail."""
 
     done: int = 0
     skipped: int = 0
@@ -43,13 +68,13 @@ class Summary:
 
 
 def reason_of(result: Result) -> str:
-    """The error of a failed item without its names and numbers, so that those of one kind are equal."""
+    """The error of a failed item without names and numbers, so that failures of one kind are equal."""
     words = str(result.error).replace(result.source, "").replace(result.target, "")
     return re.sub(r"[0-9]+", "N", words).strip(" :")
 
 
 def to_json(result: Result) -> str:
-    """One line: input and error, or input, output, bytes and whether it was there already."""
+    """One line: input and error, or input, output, bytes and whether it existed before."""
     fields: dict[str, object] = {"input": result.source}
     if result.error is not None:
         fields |= {"error": result.error}
@@ -64,44 +89,21 @@ def to_json(result: Result) -> str:
     return json.dumps(fields)
 
 
-def results_file(out_dir: Path | str, shard: Shard) -> str:
-    """Where the results of a shard stand."""
-    return storage.join(out_dir, f"shard-{shard.index:05}-of-{shard.count:05}.jsonl")
-
-
 def write_results(name: str, results: Iterable[Result]) -> None:
     """Writes the file of a finished shard, whole or not at all. Raises OutputError."""
     storage.write(name, "".join(f"{to_json(result)}\n" for result in results).encode())
 
 
-def completed(name: str) -> dict[str, int] | None:
-    """Outputs and their bytes by the file of a shard; None if it is missing or holds an error.
-
-    Raises InputError where it is damaged.
-    """
-    if storage.status(name) is None:
-        return None
-    try:
-        told = [json.loads(line) for line in storage.read(name).splitlines()]
-        return None if any("error" in fields for fields in told) else {f["output"]: f["bytes"] for f in told}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{name}: no results of a shard ({error})") from error
-
-
 def recorded(entries: Iterable[Item | Result], name: str) -> list[Result] | None:
-    """What a shard is to do, as results that are skipped, where its file names every output; None where it does not.
-
-    A damaged file counts as missing and is written again.
-    """
+    """The shard's results, all skipped, if its file `name` has every output; None if it has not, or is damaged."""
     try:
-        there = completed(name)
-    except InputError:
-        return None
-    if there is None:
-        return None
-    results = []
-    for entry in entries:
-        if isinstance(entry, Result) or entry.target not in there:
+        if storage.status(name) is None:
             return None
-        results.append(Result(entry.source, entry.target, bytes_out=there[entry.target], skipped=True))
-    return results
+        lines = [json.loads(line) for line in storage.read(name).splitlines()]
+        sizes = {fields["output"]: fields["bytes"] for fields in lines}  # KeyError: an item that failed
+        planned = list(entries)
+        if not all(isinstance(entry, Item) for entry in planned):
+            return None
+        return [Result(item.source, item.target, bytes_out=sizes[item.target], skipped=True) for item in planned]
+    except (InputError, ValueError, KeyError, TypeError):
+        return None

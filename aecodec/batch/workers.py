@@ -1,7 +1,7 @@
-"""Processes that work on a stream of items. A killed one loses nothing but the time it spent on its item.
+"""Processes that work on a stream of items. If one is killed, only the time it spent on its item is lost.
 
-A pool of the standard library breaks as a whole with one killed process, and does not say whose item was lost. Here
-every worker has its own pipe and one item at a time, so the end of the pipe says which.
+A pool of the standard library breaks as a whole when one process is killed, and does not say which item was lost. Here
+each worker has a pipe and one item at a time, so the pipe that ends says which.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Read by the BLAS libraries when NumPy loads them: a process is one thread, so that jobs do not multiply with threads.
+# The BLAS libraries read these when NumPy loads them. A worker has one thread, or jobs would multiply with threads.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
-_ATTEMPTS = 2  # a process may be killed for a neighbour's appetite; an item whose second process dies is to blame
-_PATIENCE = 10.0  # seconds that a worker has to clean up behind itself
+_PATIENCE = 10.0  # seconds that a worker has to clean up
 
 
 def cores() -> int:
@@ -43,52 +42,44 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _unchanged(item: Item) -> Item:
-    return item
-
-
 def in_any_order(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    jobs: int,
-    lost: Callable[[Item], Result],
-    again: Callable[[Item], Item] = _unchanged,
+    function: Callable[[Item, bool], Result], items: Iterable[Item], jobs: int, lost: Callable[[Item], Result]
 ) -> Generator[Result, None, None]:
-    """`function` of every item, as results are ready; `lost` of an item whose process was killed twice.
+    """`function(item, retried)` of every item, as results are ready; `lost(item)` if its process was killed twice.
 
-    A process that is killed may have done all but tell of it: its item is given once more, as what `again` makes of it.
-    `function` is picklable and does not raise. With one job, all is done in this process. Items are
-    taken from the iterable when a worker is free, so that a stream of any length takes no memory.
+    A process may be killed after it has done everything but report: its item is given out once more, `retried`.
+    `function` is picklable and does not raise. One job runs in this process. A worker that is free takes the next item
+    from the iterable, so that a stream of any length takes no memory.
     """
     if jobs == 1:
         with one_thread():
             for item in items:
-                yield function(item)
+                yield function(item, False)
         return
     crew = _Crew(function, jobs)
     try:
-        yield from crew.work(iter(items), lost, again)
+        yield from crew.work(iter(items), lost)
     finally:
         crew.stop()
 
 
 def in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+    function: Callable[[Item, bool], Result], items: Iterable[Item], threads: int
 ) -> Generator[Result, None, None]:
-    """`function` of every item by threads of this process, as results are ready.
+    """The same by threads of this process, where nothing is retried.
 
-    The first item is done alone, so that it loads what all threads share. Closing the generator waits for the items
-    that threads are working on.
+    The first item runs alone, to load what all threads share. Closing the generator waits for the items that threads
+    are working on.
     """
     items = iter(items)
     for item in items:
-        yield function(item)
+        yield function(item, False)
         break
     running: set[Future[Result]] = set()
     pool = ThreadPoolExecutor(threads)
     try:
         for item in items:
-            running.add(pool.submit(function, item))
+            running.add(pool.submit(function, item, False))
             if len(running) == 2 * threads:  # no thread waits for the caller to take its result
                 done, running = wait_for_futures(running, return_when=FIRST_COMPLETED)
                 yield from [future.result() for future in done]
@@ -100,9 +91,9 @@ def in_threads(
 class _Worker(Generic[Item, Result]):
     """A process, restarted if it is killed, and the item that it works on."""
 
-    def __init__(self, function: Callable[[Item], Result]) -> None:
+    def __init__(self, function: Callable[[Item, bool], Result]) -> None:
         self._function = function
-        self._attempts = 0
+        self._retried = False
         self.item: Item | None = None
         self._start()
 
@@ -115,33 +106,32 @@ class _Worker(Generic[Item, Result]):
             self._process.start()
 
     def give(self, item: Item) -> None:
-        self.item, self._attempts = item, 1
+        self.item, self._retried = item, False
         self._send()
 
     def _send(self) -> None:
         try:
-            self.connection.send(self.item)
+            self.connection.send((self.item, self._retried))
         except OSError:  # killed while it had nothing to do
             self._restart()
             with suppress(OSError):  # killed again: `take` finds the pipe ended
-                self.connection.send(self.item)
+                self.connection.send((self.item, self._retried))
 
     def _restart(self) -> None:
         self.stop()
         self.join()
         self._start()
 
-    def take(self, lost: Callable[[Item], Result], again: Callable[[Item], Item]) -> Result | None:
-        """The result, once the connection is ready; None where the worker was killed and begins again."""
+    def take(self, lost: Callable[[Item], Result]) -> Result | None:
+        """The result, once the connection is ready; None if the worker was killed and tries again."""
         assert self.item is not None
         item = self.item
         try:
             result: Result = self.connection.recv()
         except (EOFError, OSError):
             self._restart()
-            if self._attempts < _ATTEMPTS:
-                self._attempts += 1
-                self.item = again(item)
+            if not self._retried:  # a process may die of a neighbour's memory, but twice on one item is the item's
+                self._retried = True
                 self._send()
                 return None
             result = lost(item)
@@ -162,13 +152,11 @@ class _Worker(Generic[Item, Result]):
 class _Crew(Generic[Item, Result]):
     """Up to `jobs` workers, each started when an item is waiting for it."""
 
-    def __init__(self, function: Callable[[Item], Result], jobs: int) -> None:
+    def __init__(self, function: Callable[[Item, bool], Result], jobs: int) -> None:
         self._function, self._jobs = function, jobs
         self._workers: list[_Worker[Item, Result]] = []
 
-    def work(
-        self, items: Iterator[Item], lost: Callable[[Item], Result], again: Callable[[Item], Item]
-    ) -> Iterator[Result]:
+    def work(self, items: Iterator[Item], lost: Callable[[Item], Result]) -> Iterator[Result]:
         while True:
             self._feed(items)
             busy = {worker.connection: worker for worker in self._workers if worker.item is not None}
@@ -176,7 +164,7 @@ class _Crew(Generic[Item, Result]):
                 return
             for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
-                result = busy[connection].take(lost, again)
+                result = busy[connection].take(lost)
                 if result is not None:
                     yield result
 
@@ -199,22 +187,22 @@ class _Crew(Generic[Item, Result]):
             worker.join()
 
 
-def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
-    """A worker's life: it ends when its parent closes the pipe, or is no more."""
+def _serve(connection: Connection, function: Callable[[Item, bool], Result]) -> None:
+    """The loop of a worker, which ends when its parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that a file half written is removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that a half-written file is removed
     warnings.simplefilter("ignore")
     try:
         while True:
-            connection.send(function(connection.recv()))
+            connection.send(function(*connection.recv()))
     except (EOFError, OSError):
-        # Nothing is half written now, and torch's exit handlers, which take long, would report an exception in them.
+        # Nothing is half written now; torch's slow exit handlers would report an exception in them.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """The environment in which NumPy, where it is not loaded yet, gets a BLAS of one thread; as it was, afterwards."""
+    """Sets the environment so that NumPy, if not loaded yet, gets a BLAS of one thread; restores it afterwards."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
@@ -229,11 +217,11 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """An interrupt waits until the block is left; a process started in it holds them back from its first moment."""
+    """Holds back interrupts until the block ends, and from the first moment in processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # when it starts by itself within the block, it lets interrupts through again
+    resource_tracker.ensure_running()  # started within the block, it would let interrupts through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -46,9 +46,9 @@ def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) 
     options = WorkOptions.taken_from(values)
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
-        task = DecodeJob(extension=extension or "png", **values)
+        job = DecodeJob(extension=extension or "png", **values)
         batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
-        return work_on_many(task, options, batch)
+        return work_on_many(job, options, batch)
     source, target = ends(paths, options)
     if target.suffix.lower() == ".aec" and extension is None:
         raise click.UsageError("OUT is named as an .aec file, but a picture is written. Did you mean 'aecodec encode'?")

@@ -75,16 +75,16 @@ def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
 
     options = WorkOptions.taken_from(values)
     with usage_errors(EncodeOptions):
-        task = EncodeJob(**values)
+        job = EncodeJob(**values)
     if options.out_dir is not None:
-        return work_on_many(task, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))
+        return work_on_many(job, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))
     source, target = ends(paths, options)
     if target.suffix.lower() in PICTURE_SUFFIXES:
         meant = " Did you mean 'aecodec decode'?" if source.suffix.lower() == ".aec" else ""
         raise click.UsageError(f"OUT is named like a picture ({target.suffix}), but an .aec file is written.{meant}")
-    if task.effort and not options.quiet and sys.stderr.isatty():
-        task = replace(task, progress=tell_progress)
-    work_on_one(task, source, target, options)
+    if job.effort and not options.quiet and sys.stderr.isatty():
+        job = replace(job, progress=tell_progress)
+    work_on_one(job, source, target, options)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One picture or many: how `encode` and `decode` go about their work and tell of it."""
+"""What `encode` and `decode` share: the job on one picture or on many, and its reports."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Generator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from contextlib import closing
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -18,7 +18,6 @@ from typing import TypeVar
 
 import click
 
-from aecodec.batch.progress import CLEAR_LINE
 from aecodec.cli import INTERRUPTED
 from aecodec.cli import PATH
 from aecodec.cli import fail
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
     from aecodec.batch.jobs import DecodeJob
     from aecodec.batch.jobs import EncodeJob
     from aecodec.batch.plan import BatchOptions
+    from aecodec.batch.plan import Existing
     from aecodec.batch.plan import Shard
+    from aecodec.batch.results import Result
     from aecodec.batch.results import Summary
-    from aecodec.batch.work import Existing
-    from aecodec.batch.work import Result
-    from aecodec.batch.work import Task
+    from aecodec.batch.run import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _REASONS = 10  # most frequent failures in the report of a Ray run
@@ -48,8 +47,8 @@ _REASONS = 10  # most frequent failures in the report of a Ray run
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="Another way to give OUT."),
     click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping each tree."),
-    click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Processes. Default: one per core."),
-    click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); its results stay in DIR."),
+    click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Pictures at once. Default: one per core."),
+    click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); lists its results in DIR."),
     click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address. Inputs may be URLs."),
     click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures per Ray task. Default: 2000."),
     click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, even if older than the input."),
@@ -62,7 +61,7 @@ _OPTIONS = (
 
 
 class WorkOptions(NamedTuple):
-    """The options of encode and decode that say where outputs go and what is printed."""
+    """The options of encode and decode that say where outputs go and what to print."""
 
     output: Path | None
     out_dir: Path | str | None
@@ -79,7 +78,7 @@ class WorkOptions(NamedTuple):
 
     @classmethod
     def taken_from(cls, values: dict[str, Any]) -> WorkOptions:
-        """These options out of a command's, which keeps the others."""
+        """Moves these options out of a command's `values`."""
         return cls(**{name: values.pop(name) for name in cls._fields})
 
 
@@ -91,7 +90,7 @@ def work_options(command: Command) -> Command:
 
 
 def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Path]:
-    """IN and OUT of one picture. Raises UsageError if the arguments are for many pictures, and as `check_ends`."""
+    """IN and OUT of one picture. Raises UsageError if the arguments are for many, and whatever `check_ends` raises."""
     paths = paths if options.output is None else (*paths, options.output)
     if len(paths) != 2:
         raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")
@@ -108,19 +107,19 @@ def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Pat
     return source, target
 
 
-def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) -> None:
+def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> None:
     """IN to OUT, either of them `-`. Raises AecError or UsageError."""
     if str(target) == STANDARD and options.as_json:
         raise click.UsageError("--json and the output cannot both go to standard output.")
     if options.no_clobber and target.exists():
         raise OutputError(f"{target}: exists; --no-clobber keeps it")
     started = time.perf_counter()
-    product = task(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
+    product = job(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
     write_target(target, product.data)
     seconds = time.perf_counter() - started
     if options.as_json:
+        from aecodec.batch.results import Result
         from aecodec.batch.results import to_json
-        from aecodec.batch.work import Result
 
         size = source.stat().st_size if source.is_file() else 0
         click.echo(to_json(Result(str(source), str(target), size, len(product.data), seconds, notices=product.notices)))
@@ -130,25 +129,24 @@ def work_on_one(task: Task, source: Path, target: Path, options: WorkOptions) ->
             say(line)
 
 
-def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchOptions) -> int:
-    """Works on every input and returns the exit code. Raises InputError if there is no input, and as `check`."""
+def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchOptions) -> int:
+    """Does the job on every input; returns the exit code. Raises InputError without input, and as the job's `check`."""
     from aecodec.batch.plan import plan
     from aecodec.batch.results import Summary
     from aecodec.batch.results import recorded
-    from aecodec.batch.results import results_file
     from aecodec.batch.results import write_results
     from aecodec.batch.workers import one_thread
 
-    mark = None if batch.shard is None else results_file(batch.out_dir, batch.shard)
+    mark = None if batch.shard is None else batch.shard.results_file(batch.out_dir)
     if mark is not None and not options.force and recorded(plan(batch), mark) is not None:
         if not options.quiet:
             say(f"{mark}: this shard is complete; --force repeats it")
         return 0
     with one_thread():  # in this process too: its check may load NumPy
-        task.check()
+        job.check()
     summary, started, of_shard = Summary(), time.monotonic(), list["Result"]()
     try:
-        with _progress(batch, options) as show, closing(_run(task, batch, options)) as results:
+        with _progress(batch, options) as show, closing(_run(job, batch, options)) as results:
             for result in results:
                 summary.add(result)
                 show(result)
@@ -164,16 +162,16 @@ def work_on_many(task: EncodeJob | DecodeJob, options: WorkOptions, batch: Batch
     return 1 if summary.failed else 0
 
 
-def _run(task: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:
+def _run(job: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:
     """Results as they arrive, from this machine or a Ray cluster."""
     if options.ray is None:
         from aecodec.batch.run import run_batch
 
-        return run_batch(task, batch)
+        return run_batch(job, batch)
     from aecodec.batch.ray import PICTURES_PER_SHARD
     from aecodec.batch.ray import run_on_ray
 
-    return run_on_ray(task, batch, options.ray, options.shard_size or PICTURES_PER_SHARD)
+    return run_on_ray(job, batch, options.ray, options.shard_size or PICTURES_PER_SHARD)
 
 
 def batch_options(
@@ -213,35 +211,25 @@ def _shard(value: str | None) -> Shard | None:
     return Shard(int(parts[1]), int(parts[2]))
 
 
-def _progress(batch: BatchOptions, options: WorkOptions) -> AbstractContextManager[Callable[[Result], None]]:
+@contextmanager
+def _progress(batch: BatchOptions, options: WorkOptions) -> Iterator[Callable[[Result], None]]:
     """A function that reports a result: above a progress bar on a terminal, plainly elsewhere."""
     if options.quiet or options.verbose or not sys.stderr.isatty():
-        return nullcontext(lambda result: _tell(result, options))
-    return _Bar(batch, options)
+        yield lambda result: _tell(result, options)
+        return
+    from aecodec.batch.plan import plan
+    from aecodec.batch.progress import Bar
 
+    with Bar() as bar:
+        bar.start("pictures", sum(1 for _ in plan(batch)))  # reads names only
 
-class _Bar:
-    """A progress bar. Counts the inputs first, by reading names only."""
+        def show(result: Result) -> None:
+            if result.error is not None:
+                bar.note("")
+            _tell(result, options)
+            bar.step()
 
-    def __init__(self, batch: BatchOptions, options: WorkOptions) -> None:
-        from aecodec.batch.plan import plan
-
-        count = sum(1 for _ in plan(batch))
-        self._options = options
-        self._bar = click.progressbar(length=count, show_pos=True, file=sys.stderr)
-
-    def __enter__(self) -> Callable[[Result], None]:
-        self._bar.__enter__()
-        return self._show
-
-    def __exit__(self, *error: Any) -> None:
-        self._bar.__exit__(*error)
-
-    def _show(self, result: Result) -> None:
-        if result.error is not None:
-            click.echo(CLEAR_LINE, nl=False, err=True)
-        _tell(result, self._options)
-        self._bar.update(1)
+        yield show
 
 
 def _tell(result: Result, options: WorkOptions) -> None:
