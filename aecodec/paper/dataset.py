@@ -202,7 +202,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], jobs: in
                 wanted += 1
 
 
-def _numbered(function: Callable[[Item], Result], item: tuple[int, Item]) -> tuple[int, Result | AecError]:
+def _numbered(
+    function: Callable[[Item], Result], item: tuple[int, Item], retried: bool
+) -> tuple[int, Result | AecError]:
     number, value = item
     try:
         return number, function(value)
