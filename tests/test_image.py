@@ -77,9 +77,17 @@ def assert_pixels(picture: Picture, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(picture.pixels, expected)
 
 
-def assert_alpha(picture: Picture, expected: np.ndarray) -> None:
-    assert picture.extras.alpha is not None and picture.extras.alpha.dtype == np.uint8
-    np.testing.assert_array_equal(picture.extras.alpha, expected)
+def assert_alpha(picture: Picture, expected: np.ndarray | None) -> None:
+    assert (picture.extras.alpha is None) == (expected is None)
+    if picture.extras.alpha is not None:
+        assert picture.extras.alpha.dtype == np.uint8
+        np.testing.assert_array_equal(picture.extras.alpha, expected)
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 class TestModes:
@@ -101,20 +109,13 @@ class TestModes:
         assert picture.notices == ()
 
     @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-    def test_alpha_is_split_off_and_the_colours_below_it_stay(self, mode: str) -> None:
+    @pytest.mark.parametrize("alpha", [True, False])
+    def test_alpha_is_split_off_or_dropped_and_the_colours_below_it_stay(self, mode: str, alpha: bool) -> None:
         channels = noise(4, 5, len(mode))
-        picture = open_picture(file_of(Image.fromarray(channels), "PNG"))
+        picture = open_picture(file_of(Image.fromarray(channels), "PNG"), alpha=alpha)
         assert_pixels(picture, channels[..., :3] if mode == "RGBA" else channels[..., 0])
-        assert_alpha(picture, channels[..., -1])
-        assert picture.notices == ()
-
-    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-    def test_alpha_is_dropped_where_it_is_not_wanted(self, mode: str) -> None:
-        channels = noise(4, 5, len(mode))
-        picture = open_picture(file_of(Image.fromarray(channels), "PNG"), alpha=False)
-        assert_pixels(picture, channels[..., :3] if mode == "RGBA" else channels[..., 0])
-        assert picture.extras.alpha is None
-        assert picture.notices == (ALPHA_DROPPED,)
+        assert_alpha(picture, channels[..., -1] if alpha else None)
+        assert picture.notices == (() if alpha else (ALPHA_DROPPED,))
 
     @pytest.mark.parametrize("alpha", [True, False])
     def test_opaque_alpha_is_neither_kept_nor_worth_a_notice(self, alpha: bool) -> None:
@@ -122,7 +123,7 @@ class TestModes:
         channels[..., 3] = 255
         picture = from_image(Image.fromarray(channels), alpha=alpha)
         assert_pixels(picture, channels[..., :3])
-        assert picture.extras.alpha is None
+        assert_alpha(picture, None)
         assert picture.notices == ()
 
     @pytest.mark.parametrize("mode", ["La", "RGBa"])
@@ -143,11 +144,8 @@ class TestModes:
         options = {} if transparency is None else {"transparency": transparency}
         picture = open_picture(file_of(image, "PNG", **options))
         assert_pixels(picture, colours[indices])
-        if transparency is None:
-            assert picture.extras.alpha is None
-        else:
-            levels = [255, 255, 0, 255] if transparency == 2 else list(transparency)  # type: ignore[arg-type]
-            assert_alpha(picture, np.array(levels)[indices])
+        levels = [255, 255, 0, 255] if transparency == 2 else transparency
+        assert_alpha(picture, None if levels is None else np.array([*levels])[indices])  # type: ignore[misc]
         assert picture.notices == ()
 
     def test_palette_with_alpha(self) -> None:
@@ -229,18 +227,12 @@ class TestModes:
 
 
 class TestSixteenBitFiles:
-    @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3)])
+    @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (6, 4)])
     def test_png(self, colour_type: int, channels: int) -> None:
         samples = noise(4, 5, channels, top=65536, dtype=np.uint16)
         picture = open_picture(png(samples, colour_type))
-        assert_pixels(picture, (samples >> 8).astype(np.uint8).squeeze())
-        assert picture.notices == (SIXTEEN_BIT,)
-
-    def test_png_with_alpha(self) -> None:
-        samples = noise(4, 5, 4, top=65536, dtype=np.uint16)
-        picture = open_picture(png(samples, 6))
-        assert_pixels(picture, (samples[..., :3] >> 8).astype(np.uint8))
-        assert_alpha(picture, samples[..., 3] >> 8)
+        assert_pixels(picture, (samples[..., :3] >> 8).astype(np.uint8).squeeze())
+        assert_alpha(picture, samples[..., 3] >> 8 if channels == 4 else None)
         assert picture.notices == (SIXTEEN_BIT,)
 
     def test_png_with_a_transparent_grey(self) -> None:
@@ -251,24 +243,16 @@ class TestSixteenBitFiles:
         assert_pixels(picture, (samples[..., 0] >> 8).astype(np.uint8))
         assert len(picture.notices) == 2 and "transparent" in picture.notices[1]
 
+    @pytest.mark.parametrize("format", ["PGM", "PPM", "TIFF"])
     @pytest.mark.parametrize("dark", [False, True])
-    def test_portable_grey_map(self, dark: bool) -> None:
+    def test_others(self, format: str, dark: bool) -> None:
+        """Colours of a PPM are scaled by Pillow, so that only multiples of 257 are the same in 8 bits."""
         samples = noise(4, 5, top=200 if dark else 65536, dtype=np.uint16)
-        file = io.BytesIO(b"P5 5 4 65535\n" + samples.astype(">u2").tobytes())
-        picture = open_picture(file)
-        assert_pixels(picture, (samples >> 8).astype(np.uint8))
-        assert picture.notices == (SIXTEEN_BIT,)
-
-    def test_portable_pix_map(self) -> None:
-        levels = noise(4, 5, 3)
-        file = io.BytesIO(b"P6 5 4 65535\n" + (levels.astype(np.uint16) * 257).astype(">u2").tobytes())
-        picture = open_picture(file)
-        assert_pixels(picture, levels)
-        assert picture.notices == (SIXTEEN_BIT,)
-
-    def test_tiff(self) -> None:
-        samples = noise(4, 5, top=65536, dtype=np.uint16)
-        picture = open_picture(file_of(Image.fromarray(samples), "TIFF"))
+        if format == "PPM":
+            samples = np.stack([samples >> 8] * 3, axis=2) * 257
+        kind = {"PGM": b"P5", "PPM": b"P6", "TIFF": b""}[format]
+        portable = io.BytesIO(kind + b" 5 4 65535\n" + samples.astype(">u2").tobytes())
+        picture = open_picture(portable if kind else file_of(Image.fromarray(samples), "TIFF"))
         assert_pixels(picture, (samples >> 8).astype(np.uint8))
         assert picture.notices == (SIXTEEN_BIT,)
 
@@ -288,46 +272,37 @@ STORED = {
 
 
 class TestOrientation:
-    @pytest.mark.parametrize(("format", "channels"), [("PNG", 1), ("PNG", 3), ("TIFF", 1), ("TIFF", 3), ("WEBP", 3)])
+    @pytest.mark.parametrize(
+        ("format", "channels"), [("PNG", 1), ("PNG", 3), ("PNG", 4), ("TIFF", 1), ("TIFF", 3), ("WEBP", 3)]
+    )
     @pytest.mark.parametrize("orientation", STORED)
     def test_applied_to_the_pixel(self, format: str, channels: int, orientation: int) -> None:
         upright = noise(3, 5, channels).squeeze()
         rows, columns = (5, 3) if orientation >= 5 else (3, 5)
         stored = np.array([[STORED[orientation](upright, r, c) for c in range(columns)] for r in range(rows)])
-        exif = Image.Exif()
-        exif[0x0112] = orientation
         options = {"lossless": True} if format == "WEBP" else {}
-        picture = open_picture(file_of(Image.fromarray(stored), format, exif=exif, **options))
-        assert_pixels(picture, upright)
+        picture = open_picture(file_of(Image.fromarray(stored), format, exif=oriented(orientation), **options))
+        assert_pixels(picture, upright[..., :3] if channels == 4 else upright)
+        assert_alpha(picture, upright[..., 3] if channels == 4 else None)
         assert picture.notices == ()
 
-    @pytest.mark.parametrize("orientation", STORED)
-    def test_alpha_turns_with_the_pixels(self, orientation: int) -> None:
-        upright = noise(3, 5, 4)
-        rows, columns = (5, 3) if orientation >= 5 else (3, 5)
-        stored = np.array([[STORED[orientation](upright, r, c) for c in range(columns)] for r in range(rows)])
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        picture = open_picture(file_of(Image.fromarray(stored), "PNG", exif=exif))
-        assert_pixels(picture, upright[..., :3])
-        assert_alpha(picture, upright[..., 3])
-
     def test_jpeg(self) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        assert open_picture(file_of(Image.new("RGB", (30, 20)), "JPEG", exif=exif)).pixels.shape == (30, 20, 3)
+        file = file_of(Image.new("RGB", (30, 20)), "JPEG", exif=oriented(6))
+        assert open_picture(file).pixels.shape == (30, 20, 3)
 
     @pytest.mark.parametrize("orientation", [0, 9, 65535])
     def test_unknown_values_mean_upright(self, orientation: int) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = orientation
         pixels = noise(3, 5, 3)
-        assert_pixels(open_picture(file_of(Image.fromarray(pixels), "PNG", exif=exif)), pixels)
+        file = file_of(Image.fromarray(pixels), "PNG", exif=oriented(orientation))
+        assert_pixels(open_picture(file), pixels)
 
-    def test_damaged_exif_is_no_reason_to_refuse(self) -> None:
+    @pytest.mark.parametrize("metadata", [(), ("exif",)])
+    def test_damaged_exif_is_dropped_and_no_reason_to_refuse(self, metadata: tuple[str, ...]) -> None:
         pixels = noise(3, 5, 3)
-        picture = open_picture(file_of(Image.fromarray(pixels), "PNG", exif=b"Exif\0\0no such byte order"))
+        file = file_of(Image.fromarray(pixels), "PNG", exif=b"Exif\0\0no such byte order")
+        picture = open_picture(file, metadata=metadata)
         assert_pixels(picture, pixels)
+        assert picture.extras.exif == b""
         assert picture.notices == ("the EXIF data is damaged: the picture is taken as upright",)
 
 
@@ -362,20 +337,15 @@ class TestProfiles:
         assert_pixels(palette, direct.pixels)
         assert palette.notices == (PROFILE_CONVERTED,)
 
-    @pytest.mark.parametrize("make", [grey_profile, rgb_profile])
-    def test_grey(self, make: type) -> None:
+    @pytest.mark.parametrize("icc", [grey_profile(1.5), rgb_profile(1.5)], ids=["grey", "RGB"])
+    def test_grey_and_that_of_16_bits(self, icc: bytes) -> None:
         levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-        picture = open_picture(file_of(Image.fromarray(levels), "PNG", icc_profile=make(1.5)))
+        picture = open_picture(file_of(Image.fromarray(levels), "PNG", icc_profile=icc))
         assert picture.pixels.shape == (16, 16)
         assert np.abs(picture.pixels - srgb_encoded((levels / 255) ** 1.5)).max() < 2
         assert picture.notices == (PROFILE_CONVERTED,)
-
-    def test_sixteen_bit_grey(self) -> None:
-        levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-        icc = grey_profile(1.5)
-        shallow = open_picture(file_of(Image.fromarray(levels), "PNG", icc_profile=icc))
         deep = open_picture(file_of(Image.fromarray(levels.astype(np.uint16) * 257), "PNG", icc_profile=icc))
-        assert_pixels(deep, shallow.pixels)
+        assert_pixels(deep, picture.pixels)
         assert deep.notices == (SIXTEEN_BIT, PROFILE_CONVERTED)
 
     def test_cmyk(self) -> None:
@@ -431,8 +401,8 @@ def test_of_several_frames_the_first(format: str, frames: int) -> None:
 
 def with_metadata(format: str, orientation: int = 6) -> io.BytesIO:
     """A file of 5x3 pixels, stored on its side, with a profile, EXIF and XMP."""
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    exif = oriented(orientation)
+    exif[0x010F] = "Maker"
     exif.get_ifd(0x8769).update({0x829A: 0.5, 0xA002: 5, 0xA003: 3})
     exif.get_ifd(0x8825)[1] = "N"
     xmp = b'<rdf:Description tiff:Orientation="%d"/>' % orientation
@@ -472,12 +442,6 @@ class TestMetadata:
         picture = open_picture(file_of(image, "TIFF", icc_profile=cmyk_profile()), metadata=("icc",))
         assert picture.extras.icc == b""
         assert picture.notices == (PROFILE_CONVERTED,)
-
-    def test_damaged_exif_is_dropped(self) -> None:
-        file = file_of(Image.fromarray(noise(3, 5, 3)), "PNG", exif=b"Exif\0\0no such byte order")
-        picture = open_picture(file, metadata=("exif",))
-        assert picture.extras.exif == b""
-        assert picture.notices == ("the EXIF data is damaged: the picture is taken as upright",)
 
     @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
     def test_written_where_the_format_holds_it(self, format: str) -> None:
@@ -554,10 +518,8 @@ class TestBadFiles:
     def test_truncated(self, format: str) -> None:
         data = file_of(Image.fromarray(noise(64, 64, 3)), format).getvalue()
         self.check(io.BytesIO(data[: len(data) // 2]), "")
-
-    def test_truncated_jpeg_says_so(self) -> None:
-        data = file_of(Image.fromarray(noise(64, 64, 3)), "JPEG").getvalue()
-        self.check(io.BytesIO(data[:-200]), "the picture cannot be decoded: image file is truncated")
+        if format == "JPEG":
+            self.check(io.BytesIO(data[:-200]), "the picture cannot be decoded: image file is truncated")
 
     def test_a_reason_of_several_lines_becomes_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
@@ -580,12 +542,10 @@ class TestBadFiles:
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
     def test_damage_raises_nothing_but_our_own(self, format: str) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        options = {} if format == "GIF" else {"exif": exif, "icc_profile": rgb_profile(2.2)}
+        options = {} if format == "GIF" else {"exif": oriented(6), "icc_profile": rgb_profile(2.2)}
         data = file_of(Image.fromarray(noise(16, 16, 3)), format, **options).getvalue()
         chance = random.Random(11)
-        for _ in range(150):
+        for _ in range(80):
             damaged = bytearray(data)
             for _ in range(chance.randint(1, 6)):
                 damaged[chance.randrange(min(len(data), 900))] = chance.randrange(256)
@@ -690,26 +650,17 @@ class TestOut:
         with pytest.raises(ValueError, match="uint8"):
             to_image(pixels)
 
-    @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "PPM"])
+    @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "PPM", "JPEG"])
     @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3)])
-    def test_lossless_formats_keep_every_pixel(self, format: str, shape: tuple[int, ...]) -> None:
+    def test_every_pixel_is_written_and_jpeg_loses_little(self, format: str, shape: tuple[int, ...]) -> None:
         pixels = noise(*shape)
         file = io.BytesIO()
         write_image(to_image(pixels), file, format)
-        file.seek(0)
         with Image.open(file) as image:
             assert image.format == format
             written = np.asarray(image)
-        np.testing.assert_array_equal(written, pixels if written.ndim == pixels.ndim else np.stack([pixels] * 3, -1))
-
-    @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3)])
-    def test_jpeg_loses_little(self, shape: tuple[int, ...]) -> None:
-        pixels = noise(*shape)
-        file = io.BytesIO()
-        write_image(to_image(pixels), file, "JPEG")
-        file.seek(0)
-        with Image.open(file) as image:
-            assert np.abs(np.asarray(image).astype(int) - pixels).mean() < 8
+        expected = pixels if written.ndim == pixels.ndim else np.stack([pixels] * 3, -1)
+        assert np.abs(written.astype(int) - expected).mean() <= (8 if format == "JPEG" else 0)
 
     def test_what_a_format_cannot_hold_is_an_error(self) -> None:
         for image, format in (
