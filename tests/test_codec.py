@@ -22,11 +22,7 @@ from aecodec.codec.transforms import apply_gain
 from aecodec.codec.transforms import synthesise
 from aecodec.codec.weights import DecoderHalf
 from aecodec.errors import AecError
-from aecodec.errors import CorruptFile
-from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import LimitExceeded
-from aecodec.errors import UnknownWeights
-from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.header import Header
 from aecodec.format.header import read_header
@@ -253,13 +249,6 @@ def test_a_writer_can_allow_more_and_less(tiny: Tiny):
     check_size(13378, 13378, 2 * MAX_PIXELS)
 
 
-def test_a_reader_can_allow_less(tiny: Tiny):
-    data = encode(tiny, picture(40, 50), 0)
-    assert decode(data, RUNTIME, loader(tiny), max_pixels=2000).shape == (40, 50, 3)
-    with pytest.raises(HeaderLimitExceeded):
-        decode(data, RUNTIME, loader(tiny), max_pixels=1999)
-
-
 # Damage
 
 
@@ -277,60 +266,29 @@ def test_every_flipped_bit_is_noticed_before_weights_are_looked_for(tiny: Tiny):
         assert caught.value.exit_code in (3, 4)
 
 
-@pytest.mark.parametrize("keep", [0, 3, 10, 17, 18, -1])
-def test_a_cut_file_is_refused(tiny: Tiny, keep: int):
-    with pytest.raises(CorruptFile):
-        decode(encode(tiny, picture(32, 32), 0)[:keep], RUNTIME, loader(tiny))
-
-
-def test_a_whole_file_of_nonsense_is_refused(tiny: Tiny):
-    """Its checksums are right, its stream is noise."""
-    noise = np.random.default_rng(0).bytes(4000)
-    data = pack(Header(64, 64, 128, tiny[1].weights_id), [noise])
-    with pytest.raises(CorruptFile):
-        decode(data, RUNTIME, loader(tiny))
-
-
-def test_a_stream_that_ends_early_or_late_is_refused(tiny: Tiny):
-    header, (stream,) = unpack(encode(tiny, picture(64, 64), 128))
-    for other in (stream + b"\0", stream + b"\1"):
-        with pytest.raises(CorruptFile):
-            decode(pack(header, [other]), RUNTIME, loader(tiny))
-
-
-def test_weights_that_nobody_has(tiny: Tiny):
-    def load(weights_id: bytes) -> DecoderHalf:
-        raise UnknownWeights(weights_id.hex())
-
-    with pytest.raises(UnknownWeights, match=tiny[1].weights_id.hex()):
-        decode(encode(tiny, picture(8, 8), 0), RUNTIME, load)
-
-
 # One file and one picture, whatever runs the networks
 
 
-def runtimes() -> dict[str, Callable[[], Runtime]]:
-    def torch_cpu() -> Runtime:
-        pytest.importorskip("torch")
-        from aecodec.network.torch_runtime import TorchRuntime
+def torch_runtime(device: str) -> Runtime:
+    torch = pytest.importorskip("torch")
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    from aecodec.network.torch_runtime import TorchRuntime
 
-        return TorchRuntime("cpu")
-
-    def torch_cuda() -> Runtime:
-        torch = pytest.importorskip("torch")
-        if not torch.cuda.is_available():
-            pytest.skip("no CUDA device")
-        from aecodec.network.torch_runtime import TorchRuntime
-
-        return TorchRuntime("cuda")
-
-    return {"numpy float64": lambda: NumpyRuntime(np.float64), "torch cpu": torch_cpu, "torch cuda": torch_cuda}
+    return TorchRuntime(device)
 
 
-@pytest.mark.parametrize("name", runtimes())
+RUNTIMES: dict[str, Callable[[], Runtime]] = {
+    "numpy float64": lambda: NumpyRuntime(np.float64),
+    "torch cpu": lambda: torch_runtime("cpu"),
+    "torch cuda": lambda: torch_runtime("cuda"),
+}
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
 @pytest.mark.parametrize("grey", [False, True])
 def test_every_runtime_gives_the_same_file_and_the_same_pixels(tiny: Tiny, photo: np.ndarray, name: str, grey: bool):
-    other = runtimes()[name]()
+    other = RUNTIMES[name]()
     pixels = photo[:200, :, 0] if grey else photo[:200]
     for quality in (0, 200):
         data = encode(tiny, pixels, quality)

@@ -32,6 +32,7 @@ from aecodec.limits import MAX_SYMBOL
 from attacks.headers import HEADERS
 from fuzz.container import head
 from fuzz.container import plain
+from fuzz.container import read_head
 
 WEIGHTS_ID = b"\x00\x80\xff\x7f"
 PLAIN = pack(Header(256, 256, 128, WEIGHTS_ID), [bytes(range(40))])
@@ -194,10 +195,12 @@ def test_any_bytes_after_the_magic_are_read_or_refused_by_name(rest: bytes):
 @settings(deadline=None)
 @given(st.data())
 def test_edited_fields_with_a_right_checksum_are_read_as_they_stand_or_refused_by_name(data: st.DataObject):
-    fields = bytearray(PLAIN[:14])
-    position = data.draw(st.integers(4, 13))
+    found = read_head(PLAIN)
+    assert found is not None
+    fields = bytearray(PLAIN[: found.crc_at])
+    position = data.draw(st.integers(len(MAGIC), len(fields) - 1))
     fields[position] = data.draw(st.integers(0, 255))
-    file = plain(bytes(fields), PLAIN[18:])
+    file = plain(bytes(fields), PLAIN[found.crc_at + 4 :])
     try:
         header, parts = unpack(file)
     except AecError:

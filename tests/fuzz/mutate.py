@@ -179,8 +179,9 @@ def refield(draft: _Draft) -> bytes:
 
 def relength(draft: _Draft) -> bytes:
     """A golden file's body under a directory whose lengths are odd numbers, for some picture of several tiles."""
-    width = draft.rng.randint(1025, 4096)
-    body = draft.data[18:]
+    found, width = read_head(draft.data), draft.rng.randint(1025, 4096)
+    assert found is not None, "golden files have headers"
+    body = draft.data[found.crc_at + 4 :]
     parts = [body[n::4] for n in range(tile_count(width, 1))]
     lengths = [_number(draft.rng) if draft.rng.random() < 0.5 else varint(len(part)) for part in parts]
     return tiled(head(width, draft.rng.randint(1, 64), flags=DIRECTORY), parts, lengths)
