@@ -50,7 +50,7 @@ def main() -> None:
             work.mkdir()
             with patch.object(systems, "nearest_neighbour", expansion):
                 training = Training(paper, setup_of(options, found), pictures, work)
-            last = training.run(lambda: False, lambda measured: None).curve[-1]
+            last = training.run().curve[-1]
             print(f"{name:<32} after {last.epoch:g} epochs: training {last.loss:.4f}, validation {last.dev_l1:.4f}")
 
 

@@ -91,7 +91,9 @@ class Training:
         if self._checkpoint.is_file():
             self._restore()
 
-    def run(self, interrupted: Callable[[], bool], tell: Callable[[bool], None]) -> Outcome:
+    def run(
+        self, interrupted: Callable[[], bool] = lambda: False, tell: Callable[[bool], None] = lambda measured: None
+    ) -> Outcome:
         """Train to the end, or until interrupted; `tell` is called after every step and, with True, every moment.
 
         Raises TrainingDiverged where the loss is not finite, and OutputError.
