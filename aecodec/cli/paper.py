@@ -15,9 +15,9 @@ from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import say
 from aecodec.cli.model import require_torch
 
-RESERVED = ("imagenet", "places", "lvis", "lfw")  # of the public sets, whose layouts are known
+RESERVED = ("imagenet", "places", "lvis", "lfw")  # the public sets, whose layouts are known
 
-# What of a set is asked for: its folder or file, and how many pictures.
+# A set's folder or file, and the number of pictures to draw from it.
 Drawn = tuple[Path, int]
 
 
@@ -89,7 +89,7 @@ def dataset(folder: dict[str, Drawn], dev: int, seed: int, out: Path, jobs: int 
     """
     from aecodec.batch.workers import one_thread
 
-    with one_thread():  # NumPy's other threads would get the interrupts that are held back while a process starts
+    with one_thread():  # other threads of NumPy would get the interrupts held back while a process starts
         from aecodec.paper.dataset import DatasetOptions
         from aecodec.paper.dataset import build
         from aecodec.paper.sources import Source

@@ -1,6 +1,6 @@
-"""Picture files where they lie: in a folder, or as stretches of a tar, which is read in place and never unpacked.
+"""Picture files in a folder or in a tar, which is read in place.
 
-Only a gzipped tar is unpacked once, to a plain one, because its middle cannot be read directly.
+Only a gzipped tar is decompressed first, to a plain one, because its middle cannot be read directly.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class NoFile(InputError):
-    """What a folder lists is no file: gone, a link that leads nowhere, or a pipe, whose reading might never end."""
+    """An entry that is gone, a broken link, or a pipe, whose reading might never end."""
 
     reason = "missing or no regular file"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One picture file of a source. There may be millions, hence nothing in it that others do not need."""
+    """One picture file of a source. There may be millions, so it holds only what it needs."""
 
     name: str  # within the source, with slashes; the same however the source is packed
     container: str  # a tar, or the folder that `name` is relative to
-    offset: int | None = None  # of the first byte in the tar; None: a file of its own
+    offset: int | None = None  # of the first byte in the tar; None for a file in a folder
     size_bytes: int = 0
 
 
 def read(candidate: Candidate) -> bytes:
     """The bytes of the picture file.
 
-    Raises NoFile, which is about this one alone; InputError with the system's reason, or where the tar has got shorter.
+    Raises NoFile if this one is missing, InputError if nothing can be read there or the tar has become shorter.
     """
     if candidate.offset is None:
         path = os.path.join(candidate.container, candidate.name)
@@ -60,7 +60,7 @@ def read(candidate: Candidate) -> bytes:
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
-    """Raises NoFile. Any other trouble, its folder being gone for one, is told by whoever reads it then."""
+    """Raises NoFile. Other problems, such as a missing folder, are left to the reader of the file."""
     try:
         no_file = not stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -94,10 +94,10 @@ def _refuse(error: OSError) -> None:
 
 
 def tar_files(path: Path, scratch: Path, prefix: str = "") -> Iterator[Candidate]:
-    """The regular files of a tar, and those of the tars in it: `a.tar` in it counts as a folder `a`.
+    """The regular files of a tar and of the tars in it: an inner `a.tar` counts as a folder `a`.
 
-    `scratch` is a folder where a gzipped tar may be unpacked to a plain one. Raises InputError where the tar is
-    none, is damaged or cut short.
+    A gzipped tar is decompressed into the folder `scratch`. Raises InputError if the file is not a tar, is damaged or
+    cut short.
     """
     check_file(path)
     try:
@@ -125,8 +125,8 @@ def _members(file: IO[bytes], container: str, start: int, prefix: str) -> Iterat
                 yield from _members(nested, container, start + member.offset_data, name.removesuffix(".tar") + "/")
             else:
                 yield Candidate(name, container, start + member.offset_data, member.size)
-            tar.members.clear()  # type: ignore[attr-defined]  # or it keeps all: gigabytes for the larger sets
-        # What ends the walk may also be a header cut off or damaged, which tarfile takes for the end.
+            tar.members.clear()  # type: ignore[attr-defined]  # or tarfile keeps them all: gigabytes for large sets
+        # tarfile takes a damaged or missing header for the end of the archive.
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("no end mark")

@@ -1,4 +1,4 @@
-"""The paper's claim of 99 %, checked on whole files: bytes a picture as a distribution, and what comes back of it."""
+"""The paper's claim of 99 %, checked on whole files: the distributions of their bytes and of the error."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Claim:
-    """One model at the largest quality whose mean file has at most 1 % of the mean raw bytes."""
+    """One model at its largest quality whose files have at most 1 % of the raw bytes on average."""
 
     model: str
     quality: float  # 0..100
@@ -58,19 +58,19 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """What was measured on a folder of pictures."""
+    """The measurements on a folder of pictures."""
 
     folder: str
     pictures: int
-    raw_bytes: float  # mean a picture, 3 bytes a pixel
+    raw_bytes: float  # mean per picture, 3 bytes per pixel
     claims: tuple[Claim, ...]
-    notices: tuple[str, ...]  # of pictures left out, and of what reading others lost
+    notices: tuple[str, ...]  # pictures left out, and losses in reading others
 
 
 def measure_claims(folder: Path, models: Sequence[str] = MODELS) -> Claims:
     """Encode and decode every picture of a folder with each model.
 
-    Raises InputError without a picture, UnknownWeights, and AecError if even the lowest quality takes more.
+    Raises InputError without a picture, UnknownWeights, and AecError if even the lowest quality takes over 1 %.
     """
     found = Pictures(folder)
     pictures = list(found)
@@ -108,7 +108,7 @@ def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) 
 
 
 def _each(bar: Bar, task: str, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`map`, with its progress shown."""
+    """`map` with a progress bar."""
     bar.start(task, len(items))
     results = []
     for item in items:
@@ -123,7 +123,7 @@ def _distribution(values: Sequence[float]) -> Distribution:
 
 
 def format_claims(claims: Claims) -> str:
-    """The table for a reader, with what it says."""
+    """A table with its explanation."""
     rows = [HEADINGS]
     for claim in claims.claims:
         size, loss = claim.size_bytes, claim.l1

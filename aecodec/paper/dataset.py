@@ -1,11 +1,11 @@
 """Building the data set of the paper: pictures of 256x256 drawn from several sources, for training and for dev.
 
-Files of each source are taken in their drawn order until there are enough. A file that is missing or cannot be
-decoded, or whose picture another file of any source gave already, is left out, and the next one takes its place. Nearly
-equal pictures are not looked for. The dev set is drawn from all pictures alike.
+Takes the files of each source in their drawn order until it has enough. Leaves out a file that is missing, cannot be
+decoded, or gives the picture of an earlier file of any source; the next one takes its place. Does not look for nearly
+equal pictures. Draws the dev set from all pictures alike.
 
-The same command continues an interrupted run; on a finished data set it checks every file and makes
-again what is missing or damaged. The outcome does not depend on where it was cut, nor on the number of processes.
+The same command continues an interrupted run; on a finished data set it checks every file and remakes what is missing
+or damaged. The outcome depends neither on where a run was cut nor on the number of processes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class DatasetOptions:
     dev: int
     seed: int
     out: Path
-    jobs: int | None = None  # processes; None: one a core
+    jobs: int | None = None  # processes; None: one per core
 
     def __post_init__(self) -> None:
         names = [source.name for source in self.sources]
@@ -68,10 +68,10 @@ class DatasetOptions:
 
 
 def build(options: DatasetOptions) -> list[str]:
-    """Builds, continues or checks a data set; returns lines that tell what it holds.
+    """Builds, continues or checks a data set; returns lines that say what it holds.
 
-    Raises InputError if a source or the folder is not as it should be, before any picture is made where that can be
-    known; OutputError if the folder cannot be written.
+    Raises InputError if a source or the folder is not as it should be, if possible before making any picture;
+    OutputError if the folder cannot be written.
     """
     for source in options.sources:
         if source.name not in PUBLIC_SETS and options.out.resolve().is_relative_to(source.path.resolve()):
@@ -119,7 +119,7 @@ class _Builder:
         self.made = 0
 
     def check(self) -> None:
-        """Find out which pictures of earlier runs are missing or damaged."""
+        """Find the pictures of earlier runs that are missing or damaged."""
         rows = self._folder.rows()
         self._bar.start("checking", len(rows))
         with closing(in_order(digest_of, [self._folder.path / row.file for row in rows], self._jobs)) as digests:
@@ -133,9 +133,9 @@ class _Builder:
         return source.count - self._kept(source) + sum(row.source == source.name for row in self._lost)
 
     def complete(self, source: Source, order: list[Candidate]) -> None:
-        """Make the lost pictures again, then draw on until there are enough.
+        """Remake the lost pictures, then draw until the source has enough.
 
-        Raises InputError if the source has too few, or is not what it was.
+        Raises InputError if it has too few, or has changed.
         """
         decisions = self._decisions(source)
         for decided, candidate in zip(decisions, order, strict=False):
@@ -185,11 +185,11 @@ def _decide(source: Source, candidate: Candidate, made: Sample, seen: set[str]) 
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Generator[Result, None, None]:
-    """`map` over processes; a single job runs in this one. `function` is one of a module.
+    """`map` over processes, or in this one for a single job. `function` belongs to a module, so that it can be pickled.
 
-    Raises the AecError that `function` raises, and one if an item killed its process twice.
+    Raises the AecError that `function` raises, and one if an item's process was killed twice.
     """
-    early: dict[int, Result | AecError] = {}  # by number; results that others go before
+    early: dict[int, Result | AecError] = {}  # by number, until those before them are ready
     wanted = 0
     with closing(in_any_order(partial(_numbered, function), enumerate(items), jobs, _lost)) as results:
         for number, result in results:

@@ -1,4 +1,4 @@
-"""The pictures of a run: what to train on, the dev set, and which dev pictures may be shown."""
+"""The pictures of a run: training set, dev set, and the dev pictures that may be shown."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class DataSet:
     dev_name: str
     shown: dict[str, int]  # file name -> place in `dev`
     authors: dict[str, str]  # file name -> author, licence and source, of those shown
-    left_out: int  # files among the training pictures that could not be decoded, or were smaller than a crop
-    notices: list[str]  # of what else was left out, one line each
+    left_out: int  # training files that cannot be decoded or are smaller than a crop
+    notices: list[str]  # what else was left out, one line each
 
 
 def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str], out: Path) -> DataSet:
     """Read everything once.
 
-    `data` is what `aecodec paper dataset` made, with its own dev set, or any folder of pictures. Without a dev set
-    the photographs that training keeps for validation take its place; with one, all others are trained on, but for
-    those that are dev pictures pixel by pixel. `shown` names dev pictures; without names, the first three that may be
-    shown to anybody. `out` is where reconstructions will lie. Raises InputError in one line.
+    `data` is the output of `aecodec paper dataset` with its own dev set, or any folder of pictures. With a dev set,
+    all pictures of `data` are for training, except those that equal a dev picture in every pixel; without one, the
+    photographs that training keeps for validation are the dev set. `shown` names dev pictures; by default, the first
+    three whose licence allows it. `out` is where reconstructions will be. Raises InputError in one line.
     """
     if dev is None and (data / "train").is_dir() and (data / "dev").is_dir():
         data, dev = data / "train", data / "dev"
@@ -52,16 +52,18 @@ def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str], out
             raise InputError(f"{folder}: lies in {data}, so it would be trained on")
     if dev is not None and out.resolve().is_relative_to(dev.resolve()):
         raise InputError(f"{out}: lies in {dev}, so its figures would be dev pictures")
-    names, whole, notices = _dev_pictures(dev) if dev is not None else ([], [], [])
+    notices: list[str] = []
+    pictures = {} if dev is None else _dev_pictures(dev, notices)
     found = load_folders([data], crop)
     training = found.training
     if dev is None:
-        whole = [picture for picture in found.validation if min(picture.shape[:2]) >= MIN_SIDE]
-        names = [f"validation-{place}" for place in range(len(whole))]
-        if not whole:
+        large = [picture for picture in found.validation if min(picture.shape[:2]) >= MIN_SIDE]
+        pictures = {f"validation-{place}": picture for place, picture in enumerate(large)}
+        if not pictures:
             raise InputError(f"{data}: too few photographs to keep some for validation; give a dev set")
     else:
         training = training + found.validation
+    names, whole = list(pictures), list(pictures.values())
     kept = _without(training, whole)
     if len(kept) < len(training):
         notices.append(f"left out: {len(training) - len(kept)} training pictures that are dev pictures too")
@@ -98,22 +100,22 @@ def _without(training: list[np.ndarray], dev: list[np.ndarray]) -> list[np.ndarr
     return [picture for picture in training if picture.shape not in shapes or _digest(picture) not in digests]
 
 
-def _dev_pictures(folder: Path) -> tuple[list[str], list[np.ndarray], list[str]]:
-    """Names and pixels of the pictures of a folder, and notices of those that cannot be read."""
+def _dev_pictures(folder: Path, notices: list[str]) -> dict[str, np.ndarray]:
+    """By name, the pictures of a folder; adds notices of those that cannot be read."""
     pictures = Pictures(folder)
-    loaded = []
-    for path, pixels in zip(pictures.paths, pictures, strict=True):
+    found = {name: as_rgb(pixels) for name, pixels in pictures.named()}
+    for name, pixels in found.items():
         if min(pixels.shape[:2]) < MIN_SIDE:
-            raise InputError(f"{path}: smaller than {MIN_SIDE} pixels")
-        loaded.append(as_rgb(pixels))
-    return [path.name for path in pictures.paths], loaded, pictures.notices
+            raise InputError(f"{folder / name}: smaller than {MIN_SIDE} pixels")
+    notices += pictures.notices
+    return found
 
 
 def read_authors(folder: Path) -> dict[str, str]:
-    """By file name, the pictures of a folder that a Creative Commons licence lets everybody show: author and licence.
+    """Author, licence and source, by file name, of the pictures that a Creative Commons licence lets everybody show.
 
-    They stand in ATTRIBUTION.csv, in the folder or the one above, with the columns file, author, licence and
-    original. Raises InputError where the table cannot be read.
+    They are listed in ATTRIBUTION.csv, in the folder or the one above, with the columns file, author, licence and
+    original. Raises InputError if the table cannot be read.
     """
     folder = folder.resolve()
     for table, prefix in ((folder / ATTRIBUTION, ""), (folder.parent / ATTRIBUTION, f"{folder.name}/")):

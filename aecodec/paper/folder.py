@@ -1,4 +1,4 @@
-"""The folder of a data set: which file is whose, what does not belong there, what a later run resumes from.
+"""The folder of a data set: its pictures, its manifest, and the journal from which a later run resumes.
 
 - `train/imagenet-00000.png`, `dev/places-00017.png`: the pictures.
 - `manifest.csv`: file, source, name in the source, sha256 of the RGB bytes, split.
@@ -44,7 +44,7 @@ DUPLICATE = "duplicate"
 
 @dataclass(frozen=True)
 class Parameters:
-    """What determines a data set. The places of its sources do not, so they may be moved or repacked."""
+    """What determines a data set. Its sources may be moved or repacked."""
 
     seed: int
     dev: int
@@ -64,7 +64,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture of the data set, as the manifest has it."""
+    """One picture of the data set: a line of the manifest."""
 
     file: str  # within the folder
     source: str
@@ -105,7 +105,7 @@ class DataFolder:
         return Row(file, kept.source, kept.name, kept.sha256, file.split("/")[0])
 
     def check(self) -> None:
-        """Remove what a killed run left; raises InputError if anything else is there that is not of this data set."""
+        """Remove what a killed run left; raises InputError for anything else that is not of this data set."""
         if not self.path.exists():
             return
         if not (self.path / JOURNAL).exists() and any(not name.startswith(".") for name in _names(self.path)):
@@ -130,7 +130,7 @@ class DataFolder:
 
     @contextmanager
     def journal(self) -> Iterator[None]:
-        """To be entered before a picture is made or a decision added. Raises OutputError."""
+        """Opens journal and folders: enter it before making a picture or adding a decision. Raises OutputError."""
         with closing(JsonLines(self.path / JOURNAL, line_of(asdict(self._parameters)))) as self._lines:
             for split in (TRAIN, DEV):
                 make_folder(self.path / split)
@@ -157,7 +157,7 @@ class DataFolder:
 
 
 def verify(rows: list[Row]) -> None:
-    """Raises InputError if two rows, in one split or in both, are one file of a source or one picture."""
+    """Raises InputError if two rows of any split are the same file of a source or the same picture."""
     for kind, keys in (("file", [(row.source, row.name) for row in rows]), ("picture", [row.sha256 for row in rows])):
         seen: dict[object, str] = {}
         for row, key in zip(rows, keys, strict=True):
@@ -167,7 +167,7 @@ def verify(rows: list[Row]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """With those above it, unless it exists. Raises OutputError."""
+    """And its parents, unless they exist. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

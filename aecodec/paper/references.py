@@ -1,4 +1,4 @@
-"""What stands beside the networks so that a reader sees what they add: a linear transform, and JPEG."""
+"""References that show what the networks add: a linear transform, and JPEG."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FITTED_PICTURES = 1000
 
 
 def principal_components(training: Sequence[np.ndarray], dev: Sequence[np.ndarray]) -> Reference:
-    """Mean L1 on 0..1 of the linear auto-encoder that has the networks' latent, fitted on training pictures.
+    """Mean L1 on 0..1 of the linear auto-encoder with the networks' latent, fitted on training pictures.
 
-    Pictures are uint8 [H, W, 3]; of the training pictures at most 1000 count, evenly spread. What comes back is
-    clipped and rounded to 8 bits, as that of the networks.
+    Pictures are uint8 [H, W, 3]. It is fitted on at most 1000, evenly spread over all. Reconstructions are clipped and
+    rounded to 8 bits, as the networks' are.
     """
     count = min(len(training), FITTED_PICTURES)
     total, second, blocks = np.zeros(3 * BLOCK**2), np.zeros((3 * BLOCK**2, 3 * BLOCK**2)), 0
@@ -58,7 +58,7 @@ def _projected(pixels: np.ndarray, mean: np.ndarray, basis: np.ndarray) -> np.nd
 
 
 def jpeg(dev: Sequence[np.ndarray]) -> Reference:
-    """Mean L1 on 0..1 of JPEG, each picture within 1 % of its raw bytes; at its lowest quality where that is beyond."""
+    """Mean L1 on 0..1 of JPEG, each picture within 1 % of its raw bytes, or at its lowest quality if none is."""
     (peer,) = peers_named(["jpeg"])
     losses, beyond = [], 0
     for picture in dev:

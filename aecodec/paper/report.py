@@ -41,22 +41,21 @@ INTRODUCTION = """\
 
 "Project 1: Auto-encoders" (Singh, Chaudhry, Garg) compares four auto-encoders by their loss on a dev set: L1 per
 sample, on a scale of 0 to 1. Here they are trained again, on equal terms, as continuous auto-encoders without
-quantiser or file; the codec that this project makes of the last one is `--model paper`. This page is written by the
-command that trains them:
+quantiser or file; the codec made from the last one is `--model paper`. The command that trains them writes this page:
 
 ```
 aecodec paper table3 --out DIR {options}
 ```"""
 
 MEASURE = """\
-"Here" is the mean over whole dev pictures of what comes back, clipped and rounded to 8 bits; L1 also for the system
-that is trained with L2. "Seconds" are of training, without measuring. The two rows below are no networks: a linear
-transform with the same latent, fitted on the training pictures, and JPEG, each picture at the largest quality that
-keeps it within 1 % of raw{beyond}."""
+"Here" is the mean L1 over whole dev pictures, also for the system trained with L2; reconstructions are clipped and
+rounded to 8 bits. "Seconds" is training time, without measuring. The last two rows are references: a linear transform
+with the same latent, fitted on the training pictures, and JPEG, each picture at the largest quality that keeps it
+within 1 % of raw{beyond}."""
 
 PICTURES = """\
 - *Pictures*: the paper trains on 35,000 of ImageNet, Places2, LVIS and LFW and measures on 2,500 more; here {pictures}.
-`aecodec paper dataset` builds the paper's set where its sources are at hand."""
+`aecodec paper dataset` builds the paper's set from its sources."""
 
 LENGTH = """\
 - *Length*: the paper trains 200 epochs on whole pictures of 256x256; here {length}, on random crops of {crop}x{crop},
@@ -64,14 +63,14 @@ flipped, turned, and some of them reduced."""
 
 DIFFERENCES = """\
 - *Learning rate*: the paper states 1e-3 and no decay; here it falls, for all four alike.
-- *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. The table is followed.
-- *Start*: its Figure 1 has colour from about epoch 8 on. From what weights it starts it does not say.
-- *Its 0.0477*: whether that was measured before the final training on all 37,500 pictures, dev set included, it
-  does not say. Here what is a dev picture, pixel by pixel, is not trained on."""
+- *Layers*: its text counts 11 layers in the encoder, its Table 1 lists 10. Here there are 10.
+- *Start*: its Figure 1 has colour from about epoch 8 on. It does not state its initial weights.
+- *Its 0.0477*: it does not say whether that was measured before the final training on all 37,500 pictures, dev set
+  included. Here no picture that equals a dev picture in every pixel is trained on."""
 
 WEIGHTS = """\
 `NAME.safetensors` holds the float32 weights of each system, under 300 kB; `aecodec.paper.systems.load_system` reads
-them. They belong to this page and are no weights of the codec. All figures stand in `results.json`."""
+them. They belong to this page, not to the codec. All figures are in `results.json`."""
 
 
 def table(results: Results) -> str:
@@ -91,7 +90,7 @@ def table(results: Results) -> str:
 
 
 def order(results: Results) -> str:
-    """How the systems rank here and in the paper, best first; empty before all have been measured."""
+    """The ranking of the systems here and in the paper, best first; empty before all have been measured."""
     found = {name: outcome.l1 for name, outcome in results.table3.items() if outcome.curve}
     if len(found) < len(SYSTEMS):
         return ""
@@ -101,10 +100,7 @@ def order(results: Results) -> str:
 
 
 def report(results: Results, remarks: str = "", *, figure: bool = True) -> str:
-    """The whole page, with what somebody has to say of these figures; ends in a newline.
-
-    `figure`: whether there is a Figure 1.
-    """
+    """The whole page, with remarks on its figures; ends in a newline. `figure`: whether it shows Figure 1."""
     setup = results.setup
     parts = [INTRODUCTION.format(options=_options(setup)), table(results), MEASURE.format(beyond=_beyond(results))]
     parts += filter(None, [_filled(order(results)), _filled(_setup(setup, results.machine)), remarks.strip()])
@@ -131,9 +127,9 @@ def _options(setup: Setup) -> str:
 
 
 def _beyond(results: Results) -> str:
-    """What is to be said of dev pictures that JPEG cannot bring within 1 % of raw."""
+    """A remark on dev pictures that JPEG cannot bring within 1 % of raw, if any."""
     beyond = sum(reference.beyond for reference in results.references.values())
-    return f" ({beyond} take more than that at its lowest quality, and count with it)" if beyond else ""
+    return f" ({beyond} exceed that even at the lowest quality, and are measured there)" if beyond else ""
 
 
 def _filled(paragraph: str, indent: str = "") -> str:
@@ -159,7 +155,9 @@ def _length(setup: Setup) -> str:
 def _credits(results: Results) -> str:
     unknown = "{} (licence unknown: not for publication)"
     named = [results.authors.get(name, unknown.format(name)) for name in results.setup.shown]
-    return _filled("Input, and what `paper` makes of it; never trained on. From above: " + "; ".join(named) + ".")
+    return _filled(
+        "Input, and what `paper` makes of it; never trained on. From top to bottom: " + "; ".join(named) + "."
+    )
 
 
 def _differences(setup: Setup) -> str:

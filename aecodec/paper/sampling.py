@@ -1,7 +1,7 @@
-"""Drawing without replacement by a seed, and the picture that is made of a file.
+"""Drawing without replacement by a seed, and making a picture of a file.
 
-Both orders are by SHA-256 of seed and name: a file's place depends on itself alone, so that the same pictures are
-drawn on every machine, in any version of Python, in any order of the disk.
+Files and dev pictures are ordered by the SHA-256 of seed and name, so that every machine and version of Python draws
+the same pictures, however the disk orders them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from aecodec.paper.archives import read
 
 SIDE = 256
 
-# Longer than that is no photograph, and its short side brought to 256 could take any amount of memory.
+# Longer pictures are no photographs, and bringing their short side to 256 could take any amount of memory.
 _MAX_ASPECT = 16
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture of 256x256 made of a file, or why there is none."""
+    """A picture of 256x256 made of a file, or the reason why none was made."""
 
     png: bytes = b""
-    sha256: str = ""  # of the 196,608 bytes of RGB, so the same for every file that decodes to the same picture
+    sha256: str = ""  # of the 196,608 bytes of RGB: equal for files that decode to the same picture
     problem: str = ""
 
 
 def draw_order(candidates: Iterable[Candidate], source: str, seed: int) -> list[Candidate]:
-    """Candidates in the order in which they are drawn."""
+    """The order in which candidates are drawn."""
     return sorted(candidates, key=lambda candidate: _rank(seed, source, candidate.name))
 
 
 def draw_dev(counts: Mapping[str, int], dev: int, seed: int) -> frozenset[tuple[str, int]]:
-    """Which pictures go to the dev set: `dev` pairs of source and number within it, from 0."""
+    """The pictures of the dev set: `dev` pairs of source and number within it, from 0."""
     slots = [(source, number) for source, count in counts.items() for number in range(count)]
     return frozenset(sorted(slots, key=lambda slot: _rank(seed, "dev", *map(str, slot)))[:dev])
 
@@ -77,7 +77,7 @@ def sample(candidate: Candidate) -> Sample:
 
 
 def digest_of(path: Path) -> str:
-    """The `Sample.sha256` of a picture that was written; empty where the file is missing or damaged."""
+    """The `Sample.sha256` of a written picture; empty if the file is missing or damaged."""
     try:
         return _digest(open_picture(path, max_pixels=SIDE * SIDE).pixels)
     except InputError:

@@ -8,8 +8,8 @@
 - Labeled Faces in the Wild: `lfw/Aaron_Eckhart/Aaron_Eckhart_0001.jpg` or `lfw-deepfunneled/...`; packed as `lfw.tgz`
   and its like.
 
-Validation and test parts are left out. Unpacked pictures go before packed ones. A picture has the same name in every
-packing, so that the same pictures are drawn from each; only Places2 has two ways of naming.
+Validation and test parts are left out. Unpacked pictures are preferred to packed ones. A picture has the same name in
+every packing, so that the same pictures are drawn from each; only Places2 names its pictures in two ways.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PICTURE = re.compile(r"\.(?:avif|bmp|gif|jpe?g|png|ppm|tiff?|webp)$", re.IGNORE
 _JSON_PATTERNS = ("lvis*train*.json", "lvis*val*.json")
 _JSON_FOLDERS = ("", "annotations", "lvis")
 
-# Where COCO's folders are looked for, from the folder of the JSON and from the one above it.
+# Where COCO's folders may be, from the folder of the JSON and from the one above it.
 _COCO_FOLDERS = ("", "images", "coco", "coco/images")
 
 _KEY = re.compile(rb'"images"\s*:\s*(?=\[)')
@@ -56,12 +56,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A set, and what a user who does not have it has to know."""
+    """A set, and how to get it."""
 
     title: str
     home: str
-    advice: str  # what to fetch and to unpack or to give
-    layout: Layout | None  # None for LVIS, which is listed in a file
+    advice: str  # what to fetch and pass as the option
+    layout: Layout | None  # None for LVIS, whose pictures a JSON lists
 
 
 PUBLIC_SETS = {
@@ -105,7 +105,7 @@ PUBLIC_SETS = {
 
 @dataclass(frozen=True)
 class Source:
-    """So many pictures of one set: a name of PUBLIC_SETS, or any other name for a plain folder."""
+    """A number of pictures of one set: a name of PUBLIC_SETS, or any other name for a plain folder."""
 
     name: str
     path: Path
@@ -115,8 +115,8 @@ class Source:
 def candidates(source: Source, scratch: Path) -> list[Candidate]:
     """Every picture file of a source, no name twice, in no particular order.
 
-    `scratch` is a folder for a gzipped tar to be unpacked to, where it has to stay as long as the result is used.
-    Raises InputError, in one line that says what to do, where nothing is found or less than `source.count`.
+    A gzipped tar is decompressed into the folder `scratch`, and has to stay there as long as the result is used.
+    Raises InputError, in one line that says what to do, if fewer than `source.count` are found.
     """
     known = PUBLIC_SETS.get(source.name)
     advice = "" if known is None else f". {known.title} is at {known.home}: {known.advice}"
@@ -146,12 +146,12 @@ def _layout_files(layout: Layout, root: Path, scratch: Path) -> list[Candidate]:
     if root.is_file():
         return _named(layout, _archive_files(root, scratch))
     paths = [path for path in walk(root) if layout.other_part is None or not layout.other_part.search(path)]
-    # The folder that was given may be part of the layout itself, data_256 for one: its own name counts as well.
+    # The folder given may itself be part of the layout, as data_256 is: its own name counts too.
     absolute = Path(os.path.abspath(root))
     above, own = os.fspath(absolute.parent.parent), "/".join(absolute.parts[-2:])
     found = _named(layout, (Candidate(f"{own}/{path}", above) for path in paths))
     if not found:
-        # Of several packings of one set the plainest name goes first: lfw.tgz before lfw-deepfunneled.tgz.
+        # Of several packings of a set the shortest name goes first: lfw.tgz before lfw-deepfunneled.tgz.
         archives = sorted(filter(lambda path: layout.archive.fullmatch(path.split("/")[-1]), paths), key=_plainness)
         found = _named(layout, (file for path in archives for file in _archive_files(root / path, scratch)))
     return found
@@ -181,8 +181,8 @@ def _named(layout: Layout, files: Iterable[Candidate]) -> list[Candidate]:
 def _lvis_files(root: Path) -> list[Candidate]:
     """The pictures named by the LVIS JSON `root`, or by those in the folder `root`; none without a JSON.
 
-    Their names are like `train2017/000000391895.jpg`. Raises InputError where a JSON is damaged or lists no images,
-    and where a folder of COCO is missing.
+    Their names are like `train2017/000000391895.jpg`. Raises InputError if a JSON is damaged or lists no images, or a
+    folder of COCO is missing.
     """
     if root.is_file():
         tables = [root]

@@ -1,7 +1,7 @@
 """The four systems of the paper's Table 3 in torch: continuous auto-encoders, without quantiser and rate.
 
-What the paper states and what is chosen here stands in one table, `report.CHOICES`. Layers carry the names of Tables 1
-and 2; those of the plain systems are numbered from outside in (`conv_0`) and from inside out (`deconv_0`).
+`report.CHOICES` lists what the paper states and what is chosen here. Layers have the names of Tables 1 and 2; those of
+the plain systems are numbered from the first (`conv_0`, `deconv_0`).
 
 Tensors are [B, C, H, W], channels last in memory. Pictures are float32 in 0..1, their sides multiples of 8.
 """
@@ -47,7 +47,7 @@ class AutoEncoder(nn.Module):
 
 
 class Block(nn.Sequential):
-    """Layers with a skip across them: where the channel counts differ, over the channels that both ends have."""
+    """Layers with a skip across them, over the channels that input and output both have."""
 
     def forward(self, x: Tensor) -> Tensor:
         body = super().forward(x)
@@ -109,7 +109,7 @@ def plain_decoder(strides: tuple[int, ...]) -> nn.Module:
 
 
 def load_system(system: System, path: str) -> AutoEncoder:
-    """The trained system of a weights file. Raises InputError where it is missing or of another network."""
+    """The trained system of a weights file. Raises InputError if it is missing or of another network."""
     model = AutoEncoder(system)
     try:
         model.load_state_dict(load_file(path))
@@ -123,14 +123,14 @@ def _conv(inputs: int = CHANNELS, outputs: int = CHANNELS, stride: int = 1, *, a
 
 
 def _block() -> Block:
-    """Two layers, of which the second starts at zero: it starts as its skip, so that sums do not grow on the way."""
+    """Two layers. The second starts at zero, so that the block starts as its skip and sums do not grow on the way."""
     first, second = _conv(), _conv(active=False)
     nn.init.zeros_(second[0].get_parameter("weight"))
     return Block(*first, *second)
 
 
 def _activated(layer: nn.Conv2d | nn.ConvTranspose2d, active: bool) -> nn.Sequential:
-    """A layer with its first weights, and its activation if it has one."""
+    """A layer with its initial weights, and its activation if it has one."""
     _initialise(layer)
     # In place: a convolution's gradient does not need its output, and memory traffic is what these networks cost.
     return nn.Sequential(layer, nn.LeakyReLU(SLOPE, inplace=True)) if active else nn.Sequential(layer)

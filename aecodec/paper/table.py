@@ -1,4 +1,4 @@
-"""Table 3 of the paper: its rows, and what a run has found for each: plain values, kept in results.json."""
+"""Table 3 of the paper: its rows, and a run's results for each, plain values kept in results.json."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from aecodec.files import read_bytes
 from aecodec.files import write_atomic
 
 RESULTS = "results.json"
-VALIDATION = "validation part of the training pictures"  # the dev set, where none was given
+VALIDATION = "validation part of the training pictures"  # the dev set if none was given
 
 
 @dataclass(frozen=True)
 class System:
-    """One of the four auto-encoders. `strides` are the plain encoder's; without any, Tables 1 and 2 are meant."""
+    """One of the four auto-encoders. `strides` are the plain encoder's; without any, it is that of Tables 1 and 2."""
 
     name: str
     title: str
@@ -43,17 +43,17 @@ SYSTEMS = (
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training stood. `loss` is the mean since the moment before, in the system's own loss."""
+    """A point of a training curve. `loss` is the mean since the previous one, in the system's own loss."""
 
     epoch: float
-    seconds: float  # of training, measuring not counted
+    seconds: float  # of training, without measuring
     loss: float
     dev_l1: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training a system has come to; `finished` is False for one that was cut."""
+    """The state of a system's training at the last moment of its curve."""
 
     l1: float
     epochs: float
@@ -65,15 +65,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Setup:
-    """What all systems of a run have in common: a run resumes under the same setup only.
+    """What all systems of a run have in common; only the same setup resumes a run.
 
-    Raises ValueError where not one of `epochs` and `minutes` limits it.
+    Raises ValueError unless exactly one of `epochs` and `minutes` is given.
     """
 
-    epochs: float | None  # of each system; None where minutes limit it
-    minutes: float | None  # of training of each system
+    epochs: float | None  # of each system
+    minutes: float | None  # of training of each system, instead
     learning_rate: float
-    falling_share: float  # of the training, at its end, during which the learning rate falls
+    falling_share: float  # of the training, at its end, in which the learning rate falls
     crop: int
     batch_size: int
     seed: int
@@ -91,7 +91,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Reference:
-    """What stands beside the networks. `beyond` counts dev pictures that took more than they are meant to."""
+    """Something to compare the networks with. `beyond` counts dev pictures that took more bytes than allowed."""
 
     l1: float
     beyond: int = 0
@@ -99,7 +99,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the table, the curves and the report are made of."""
+    """Everything that table, curves and report show."""
 
     setup: Setup
     table3: dict[str, Outcome] = field(default_factory=dict)  # by the name of the system
@@ -129,9 +129,9 @@ def read_results(folder: Path) -> Results | None:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    """A value of `kind` from what JSON made of it. Raises TypeError, KeyError and AttributeError.
+    """Decodes JSON's `value` as `kind`: a plain type, a dataclass, tuple[X, ...], dict[str, X] or X | None.
 
-    `kind` is a plain type, a dataclass, or made of them: tuple[X, ...], dict[str, X], X | None.
+    Raises TypeError, KeyError and AttributeError.
     """
     of = get_args(kind)
     if is_dataclass(kind):
@@ -149,7 +149,7 @@ def _read(kind: Any, value: Any) -> Any:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, headings first, in aligned columns: readable in a terminal too."""
+    """Rows of cells, headings first, as a table in aligned columns, readable in a terminal too."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]) + " |" for first, *rest in rows

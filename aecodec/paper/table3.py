@@ -1,8 +1,11 @@
 """`aecodec paper table3`: trains the four systems of Table 3 one after another, and writes the report.
 
-What stands in the output folder: `results.json`, from which everything else is told; README.md (the report), curves.png
-and figure1.jpg; `remarks.md`, which goes into the report where somebody has written one; `NAME.safetensors`, the
-weights of each system that is finished; `work/`, from which a run resumes; remove it when the run is done.
+The output folder:
+
+- `README.md`, `curves.png`, `figure1.jpg`: the report.
+- `results.json`: all its figures. `remarks.md`: text for it, if you write one.
+- `NAME.safetensors`: the weights of each finished system.
+- `work/`: what a run resumes from; remove it when the run is done.
 """
 
 from __future__ import annotations
@@ -62,9 +65,9 @@ WORK = "work"
 
 @dataclass(frozen=True)
 class Table3Options:
-    """A run. Raises ValueError where options contradict each other.
+    """A run. Raises ValueError if options contradict each other.
 
-    `epochs` of each system, or `budget`: minutes of training in all, a quarter of them for each system.
+    Its length is the `epochs` of each system, or a `budget` of minutes, a quarter for each system.
     """
 
     data: Path
@@ -89,8 +92,8 @@ class Table3Options:
 def run(options: Table3Options) -> str:
     """Train what is not finished yet; returns the table.
 
-    SIGINT and SIGTERM end the run after the step at hand with everything written that there is, then KeyboardInterrupt
-    is raised. Raises InputError, OutputError, MissingExtra and TrainingDiverged.
+    After SIGINT or SIGTERM it finishes the current step, writes everything and raises KeyboardInterrupt. Raises
+    InputError, OutputError, MissingExtra and TrainingDiverged.
     """
     require_matplotlib()
     terminal = Terminal()
@@ -129,7 +132,7 @@ def run(options: Table3Options) -> str:
 
 
 def _is_finished(system: System, results: Results, out: Path) -> bool:
-    """Whether its training has ended and its weights are there."""
+    """Whether its training has ended and its weights exist."""
     outcome = results.table3.get(system.name)
     return outcome is not None and outcome.finished and _weights_file(out, system).is_file()
 
@@ -139,13 +142,13 @@ def _weights_file(out: Path, system: System) -> Path:
 
 
 def _with_machine(machines: str, device: torch.device) -> str:
-    """What trained so far, and this process."""
+    """What trained so far, with this process added."""
     own = f"torch {torch.__version__} on {device.type}, threads: {torch.get_num_threads()}"
     return "; ".join(dict.fromkeys([*filter(None, machines.split("; ")), own]))
 
 
 def setup_of(options: Table3Options, data: DataSet) -> Setup:
-    """What a run with these options has in common for all systems."""
+    """The setup of a run with these options on these pictures."""
     return Setup(
         epochs=options.epochs,
         minutes=options.budget and options.budget / len(SYSTEMS),
@@ -178,14 +181,14 @@ def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Res
 
 
 def _train(training: Training, out: Path, results: Results, terminal: Terminal, interruption: Interruption) -> Results:
-    """Train one system to its end, or until interrupted; what it comes to is written after every epoch."""
+    """Train one system to its end, or until interrupted; writes its outcome after every epoch."""
     speed = Speed(training)
 
     def record() -> Results:
         outcome = training.outcome()
         if not outcome.curve:
             return results
-        if outcome.finished:  # the weights first: a system is not trained again once results.json says that it is done
+        if outcome.finished:  # weights first: a system that results.json calls finished is not trained again
             write_atomic(_weights_file(out, training.system), training.weights())
         found = replace(results, table3=results.table3 | {training.system.name: outcome})
         write_results(out, found)
@@ -203,7 +206,7 @@ def _train(training: Training, out: Path, results: Results, terminal: Terminal, 
 
 
 class Speed:
-    """Tells how fast a training goes, and how long it will take, from what this process did."""
+    """Estimates the speed of a training and the time left, from what this process did."""
 
     def __init__(self, training: Training) -> None:
         self._training = training
@@ -221,7 +224,7 @@ class Speed:
 
 
 def _write_report(out: Path, results: Results, data: DataSet) -> None:
-    """README, curves and Figure 1, of what there is."""
+    """README, curves and Figure 1, as far as results exist."""
     if any(outcome.curve for outcome in results.table3.values()):
         write_curves(out / CURVES, results)
     columns = list(_figure_columns(out / WORK, results, data))
@@ -242,7 +245,7 @@ def read_remarks(out: Path) -> str:
 
 
 def _figure_columns(work: Path, results: Results, data: DataSet) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """Of the moments at which reconstructions were kept: the label and the pictures."""
+    """Label and pictures of each moment at which reconstructions were kept."""
     for moment in results.table3[FIGURE_SYSTEM].curve if FIGURE_SYSTEM in results.table3 else ():
         paths = [kept_picture(work, FIGURE_SYSTEM, moment.epoch, place) for place in data.shown.values()]
         with suppress(InputError):  # `work` may be removed, as a whole or in part

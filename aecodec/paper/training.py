@@ -1,9 +1,9 @@
-"""Trains one system of Table 3: equal terms for all four, and exact resuming at any moment.
+"""Trains one system of Table 3, all four on equal terms.
 
-An epoch is as many random crops as there are training pictures. The learning rate of Adam is constant at first, then
-falls along a cosine to 2 %. After every epoch the dev loss is measured, and after epochs 1, 2, 4, 8, ... what comes
-back of the pictures shown is kept. A checkpoint is written after every epoch, every few minutes, and on SIGINT or
-SIGTERM: a resumed run ends in the same weights as an uninterrupted one.
+An epoch draws as many random crops as there are training pictures. The learning rate of Adam is constant at first, then
+falls along a cosine to 2 %. The dev loss is measured after every epoch; reconstructions of the pictures shown are kept
+after epochs 1, 2, 4, 8, ... A checkpoint is written after every epoch, every two minutes, and on SIGINT or SIGTERM: a
+resumed run ends in the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Data:
 
 @dataclass
 class Counters:
-    """Where a training stands."""
+    """The progress of a training."""
 
     step: int = 0
     seconds: float = 0.0
@@ -94,9 +94,9 @@ class Training:
     def run(
         self, interrupted: Callable[[], bool] = lambda: False, tell: Callable[[bool], None] = lambda measured: None
     ) -> Outcome:
-        """Train to the end, or until interrupted; `tell` is called after every step and, with True, every moment.
+        """Train to the end, or until interrupted. Calls `tell` after every step and, with True, every measurement.
 
-        Raises TrainingDiverged where the loss is not finite, and OutputError.
+        Raises TrainingDiverged if the loss is not finite, and OutputError.
         """
         timer = Timer(CHECKPOINT_SECONDS)
         while not interrupted():
@@ -115,7 +115,7 @@ class Training:
         return self.outcome()
 
     def outcome(self) -> Outcome:
-        """What it has come to at the last moment of the curve."""
+        """The state at the last moment of the curve."""
         curve = tuple(Moment(**moment) for moment in self.counters.curve)
         last = curve[-1] if curve else Moment(0.0, 0.0, math.nan, math.nan)
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
@@ -133,7 +133,7 @@ class Training:
 
     @property
     def share(self) -> float:
-        """Of the training that is done; 1 and more at the end."""
+        """The share of the training that is done; 1 or more at the end."""
         if self.setup.minutes is not None:
             return self.counters.seconds / (60 * self.setup.minutes)
         assert self.setup.epochs is not None
@@ -171,7 +171,7 @@ class Training:
         return counters.step % self._steps_per_epoch == 0 or self.share >= 1
 
     def _measure(self, interrupted: Callable[[], bool]) -> bool:
-        """Adds a moment to the curve; False where it was interrupted, and so stays due."""
+        """Adds a moment to the curve; if interrupted, returns False and leaves it due."""
         losses = []
         kept = self.share >= 1 or is_kept(self.epoch)
         for place, pixels in enumerate(self._data.dev):
@@ -190,7 +190,7 @@ class Training:
 
     @torch.no_grad()
     def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
-        """What comes back of a picture uint8 [H, W, 3], clipped and rounded to the same."""
+        """The reconstruction of a picture uint8 [H, W, 3], in the same form."""
         return as_pixels(self.model(as_input(pixels[None], self._data.device))[0])
 
     def _save(self) -> None:
@@ -221,16 +221,16 @@ class Training:
 
 
 def learning_rate(setup: Setup, share: float) -> float:
-    """At a share of the training: constant, then along a cosine to 2 %."""
+    """At a share of the training: constant, then falling along a cosine to 2 %."""
     through = max(0.0, share - (1 - setup.falling_share)) / setup.falling_share
     return setup.learning_rate * falling(through)
 
 
 def is_kept(epoch: float) -> bool:
-    """Whether the pictures shown are kept after an epoch: 1, 2, 4, 8, ..."""
+    """Whether reconstructions are kept after an epoch: 1, 2, 4, 8, ..."""
     return epoch.is_integer() and int(epoch).bit_count() == 1
 
 
 def kept_picture(work: Path, system: str, epoch: float, place: int) -> Path:
-    """Where the reconstruction of dev picture `place` after an epoch is kept."""
+    """The file of the reconstruction of dev picture `place` after an epoch."""
     return work / f"{system}-epoch-{epoch:g}-{place}.png"
