@@ -1,4 +1,4 @@
-"""The training loop on a tiny stand-in for the model: schedule, exact resuming, decay branches, failures, telling."""
+"""The training loop on a tiny stand-in for the model: schedule, exact resuming, decay branches, failures, reports."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Tiny(torch.nn.Module):
         self.calls: list[str] = []
         self.plain: list[bool] = []
         self.rate_weights: list[float] = []
-        self.on_step: Callable[[int], None] = lambda step: None
-        self.not_finite_at: Callable[[int], bool] = lambda step: False
+        self.on_step: Callable[[int], object]
+        self.not_finite_at: Callable[[int], bool]
 
     def forward(self, x: Any, quality: Any, *, noise: bool, plain: bool = False) -> Coded:
         if noise:
@@ -84,22 +84,26 @@ class Tiny(torch.nn.Module):
 
 
 class Built:
-    """Stands for `build`: keeps the models it made, and prepares those to come."""
+    """Stands for `build`: keeps the model it made last, and prepares those to come."""
 
     def __init__(self) -> None:
-        self.models: list[Tiny] = []
         self.plain_steps = 0
-        self.prepare: Callable[[Tiny], None] = lambda model: None
+        self.on_step: Callable[[int], object] = lambda step: None
+        self.not_finite_at: Callable[[int], bool] = lambda step: False
 
     def __call__(self, name: str) -> Tiny:
-        model = Tiny(Config(name, "mse", learning_rate=0.01, plain_steps=self.plain_steps))
-        self.prepare(model)
-        self.models.append(model)
-        return model
+        self.last = Tiny(Config(name, "mse", learning_rate=0.01, plain_steps=self.plain_steps))
+        self.last.on_step, self.last.not_finite_at = self.on_step, self.not_finite_at
+        return self.last
 
-    @property
-    def last(self) -> Tiny:
-        return self.models[-1]
+    def signal_at(self, step: int, number: signal.Signals = signal.SIGTERM) -> None:
+        self.on_step = lambda at: at == step and os.kill(os.getpid(), number)
+
+    def note_weights(self) -> list[Any]:
+        """A list that gains the weights before each step."""
+        noted: list[Any] = []
+        self.on_step = lambda step: noted.append(self.last.up.weight.detach().clone())
+        return noted
 
 
 @pytest.fixture
@@ -129,6 +133,19 @@ def options(folder: Path, tmp_path: Path) -> TrainOptions:
     return TrainOptions("tiny", (folder,), tmp_path / "run", steps=6, device="cpu", batch_size=4, crop=32, threads=1)
 
 
+def train(options: TrainOptions) -> dict[str, Any]:
+    """The content of the checkpoint that a run leaves."""
+    loop.train(options)
+    return read_checkpoint(options.checkpoint)
+
+
+def interrupted(options: TrainOptions) -> dict[str, Any]:
+    """The same of a run that is interrupted."""
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(options)
+    return read_checkpoint(options.checkpoint)
+
+
 def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -142,14 +159,10 @@ def flat(content: Any) -> Any:
     return [flat(value) for value in content] if isinstance(content, (list, tuple)) else content
 
 
-def assert_same_run(first: Path, second: Path) -> None:
-    assert flat(read_checkpoint(first)) == flat(read_checkpoint(second))
-
-
 def test_a_fresh_run_learns_and_leaves_a_checkpoint_a_log_and_a_sheet(built: Built, options: TrainOptions) -> None:
-    loop.train(replace(options, steps=60))
+    content = train(replace(options, steps=60))
     assert built.last.calls == ["start from uint8 (8000, 16, 16, 3)"]
-    counters = read_checkpoint(options.checkpoint)["counters"]
+    counters = content["counters"]
     assert (counters["step"], counters["pixels"], counters["skipped"]) == (60, 60 * 4 * 32 * 32, 0)
     report, validation = records(options.log)
     assert {"step", "minutes", "pixels", "bpp", "psnr", "l1", "loss", "learning_rate", "mpx_per_s"} <= report.keys()
@@ -162,28 +175,24 @@ def test_a_fresh_run_learns_and_leaves_a_checkpoint_a_log_and_a_sheet(built: Bui
         assert sheet.size == (2 * 64, 2 * 64), "two validation pictures, inputs above reconstructions"
     untrained = Tiny(Config("tiny", "mse"))
     trained = Tiny(Config("tiny", "mse"))
-    trained.load_state_dict(read_checkpoint(options.checkpoint)["model"])
+    trained.load_state_dict(content["model"])
     crops = [np.full((32, 32, 3), 200, np.uint8)]
     losses = [evaluate.measure(model, crops, torch.device("cpu")).loss for model in (trained, untrained)]
     assert losses[0] < losses[1] / 2
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(built: Built, options: TrainOptions) -> None:
-    whole, parts = replace(options, steps=9), replace(options, out=options.out / "parts")
-    loop.train(whole)
-    loop.train(replace(parts, steps=4))
+    parts = replace(options, out=options.out / "parts")
+    whole = train(replace(options, steps=9))
+    train(replace(parts, steps=4))
     torch.manual_seed(123)
-    loop.train(replace(parts, steps=5, resume=True, seed=77))
-    assert_same_run(whole.checkpoint, parts.checkpoint)
+    assert flat(train(replace(parts, steps=5, resume=True, seed=77))) == flat(whole)
     assert [record["step"] for record in records(parts.log)] == [4, 4, 9, 9]
 
 
 def test_seeds_differ(built: Built, options: TrainOptions) -> None:
-    loop.train(replace(options, steps=1))
-    other = replace(options, steps=1, seed=1, out=options.out / "other")
-    loop.train(other)
-    first, second = (read_checkpoint(path)["random"]["batches"] for path in (options.checkpoint, other.checkpoint))
-    assert not torch.equal(first, second)
+    first, second = (train(replace(options, steps=1, seed=seed, out=options.out / str(seed))) for seed in (0, 1))
+    assert not torch.equal(first["random"]["batches"], second["random"]["batches"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -191,32 +200,26 @@ def test_a_signal_ends_the_run_with_a_checkpoint_that_resumes(
     built: Built, options: TrainOptions, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    whole, broken = options, replace(options, out=options.out / "broken")
-    loop.train(whole)
-    built.prepare = lambda model: setattr(model, "on_step", lambda step: step == 2 and os.kill(os.getpid(), number))
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(broken)
+    broken = replace(options, out=options.out / "broken")
+    whole = train(options)
+    built.signal_at(2, number)
+    interrupted(broken)
     assert "interrupted at step 3; --resume continues" in capsys.readouterr().err
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert [record["step"] for record in records(broken.log)] == [3], "no validation once the user wants to stop"
-    built.prepare = lambda model: None
-    loop.train(replace(broken, steps=3, resume=True))
-    assert_same_run(whole.checkpoint, broken.checkpoint)
+    built.signal_at(-1)
+    assert flat(train(replace(broken, steps=3, resume=True))) == flat(whole)
 
 
 def test_a_second_signal_is_obeyed_at_once(built: Built, options: TrainOptions) -> None:
-    def interrupt_twice(step: int) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    built.prepare = lambda model: setattr(model, "on_step", interrupt_twice)
+    built.on_step = lambda step: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]
     with pytest.raises(KeyboardInterrupt):
         loop.train(options)
     assert not options.checkpoint.exists()
 
 
 def test_an_ignored_signal_stays_ignored(built: Built, options: TrainOptions) -> None:
-    built.prepare = lambda model: setattr(model, "on_step", lambda step: os.kill(os.getpid(), signal.SIGINT))
+    built.on_step = lambda step: os.kill(os.getpid(), signal.SIGINT)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         loop.train(options)
@@ -238,10 +241,9 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     loop.train(options)
     before, log_before = options.checkpoint.read_bytes(), options.log.read_bytes()
     decay = replace(options, decay=True, steps=10)
-    loop.train(decay)
+    content = train(decay)
     assert built.last.calls == ["calibrate 256", "rounding True at 6"], "the last four of ten steps"
     assert (options.checkpoint.read_bytes(), options.log.read_bytes()) == (before, log_before)
-    content = read_checkpoint(decay.checkpoint)
     assert content["model"]["scale"] > 0
     assert (content["counters"]["first_step"], content["counters"]["step"]) == (6, 16)
     expected = 0.3 * 0.01 * 16 / 300 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * 0.9)))
@@ -251,81 +253,61 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
 
 
 def test_a_decay_branch_starts_from_the_moving_mean(built: Built, options: TrainOptions) -> None:
-    weights: list[Any] = []
-    built.prepare = lambda model: setattr(
-        model, "on_step", lambda step: weights.append(model.up.weight.detach().double().clone())
-    )
-    loop.train(options)
-    mean = weights[0]
-    content = read_checkpoint(options.checkpoint)
-    for step, after in enumerate([*weights[1:], content["model"]["up.weight"].double()], start=1):
+    weights = built.note_weights()
+    content = train(options)
+    last = content["model"]["up.weight"].double()
+    mean = weights[0].double()
+    for step, after in enumerate([*weights[1:], last], start=1):
         mean = mean + (after - mean) * 10 / (10 + step)
     assert torch.allclose(content["mean"]["up.weight"].double(), mean, atol=1e-6)
-    assert not torch.allclose(content["model"]["up.weight"].double(), mean, atol=1e-4)
+    assert not torch.allclose(last, mean, atol=1e-4)
     weights.clear()
-    loop.train(replace(options, decay=True))
-    assert torch.equal(weights[0].float(), content["mean"]["up.weight"])
+    train(replace(options, decay=True))
+    assert torch.equal(weights[0], content["mean"]["up.weight"])
 
 
-def test_a_decay_branch_ends_in_its_moving_mean_when_it_is_through(built: Built, options: TrainOptions) -> None:
-    loop.train(options)
+def test_a_decay_branch_ends_in_its_moving_mean_unless_interrupted(built: Built, options: TrainOptions) -> None:
+    train(options)
     decay = replace(options, decay=True, steps=8)
-    last: list[Any] = []
-    built.prepare = lambda model: setattr(model, "on_step", lambda step: last.append(model.up.weight.detach().clone()))
-    loop.train(decay)
-    content = read_checkpoint(decay.checkpoint)
+    weights = built.note_weights()
+    content = train(decay)
     assert torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"])
-    assert not torch.equal(content["model"]["up.weight"], last[-1])
-    built.prepare = lambda model: setattr(
-        model, "on_step", lambda step: step == 2 and os.kill(os.getpid(), signal.SIGTERM)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(decay)
-    content = read_checkpoint(decay.checkpoint)
-    assert not torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"]), "it is to go on"
+    assert not torch.equal(content["model"]["up.weight"], weights[-1])
+    built.signal_at(2)
+    content = interrupted(decay)
+    assert not torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"])
 
 
 def test_the_mean_is_kept_when_rounding_begins(built: Built, options: TrainOptions) -> None:
-    loop.train(options)
-    assert read_checkpoint(options.checkpoint)["unrounded"] == {}
-    loop.train(replace(options, decay=True, steps=10, learning_rate=0.1))
-    kept = read_checkpoint(options.out / "decayed.pt")["unrounded"]
-    loop.train(replace(options, decay=True, steps=10, learning_rate=0.1, rounding=False))
-    unrounded = read_checkpoint(options.out / "decayed.pt")
+    assert train(options)["unrounded"] == {}
+    decay = replace(options, decay=True, steps=10, learning_rate=0.1)
+    kept = train(decay)["unrounded"]
+    unrounded = train(replace(decay, rounding=False))
     assert unrounded["unrounded"] == {}
     assert kept.keys() == unrounded["mean"].keys()
     assert not torch.equal(kept["up.weight"], unrounded["mean"]["up.weight"]), "of six steps, not of ten"
-    loop.train(replace(options, decay=True, steps=10, learning_rate=0.1, resume=True))
-    assert read_checkpoint(options.out / "decayed.pt")["unrounded"].keys() == kept.keys(), "it began after all"
+    assert train(replace(decay, resume=True))["unrounded"].keys() == kept.keys(), "rounding began after all"
 
 
 def test_a_checkpoint_without_a_mean_starts_a_branch_from_its_weights(built: Built, options: TrainOptions) -> None:
-    loop.train(options)
-    content = read_checkpoint(options.checkpoint)
+    content = train(options)
     del content["mean"]
     torch.save(content, options.checkpoint)
-    loop.train(replace(options, decay=True, steps=1, learning_rate=1e-12))
-    branch = read_checkpoint(options.out / "decayed.pt")
+    branch = train(replace(options, decay=True, steps=1, learning_rate=1e-12))
     assert torch.allclose(branch["model"]["up.weight"], content["model"]["up.weight"], atol=1e-6)
 
 
 def test_a_decay_branch_resumes_with_what_is_left_of_it(built: Built, options: TrainOptions) -> None:
-    loop.train(options)
+    train(options)
     decay = replace(options, decay=True, steps=8)
-    loop.train(decay)
-    whole = flat(read_checkpoint(decay.checkpoint))
-    built.prepare = lambda model: setattr(
-        model, "on_step", lambda step: step == 4 and os.kill(os.getpid(), signal.SIGTERM)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(decay)
-    assert read_checkpoint(decay.checkpoint)["counters"]["step"] == 11
-    built.prepare = lambda model: None
-    loop.train(replace(decay, resume=True))
-    assert flat(read_checkpoint(decay.checkpoint)) == whole
+    whole = train(decay)
+    built.signal_at(4)
+    assert interrupted(decay)["counters"]["step"] == 11
+    built.signal_at(-1)
+    resume = replace(decay, resume=True)
+    assert flat(train(resume)) == flat(whole)
     assert built.last.calls == ["rounding True at 0"], "scales come from the checkpoint"
-    loop.train(replace(decay, resume=True))
-    assert read_checkpoint(decay.checkpoint)["counters"]["step"] == 14, "nothing left to do"
+    assert train(resume)["counters"]["step"] == 14, "nothing left to do"
 
 
 def test_rounding_can_be_left_out_of_a_branch_and_taken_into_a_constant_run(
@@ -345,16 +327,15 @@ def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
     weights = {name: tensor for name, tensor in source.state_dict().items() if name != "scale"}
     save_file(weights, tmp_path / "init.safetensors", {"pixels": "1000000"})
     init = replace(options, init=tmp_path / "init.safetensors", steps=1, learning_rate=1e-9)
-    loop.train(init)
-    content = read_checkpoint(init.checkpoint)
+    content = train(init)
     assert content["counters"]["pixels"] == 1_000_000 + 4 * 32 * 32
     assert built.last.plain == [False] and built.last.rate_weights == [1]
     assert built.last.calls == []
     assert torch.allclose(content["model"]["down.weight"], weights["down.weight"], atol=1e-6)
     assert torch.allclose(content["mean"]["down.weight"], weights["down.weight"], atol=1e-6)
-    loop.train(replace(options, steps=1, resume=True))
+    resumed = train(replace(options, steps=1, resume=True))
     assert built.last.plain == [False], "also after resuming"
-    assert read_checkpoint(init.checkpoint)["counters"]["learning_rate"] == 1e-9
+    assert resumed["counters"]["learning_rate"] == 1e-9
 
 
 def test_a_decay_branch_may_start_from_weights(built: Built, options: TrainOptions, tmp_path: Path) -> None:
@@ -389,9 +370,8 @@ def test_the_plain_phase_comes_first_and_the_rate_rises_after_it(built: Built, o
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(built: Built, options: TrainOptions) -> None:
-    built.prepare = lambda model: setattr(model, "not_finite_at", lambda step: step in (1, 3))
-    loop.train(options)
-    content = read_checkpoint(options.checkpoint)
+    built.not_finite_at = lambda step: step in (1, 3)
+    content = train(options)
     assert (content["counters"]["step"], content["counters"]["skipped"]) == (6, 2)
     assert content["optimizer"]["state"][0]["step"] == 4
     assert all(tensor.isfinite().all() for tensor in content["model"].values())
@@ -401,31 +381,25 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(built: Built, options:
 def test_many_such_steps_in_a_row_end_the_run_and_keep_the_checkpoint(built: Built, options: TrainOptions) -> None:
     loop.train(options)
     before = options.checkpoint.read_bytes()
-    built.prepare = lambda model: setattr(model, "not_finite_at", lambda step: step >= 1)
+    built.not_finite_at = lambda step: step >= 1
     with pytest.raises(loop.TrainingDiverged, match="not finite for 50 steps in a row, up to step 57"):
         loop.train(replace(options, resume=True, steps=1000))
     assert options.checkpoint.read_bytes() == before
 
 
 def test_a_time_limit_ends_the_run(built: Built, options: TrainOptions) -> None:
-    loop.train(replace(options, steps=None, minutes=0.3 / 60))
-    counters = read_checkpoint(options.checkpoint)["counters"]
+    counters = train(replace(options, steps=None, minutes=0.3 / 60))["counters"]
     assert counters["step"] > 1 and 0.3 <= counters["seconds"] < 1
 
 
 def test_checkpoints_are_written_at_intervals(built: Built, options: TrainOptions) -> None:
     seen: list[int] = []
-
-    def look(step: int) -> None:
-        if step:
-            seen.append(read_checkpoint(options.checkpoint)["counters"]["step"])
-
-    built.prepare = lambda model: setattr(model, "on_step", look)
+    built.on_step = lambda step: step and seen.append(read_checkpoint(options.checkpoint)["counters"]["step"])
     loop.train(replace(options, steps=3, checkpoint_minutes=0))
     assert seen == [1, 2]
 
 
-def test_a_run_that_is_there_is_not_overwritten(built: Built, options: TrainOptions) -> None:
+def test_an_existing_run_is_not_overwritten(built: Built, options: TrainOptions) -> None:
     loop.train(options)
     with pytest.raises(InputError, match="a run exists already; --resume continues it"):
         loop.train(options)
@@ -433,10 +407,9 @@ def test_a_run_that_is_there_is_not_overwritten(built: Built, options: TrainOpti
 
 def test_missing_damaged_and_foreign_checkpoints_are_input_errors(built: Built, options: TrainOptions) -> None:
     resume = replace(options, resume=True)
-    with pytest.raises(InputError, match=r"latest\.pt: no such checkpoint"):
-        loop.train(resume)
-    with pytest.raises(InputError, match=r"latest\.pt: no such checkpoint"):
-        loop.train(replace(options, decay=True))
+    for missing in (resume, replace(options, decay=True)):
+        with pytest.raises(InputError, match=r"latest\.pt: no such checkpoint"):
+            loop.train(missing)
     loop.train(options)
     with pytest.raises(InputError, match="holds the configuration tiny, not other"):
         loop.train(replace(resume, config="other"))
@@ -555,8 +528,8 @@ def test_the_real_networks_train_and_decay(options: TrainOptions, name: str, mon
     monkeypatch.setattr(loop, "CALIBRATION_PICTURES", 2)
     real = replace(options, config=name, steps=1, batch_size=1)
     loop.train(real)
-    loop.train(replace(real, decay=True))
-    scales = [value for key, value in read_checkpoint(real.out / "decayed.pt")["model"].items() if "scale" in key]
+    decayed = train(replace(real, decay=True))
+    scales = [value for key, value in decayed["model"].items() if "scale" in key]
     assert any((value != 1).any() for value in scales), "calibrated"
 
 
@@ -564,9 +537,7 @@ def test_the_real_networks_train_and_decay(options: TrainOptions, name: str, mon
 def test_a_run_on_a_gpu_resumes_there_and_on_the_cpu(built: Built, options: TrainOptions) -> None:
     cuda = replace(options, device="cuda")
     loop.train(cuda)
-    loop.train(replace(cuda, resume=True))
-    on_gpu = read_checkpoint(cuda.checkpoint)
-    loop.train(replace(options, resume=True))
-    on_cpu = read_checkpoint(cuda.checkpoint)
+    on_gpu = train(replace(cuda, resume=True))
+    on_cpu = train(replace(options, resume=True))
     assert (on_gpu["counters"]["step"], on_cpu["counters"]["step"]) == (12, 18)
     assert "cuda" in on_gpu["random"] and "cuda" not in on_cpu["random"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,9 +16,8 @@ from helpers.paths import PHOTOS
 torch = pytest.importorskip("torch")
 
 from torch import Tensor
+from torch.nn import functional
 
-from aecodec.codec.architectures import paper
-from aecodec.codec.architectures import standard
 from aecodec.codec.decoder import decode
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.latent_coding import analyse_hyper
@@ -31,6 +33,7 @@ from aecodec.format.symbols import SymbolMeter
 from aecodec.image.reading import open_picture
 from aecodec.network.layers import DepthToSpace
 from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.numpy_runtime import shuffle
 from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.train.export import Halves
 from aecodec.train.export import export
@@ -44,15 +47,19 @@ from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import Coded
 from aecodec.train.model import at_quality
+from aecodec.train.model import gaussian_bits
+from aecodec.train.model import transposed_as_product
 from aecodec.train.rescale import fill_ranges
 from aecodec.train.rescale import give_headroom
 from aecodec.train.rescale import tensors_between
 from aecodec.train.rounding import mean_square
 from aecodec.train.rounding import rounded_in_turn
 from aecodec.train.rounding import settle_on_grid
+from helpers.models import small
 
 RUNTIME = NumpyRuntime()
 STEPS = np.array([0, 77, 255])  # quality steps of the three pictures
+QUALITIES = torch.from_numpy(STEPS).float() / 255
 NAMES = ("car", "church", "mountain")
 
 
@@ -66,10 +73,14 @@ def tensor(pixels: np.ndarray) -> Tensor:
 
 
 def small_model(name: str) -> AutoEncoder:
-    """An untrained model whose every part has something to do: no bias is zero, no symbol always the same."""
+    """An untrained model whose every part has something to do: no bias is zero, every symbol varies."""
+    return deepcopy(_calibrated(name))
+
+
+@cache
+def _calibrated(name: str) -> AutoEncoder:
     torch.manual_seed(3)
-    shape = standard(16, 1, 1, entropy_width=16) if name == "standard" else paper()
-    model = AutoEncoder(CONFIGS[name], shape)
+    model = small(name)
     with torch.no_grad():
         for module in model.modules():
             if hasattr(module, "bias"):
@@ -136,6 +147,16 @@ def code(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return latent, decoded, features
 
 
+def coded_bits(pair: Pair, pieces: list[np.ndarray]) -> np.ndarray:
+    """Bits of each picture's symbols, with tables made from `pieces`."""
+    latent, _, _ = code(pair)
+    encoder, decoder = export(pair.model, pieces).parsed()
+    meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
+    hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
+    encode_latent(decoder.entropy, RUNTIME, latent, hyper, STEPS, meters)
+    return np.array([meter.bits for meter in meters])
+
+
 # The float model with rounding is the integer engine, part by part and as a whole.
 
 
@@ -152,8 +173,7 @@ def test_entropy_networks_with_rounding_are_the_exported_ones(pair: Pair):
     """The same latents in, the same decoded latents and features out: so every symbol and mean was the same."""
     latent, decoded, features = code(pair)
     x = torch.from_numpy(latent).permute(0, 3, 1, 2).float() / 64
-    quality = torch.from_numpy(STEPS).float() / 255
-    got, seen, _, _ = pair.model.code_latent(x, quality, noise=False)
+    got, seen, _, _ = pair.model.code_latent(x, QUALITIES, noise=False)
     assert features.std() > 5 and decoded.std() > 50
     assert np.array_equal(integers(seen, pair.model.latent_scale.value), features)
     assert np.array_equal(integers(got, 64), decoded)
@@ -175,8 +195,7 @@ def test_synthesis_with_rounding_is_the_exported_one(pair: Pair):
 @torch.no_grad()
 def test_the_whole_model_with_rounding_gives_the_codecs_pixels(pair: Pair):
     """Through files. Only the gains differ, of which the integers keep twenty bits: rarely a value rounds apart."""
-    quality = torch.from_numpy(STEPS).float() / 255
-    coded = pair.model(tensor(pictures()), quality, noise=False)
+    coded = pair.model(tensor(pictures()), QUALITIES, noise=False)
     expected = (coded.reconstruction * 255 + 0.5).floor().clamp(0, 255).permute(0, 2, 3, 1).numpy()
     for pixels, step, float_pixels in zip(pictures(), STEPS.tolist(), expected, strict=True):
         data = PictureEncoder(pixels, pair.encoder, pair.decoder, RUNTIME).encode(step).data
@@ -188,26 +207,15 @@ def test_the_whole_model_with_rounding_gives_the_codecs_pixels(pair: Pair):
 
 @torch.no_grad()
 def test_estimated_bits_are_those_of_gaussian_tables(pair: Pair):
-    latent, _, _ = code(pair)
-    encoder, decoder = export(pair.model, []).parsed()
-    meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
-    hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
-    encode_latent(decoder.entropy, RUNTIME, latent, hyper, STEPS, meters)
-    quality = torch.from_numpy(STEPS).float() / 255
-    coded = pair.model(tensor(pictures()), quality, noise=False)
+    coded = pair.model(tensor(pictures()), QUALITIES, noise=False)
     estimated = (coded.bits + coded.hyper_bits).numpy()
-    assert np.array([meter.bits for meter in meters]) == pytest.approx(estimated, rel=0.03)
+    assert coded_bits(pair, []) == pytest.approx(estimated, rel=0.03)
 
 
 @torch.no_grad()
 def test_rounding_after_calibration_costs_little(pair: Pair):
-    quality = torch.from_numpy(STEPS).float() / 255
-    with_rounding = pair.model(tensor(pictures()), quality, noise=False).reconstruction
-    pair.model.set_rounding(False)
-    try:
-        without = pair.model(tensor(pictures()), quality, noise=False).reconstruction
-    finally:
-        pair.model.set_rounding(True)
+    exact = small_model(pair.model.config.name)
+    with_rounding, without = (m(tensor(pictures()), QUALITIES, noise=False).reconstruction for m in (pair.model, exact))
     assert 0 < 255 * (with_rounding - without).abs().mean() < 2
 
 
@@ -220,14 +228,13 @@ def test_calibration_settles_every_scale_on_a_power_of_two(pair: Pair):
     assert float(pair.model.latent_scale.value) <= 64, "a latent has no finer grid than 1/64"
 
 
-@pytest.mark.parametrize("bias", [0.0, 1e-6, 3.0])
-@pytest.mark.parametrize("weight", [0.0, 1e-9, 1e-4])
-def test_a_channel_that_has_died_keeps_its_layer_in_float32(bias: float, weight: float):
-    """Its weights must not be blown up to eight bits at the price of a bias, or rounding constant, of thirty."""
+@torch.no_grad()
+def test_channels_that_have_died_keep_their_layer_in_float32():
+    """Filling the eight bits of the weights would need a bias, or a rounding constant, of thirty bits."""
     model = small_model("standard")
     layer = model.get_submodule("synthesis.2.1")
-    with torch.no_grad():
-        layer.weight[5], layer.bias[5] = weight, bias
+    for channel, (weight, bias) in enumerate(product((0.0, 1e-9, 1e-4), (0.0, 1e-6, 3.0))):
+        layer.weight[channel], layer.bias[channel] = weight, bias
     halves = export(model, [])
     network = halves.parsed()[1].synthesis
     assert not [line for line in wide_layers(*halves.parsed()) if line.startswith("synthesis")]
@@ -355,16 +362,49 @@ def test_quality_functions_are_linear_between_knots():
     assert (out[:, 1] == 5).all()
 
 
+@torch.no_grad()
+def test_start_from_components_is_a_transform_already():
+    """With principal components in its outer layers a plain pass gives the picture back, coarsely."""
+    torch.manual_seed(3)
+    model = small("standard")
+    photos = np.stack([open_picture(path).pixels[80:176, 80:176] for path in sorted(PHOTOS.glob("*.jpg"))])
+    corners = np.random.default_rng(0).integers(0, 80, (600, 2))
+    patches = [photos[n % len(photos), r : r + 16, c : c + 16] for n, (r, c) in enumerate(corners)]
+    x = tensor(photos)
+
+    def error() -> Tensor:
+        return (model(x, torch.full((len(x),), 0.9), noise=False, plain=True).reconstruction - x).square().mean()
+
+    before = error()
+    model.start_from(np.stack(patches))
+    assert error() < 0.4 * before
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_gaussian_bits_are_those_of_the_normal_distribution(value: float):
+    index = torch.tensor([0.0, 20.0, 40.0, 63.0])
+    scale = 0.08 * 800 ** (index.double() / 63)
+    edges = torch.tensor([value - 0.5, value + 0.5]).double()[:, None] / scale
+    probability = torch.special.ndtr(edges).diff(dim=0)[0].clamp_min(1e-7)
+    bits = gaussian_bits(torch.full((4,), value), index)
+    assert torch.allclose(bits, -torch.log2(probability).float(), rtol=1e-2, atol=1e-3)
+
+
+def test_transposed_as_product_is_a_transposed_convolution():
+    torch.manual_seed(0)
+    weight, x = torch.randn(5, 3, 16, 16), torch.randn(2, 5, 6, 4)
+    expected = functional.conv_transpose2d(x, weight, stride=8, padding=4)
+    product = functional.conv2d(x, transposed_as_product(weight, 8), padding=1)
+    moved = shuffle(product.permute(0, 2, 3, 1).numpy(), 8, 4)
+    assert np.allclose(moved, expected.permute(0, 2, 3, 1).numpy(), atol=1e-4)
+
+
 # Export
 
 
 def test_export_is_repeatable_and_does_not_depend_on_the_mode(pair: Pair):
-    assert export(pair.model, pictures()) == pair.halves
-    pair.model.set_rounding(False)
-    try:
-        assert export(pair.model, pictures()) == pair.halves
-    finally:
-        pair.model.set_rounding(True)
+    for model in (pair.model, small_model(pair.model.config.name)):
+        assert export(model, pictures()) == pair.halves
 
 
 def test_another_default_quality_leaves_the_decoder_and_its_id(pair: Pair):
@@ -382,9 +422,9 @@ def test_gains_over_quality():
     assert (np.diff(encoder.gain, axis=0) > 0).all() and (np.diff(decoder.inverse_gain, axis=0) < 0).all()
     for table in (encoder.gain, decoder.inverse_gain):
         assert 2**19 <= table.max() <= 2**20 and table.min() > 2**10, "enough bits at every quality"
-    product = encoder.gain * 2.0**-encoder.gain_shift * decoder.inverse_gain * 2.0**-decoder.inverse_shift
+    both = encoder.gain * 2.0**-encoder.gain_shift * decoder.inverse_gain * 2.0**-decoder.inverse_shift
     scales = float(model.synthesis_scale.value / model.analysis.output_scale.value)
-    assert product == pytest.approx(np.full((256, 16), scales), rel=1e-4)
+    assert both == pytest.approx(np.full((256, 16), scales), rel=1e-4)
 
 
 def test_quality_tables_pass_through_the_knots():
@@ -412,15 +452,7 @@ def test_tables_without_pictures_are_gaussians():
 
 
 def test_tables_counted_on_pictures_code_them_in_fewer_bits(pair: Pair):
-    latent, _, _ = code(pair)
-    bits = []
-    for pieces in ([], list(pictures())):
-        encoder, decoder = export(pair.model, pieces).parsed()
-        meters = [SymbolMeter(decoder.entropy.tables) for _ in STEPS]
-        hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
-        encode_latent(decoder.entropy, RUNTIME, latent, hyper, STEPS, meters)
-        bits.append(sum(meter.bits for meter in meters))
-    assert bits[1] < 0.9 * bits[0]
+    assert coded_bits(pair, list(pictures())).sum() < 0.9 * coded_bits(pair, []).sum()
 
 
 def test_every_exported_layer_is_exact_in_float32(pair: Pair):
@@ -534,15 +566,15 @@ def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
     pieces = [photo[y : y + 64, x : x + 64] for photo in photos for y in range(0, 192, 64) for x in range(0, 192, 64)]
     model = small_model("standard")
     model.set_rounding(True)
-    shuffle = model.architecture.synthesis[-1]
-    assert isinstance(shuffle, DepthToSpace)
+    last = model.architecture.synthesis[-1]
+    assert isinstance(last, DepthToSpace)
 
     @torch.no_grad()
     def errors() -> tuple[float, float, float]:
         qualities = torch.linspace(0, 1, len(pieces))
         x, flat, white = tensor(np.stack(pieces)), torch.full((1, 3, 96, 96), 230 / 255), torch.ones(1, 3, 96, 96)
         photographs = (model(x, qualities, noise=False).reconstruction - x).square().mean()
-        inside = blocks(model(flat, qualities[:1], noise=False).reconstruction, shuffle)[45:55].unflatten(1, (-1, 3))
+        inside = blocks(model(flat, qualities[:1], noise=False).reconstruction, last)[45:55].unflatten(1, (-1, 3))
         darker = 1 - model(white, qualities[:1], noise=False).reconstruction.clamp(0, 1)
         return float(photographs), float(inside.var(1).mean()), float(darker.mean())
 
@@ -552,8 +584,8 @@ def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
     assert after[0] < 0.9 * before[0]
     assert after[1] < 0.5 * before[1]
     assert after[2] < 0.5 * before[2]
-    product = model.synthesis.get_submodule(str(model.synthesis.size - 2))
-    assert torch.equal(product.weight, product.rounded_weight()), "rounded already, in turn"
+    layer = model.synthesis.get_submodule(str(model.synthesis.size - 2))
+    assert torch.equal(layer.weight, layer.rounded_weight()), "rounded already, in turn"
 
 
 def test_a_synthesis_that_ends_otherwise_is_left_alone():

@@ -12,15 +12,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
 
-from aecodec.codec.architectures import standard
 from aecodec.train import release
 from aecodec.train.checkpoint import write_checkpoint
-from aecodec.train.model import CONFIGS
-from aecodec.train.model import AutoEncoder
-
-
-def small(name: str) -> AutoEncoder:
-    return AutoEncoder(CONFIGS[name], standard(16, 1, 1, entropy_width=16))
+from helpers.models import small
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
@@ -29,6 +23,7 @@ def test_float_weights_are_those_from_before_rounding(
 ) -> None:
     """Whether training rounded them, and kept them, or the export does."""
     monkeypatch.setattr(release, "build", small)
+    monkeypatch.setattr(release, "central_crops", lambda pictures, count: [pixels[:64, :64] for pixels in pictures[:2]])
     torch.manual_seed(0)
     model, before = small("standard"), dict(small("standard").named_parameters())
     expected = before if calibrated else dict(model.named_parameters())
