@@ -1,7 +1,7 @@
-"""Pictures as people have them, made of the photographs in `examples/photos`, each with what is to be seen of it.
+"""Assorted pictures, made from the photographs in `examples/photos`, each with the pixels that it shows.
 
-`MADE` holds over a hundred by name: every mode, format, orientation and kind of profile, and sizes from 1x1 on.
-`installed()` finds those that other packages bring along; their licences let them be used where they are installed.
+`MADE` names over a hundred: every mode, format, orientation and kind of profile, and sizes from 1x1.
+`installed()` finds the pictures of installed packages, whose licences allow use in place.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _photos() -> list[Image.Image]:
 
 
 def photo(width: int = 72, height: int = 48) -> Image.Image:
-    """A photograph of that size, mode RGB; of another size, mostly another photograph."""
+    """A photograph of that size, mode RGB. Other sizes mostly show other photographs."""
     photos = _photos()
     return ImageOps.fit(photos[(width + 3 * height) % len(photos)], (width, height), Image.Resampling.BICUBIC)
 
@@ -93,7 +93,7 @@ def plain(mode: str, format: str, **options: object) -> Sample:
 
 
 def reopened(mode: str, format: str, **options: object) -> Sample:
-    """The same, in a format that has its own idea of the mode: shown is what Pillow opens, in colour."""
+    """The same in a format that changes the mode: it shows what Pillow opens, in colour."""
     data = file_of(photo().convert(mode), format, **options)
     return Sample(data, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
@@ -131,7 +131,7 @@ def palette_and_alpha(format: str | None) -> Sample:
 
 
 def in_memory(mode: str) -> Sample:
-    """Modes that hardly a file has, but an image that a program made."""
+    """Modes of images in memory that files rarely have."""
     image = photo()
     if mode in ("La", "RGBa"):
         straight = image.convert(mode[:-1])
@@ -149,7 +149,7 @@ def in_memory(mode: str) -> Sample:
 
 
 def deep_grey(mode: str, format: str | None) -> Sample:
-    """More than 8 bits of grey, of which the upper 8 are seen."""
+    """Grey of more than 8 bits, of which the upper 8 show."""
     grey = np.asarray(photo().convert("L"))
     if mode == "F":
         image = Image.fromarray(grey.astype(np.float32) / 255)
@@ -202,7 +202,7 @@ def turned(orientation: int, format: str, mode: str = "RGB", **options: object) 
 
 
 def profiled(profile: bytes, format: str, **options: object) -> Sample:
-    """A photograph that was converted to the colours of its profile; it shows what it did before."""
+    """A photograph converted to the colours of its profile, so that it looks the same."""
     image = photo()
     target = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     stored = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), target)
@@ -218,7 +218,7 @@ def profiled_grey(gamma: float, format: str, **options: object) -> Sample:
 
 
 def profiled_inks(format: str) -> Sample:
-    """CMYK by a profile that makes greys of it; see `cmyk_profile`."""
+    """CMYK with a profile that turns it grey; see `cmyk_profile`."""
     image = photo().convert("CMYK")
     source = ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile()))
     shown = ImageCms.profileToProfile(
@@ -347,8 +347,8 @@ MADE: dict[str, Callable[[], Sample]] = {
     "damaged EXIF PNG": partial(damaged_exif, b"Exif\0\0MM\0*\xff\xff\xff\xff", "PNG"),
 }
 
-# Package and folder -> what is there, at the time of writing, among others: photographs by mode, a retina, a page of
-# text, a GIF that moves; china.jpg and flower.jpg; Grace Hopper, clip art and icons with alpha; dots.
+# Packages and folders. They hold photographs in several modes, a retina, a page of text and an animated GIF; china.jpg
+# and flower.jpg; Grace Hopper, clip art and icons with alpha; dots.
 _INSTALLED = (
     ("skimage", "data"),
     ("sklearn", "datasets/images"),
@@ -370,7 +370,7 @@ def installed() -> Iterator[Path]:
 
 
 def as_pillow_shows(path: Path) -> Sample:
-    """What is to be seen of a file, by Pillow alone."""
+    """What a file shows, by Pillow alone."""
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
     grey = upright.mode in ("1", "L", "LA")

@@ -19,17 +19,17 @@ from aecodec.image.reading import open_picture
 from assorted import Sample
 from helpers.marks import needs_bundled
 
-WITHOUT_LOSS = 45.0  # dB; from here on only rounding is between two pictures
-AS_STORED = 25.0  # dB of a file that has loss of its own
-FLOORS = {"tiny": 9.0, "standard": 16.0}  # dB after decoding at quality 100; least of black and white, and of 7x7
+WITHOUT_LOSS = 45.0  # dB of two pictures that differ by rounding only
+AS_STORED = 25.0  # dB of a file in a lossy format
+FLOORS = {"tiny": 9.0, "standard": 16.0}  # dB after decoding at quality 100; lowest for black and white, and for 7x7
 FAST = tuple(assorted.MADE)[::6]
 
-# Pillow warns of damaged EXIF data; a command does not, since it tells of it in its own words.
+# Pillow warns of damaged EXIF data; commands report it in their own words.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 
 
 def encode(sample: Sample, model: str, folder: Path) -> Path:
-    """The picture as an `.aec` file: by the command, or by Pillow for an image that is in no file."""
+    """The picture as an `.aec` file: by the command, or by Pillow for an image without a file."""
     file = folder / "out.aec"
     if isinstance(sample.source, Image.Image):
         sample.source.save(file, quality=100, model=model)
@@ -40,7 +40,7 @@ def encode(sample: Sample, model: str, folder: Path) -> Path:
 
 
 def check(sample: Sample, model: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> float:
-    """The whole way there and back. Returns the PSNR of the decoded picture against what the source shows."""
+    """Encodes and decodes. Returns the PSNR of the decoded picture against what the source shows."""
     file = encode(sample, model, folder)
     height, width = sample.pixels.shape[:2]
     capsys.readouterr()
@@ -64,13 +64,13 @@ def check(sample: Sample, model: str, folder: Path, capsys: pytest.CaptureFixtur
 
 
 def on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """As it is seen on a page: where alpha is 0 the colours are not kept."""
+    """As a white page shows it: colours are not kept where alpha is 0."""
     share = (alpha if pixels.ndim == 2 else alpha[..., None]) / 255
     return np.rint(255 + share * (pixels.astype(float) - 255)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_some(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_sixth_through_the_tiny_network(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(assorted.MADE[name](), "tiny", tmp_path, capsys) >= FLOORS["tiny"]
 
 
@@ -79,8 +79,8 @@ def test_there_are_a_hundred() -> None:
 
 
 @pytest.mark.parametrize("name", assorted.MADE)
-def test_what_is_encoded_is_what_is_to_be_seen(name: str, tmp_path: Path) -> None:
-    """Before any loss: to rounding, of a file that has no loss of its own."""
+def test_the_encoder_gets_what_the_picture_shows(name: str, tmp_path: Path) -> None:
+    """Up to rounding, if the format of the file is lossless."""
     sample = assorted.MADE[name]()
     if isinstance(sample.source, Image.Image):
         picture = from_image(sample.source)
@@ -94,7 +94,7 @@ def test_what_is_encoded_is_what_is_to_be_seen(name: str, tmp_path: Path) -> Non
 @pytest.mark.slow
 @needs_bundled
 @pytest.mark.parametrize("name", assorted.MADE)
-def test_all_as_they_are_used(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_through_the_default_model(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     decibels = check(assorted.MADE[name](), "standard", tmp_path, capsys)
     print(f"{decibels:.1f} dB")
     assert decibels >= FLOORS["standard"]
@@ -103,7 +103,7 @@ def test_all_as_they_are_used(name: str, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.slow
 @needs_bundled
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in assorted.installed()])
-def test_what_packages_bring(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_of_installed_packages(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         sample = assorted.as_pillow_shows(path)
     except UnidentifiedImageError:

@@ -1,4 +1,4 @@
-"""The command line: what each command does, and one line with the right exit code for everything that goes wrong."""
+"""The command line: what each command does, and for each error one line and the right exit code."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ HELP = (
     ("model", "export", "--help"),
 )
 
-# Runs several command lines in one fresh interpreter; the last line printed says how they ended and what was imported.
+# Runs several command lines in one fresh interpreter; its last line holds the exit codes and the imported modules.
 RUN_AND_TELL = """
 import json, sys
 from aecodec.cli import run
@@ -119,7 +119,7 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def small_file(weights_id: bytes = TINY_ID) -> bytes:
-    """A valid header for the tiny network with an empty stream: no decoder gets as far as the stream in its tests."""
+    """A valid header for the tiny network with an empty stream, for tests that fail before it is decoded."""
     return pack(Header(256, 256, 128, weights_id), [b""])
 
 
@@ -227,7 +227,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
         assert image.size == (32, 64)
 
 
-def test_losses_are_noticed_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_losses_are_reported_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(noise(24, 40, 4), "RGBA").save(tmp_path / "alpha.png")
     Image.fromarray(noise(24, 40).astype(np.uint16) * 257).save(tmp_path / "deep.png")
     frames = [Image.fromarray(noise(24, 40) ^ n) for n in (0, 255)]
@@ -252,7 +252,7 @@ def test_a_process_in_a_pipe(target: str, picture: Path, encoded: Path) -> None:
 
 
 @posix_only
-def test_a_name_that_is_no_text(tmp_path: Path, encoded: Path) -> None:
+def test_a_file_name_that_is_not_utf8(tmp_path: Path, encoded: Path) -> None:
     name = os.fsencode(tmp_path) + b"/\xff.aec"
     try:
         shutil.copy(encoded, name)
@@ -369,7 +369,7 @@ def test_plain_work_never_imports_torch(tmp_path: Path, picture: Path, encoded: 
         (("model", "train"), ("--config", "--data", "--out", "--minutes", "--steps", "--resume", "--init", "--crop")),
     ],
 )
-def test_help_names_what_there_is(
+def test_help_names_commands_and_options(
     arguments: tuple[str, ...], wanted: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*arguments, "--help"]) == 0
@@ -409,7 +409,7 @@ def test_shell_completion() -> None:
     assert completed(COMP_WORDS="aecodec encode pho", COMP_CWORD="2") == "file,pho\n"
 
 
-def test_a_missing_folder_in_the_search_path_is_told(
+def test_a_missing_folder_in_the_search_path_is_reported(
     tmp_path: Path, encoded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AECODEC_WEIGHTS", os.pathsep.join([str(TINY), str(tmp_path / "nowhere")]))
@@ -530,7 +530,7 @@ def test_what_is_just_allowed(tmp_path: Path, picture: Path, encoded: Path) -> N
     assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny", "--max-pixels", "960"]) == 0
 
 
-def test_how_much_is_told(tmp_path: Path, encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_verbose_and_json(tmp_path: Path, encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     back = tmp_path / "back.png"
     assert run(["decode", str(encoded), str(back), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -846,7 +846,7 @@ def test_errors_name_standard_input(encoded: Path, piped: Piped) -> None:
 
 
 @posix_only
-def test_binary_data_and_terminals_do_not_meet(picture: Path, encoded: Path) -> None:
+def test_no_binary_data_from_or_to_a_terminal(picture: Path, encoded: Path) -> None:
     import pty
 
     ours, terminal = pty.openpty()

@@ -1,4 +1,4 @@
-"""Alpha and metadata by the command: what is asked for goes in, is told, counts, and comes back where it can."""
+"""Alpha and metadata on the command line: kept on request, counted and reported, and written if the format can."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def encoded(picture: Path, tmp_path: Path) -> Path:
 
 
 def encode(picture: Path, *options: str) -> aecodec.Info:
-    """What the file says of itself that the command makes with these options."""
+    """The header of the file that the command writes with these options."""
     file = picture.with_name("out.aec")
     assert run(["encode", str(picture), str(file), *TINY, *options]) == 0
     return aecodec.read_info(file.read_bytes())
@@ -62,7 +62,7 @@ def encode(picture: Path, *options: str) -> aecodec.Info:
         (["--metadata", "all,icc"], KINDS),
     ],
 )
-def test_what_is_asked_for_is_kept_and_the_rest_is_told(
+def test_requested_metadata_is_kept_and_the_rest_reported(
     options: list[str], kept: tuple[str, ...], picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     info = encode(picture, *options)
@@ -74,19 +74,19 @@ def test_what_is_asked_for_is_kept_and_the_rest_is_told(
 
 
 @pytest.mark.parametrize("value", ["", "jpg", "icc;exif", "icc,", "none,icc", "exif,none", "all,none", "gps"])
-def test_metadata_that_there_is_not(value: str, picture: Path, refused: Refused) -> None:
+def test_unknown_metadata(value: str, picture: Path, refused: Refused) -> None:
     told = refused(2, "encode", picture, picture.with_name("out.aec"), "--metadata", value)
     assert repr(value) in told and "icc, exif, xmp" in told
 
 
 @pytest.mark.parametrize("no_alpha", [False, True])
-def test_alpha_is_kept_unless_it_is_left_out(no_alpha: bool, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_alpha_drops_alpha(no_alpha: bool, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info = encode(picture, *["--no-alpha"] * no_alpha)
     assert (info.mode, info.has_alpha) == (("RGB", False) if no_alpha else ("RGBA", True))
     assert ("alpha channel is dropped" in capsys.readouterr().err) == no_alpha
 
 
-def test_info_tells_the_bytes_of_each(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_shows_the_bytes_of_each(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info = aecodec.read_info(encoded.read_bytes())
     sizes = {kind: getattr(info, f"{kind}_bytes") for kind in ("alpha", *KINDS)}
     assert all(sizes.values()) and sum(sizes.values()) < info.size_bytes
@@ -101,7 +101,7 @@ def test_info_tells_the_bytes_of_each(encoded: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_target_counts_every_byte(picture: Path, refused: Refused) -> None:
-    """Also those of alpha and metadata, which a lower quality does not make fewer."""
+    """Including alpha and metadata, which a lower quality does not shrink."""
     file = picture.with_name("out.aec")
     options = ("--model", "tiny", "--metadata", "all")
     assert run(["encode", str(picture), str(file), *options, "-q", "0"]) == 0
@@ -151,7 +151,7 @@ def test_an_array(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("tga", ["TGA holds no ICC, EXIF, XMP: dropped"]),
     ],
 )
-def test_what_a_format_does_not_hold_is_told(
+def test_what_a_format_cannot_hold_is_reported(
     extension: str, lost: list[str], encoded: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = encoded.with_suffix(f".{extension}")

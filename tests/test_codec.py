@@ -61,12 +61,12 @@ def loader(tiny: Tiny) -> Callable[[bytes], DecoderHalf]:
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of the samples: a network without training gets the picture, but not its level."""
+    """Correlation of the samples: an untrained network gets the picture, but not its brightness."""
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
 def as_the_encoder_sees_it(tiny: Tiny, pixels: np.ndarray, quality: int) -> np.ndarray:
-    """The decoded picture without any file: from the latents that the encoder's own context holds."""
+    """The decoded picture without a file, from the latents in the encoder's own context."""
     encoder, decoder = tiny
     height, width = pixels.shape[:2]
     colour = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
@@ -207,7 +207,7 @@ def test_a_target_psnr_at_and_beyond_the_ends(analysed: PictureEncoder, errors: 
         analysed.encode_to_psnr(60)
 
 
-def test_too_small_a_target_is_refused_with_the_least_there_is(analysed: PictureEncoder, sizes: list[int]):
+def test_too_small_a_target_is_refused_with_the_smallest_size(analysed: PictureEncoder, sizes: list[int]):
     with pytest.raises(AecError, match=f"target of {sizes[0] - 1} bytes cannot be reached.* takes {sizes[0]}"):
         analysed.encode_to_size(sizes[0] - 1)
 
@@ -266,7 +266,7 @@ def test_every_flipped_bit_is_noticed_before_weights_are_looked_for(tiny: Tiny):
         assert caught.value.exit_code in (3, 4)
 
 
-# One file and one picture, whatever runs the networks
+# The same file and picture on every runtime
 
 
 def torch_runtime(device: str) -> Runtime:

@@ -1,4 +1,4 @@
-"""The table of docs/conventions.md: its commands run, its tests are there, and what is not there is not."""
+"""The table of docs/conventions.md: its commands run, its tests exist, and the options listed as absent are."""
 
 from __future__ import annotations
 

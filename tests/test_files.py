@@ -1,4 +1,4 @@
-"""Atomic writing: the old file or the new one, never a piece, and nothing left lying about."""
+"""Atomic writing: the old file or the new one, never a part of one, and nothing left behind."""
 
 from __future__ import annotations
 

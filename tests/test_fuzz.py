@@ -150,9 +150,7 @@ def finds_of(serve: object, mutants: list[Mutant]) -> list[tuple[Mutant, str]]:
         pytest.param(serve_greed, "memory", marks=pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")),
     ],
 )
-def test_a_process_that_dies_is_a_find_and_the_next_one_starts_anew(
-    serve: object, reason: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_process_that_dies_is_a_find_and_another_starts(serve: object, reason: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(driver, "PATIENCE", 0.5 if reason == "hang" else 60.0)
     monkeypatch.setattr(driver, "MEMORY", 200_000_000)
     mutants = [mutant(FILES, 5, number) for number in range(2)]
@@ -161,12 +159,12 @@ def test_a_process_that_dies_is_a_find_and_the_next_one_starts_anew(
     assert all(why.startswith(reason) for _, why in finds)
 
 
-def test_a_reader_without_checksums_is_found_out():
+def test_a_reader_without_checksums_is_caught():
     finds = finds_of(serve_without_checksums, [mutant(FILES, 6, number) for number in range(0, 100, 2)])
     assert any("with the checksum as it fell" in why for _, why in finds)
 
 
-def test_a_reader_without_limits_is_found_out():
+def test_a_reader_without_limits_is_caught():
     finds = finds_of(serve_without_limits, [mutant(FILES, 7, number) for number in range(1, 100, 2)])
     assert any("ZeroDivisionError" in why or "ValueError" in why for _, why in finds)
 

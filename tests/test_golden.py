@@ -110,7 +110,7 @@ def test_golden_files_are_not_written_again(tmp_path: Path):
     shutil.copytree(GOLDEN, script.parent)
     before = {path: path.read_bytes() for path in script.parent.rglob("*") if path.is_file()}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert done.returncode == 1 and "for ever" in done.stderr
+    assert done.returncode == 1 and "has golden files, which are permanent" in done.stderr
     assert all(path.read_bytes() == data for path, data in before.items())
 
 

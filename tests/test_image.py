@@ -455,7 +455,7 @@ class TestMetadata:
         exif.load(again.extras.exif)
         assert exif[0x010F] == "Maker" and exif.get_ifd(0x8825) == {1: "N"}
 
-    def test_what_a_format_does_not_hold_is_told(self) -> None:
+    def test_what_a_format_cannot_hold_is_reported(self) -> None:
         extras = Extras(noise(5, 3), b"icc", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"xmp")
         file = io.BytesIO()
         notices = write_image(to_image(noise(5, 3, 3), extras), file, "PPM")

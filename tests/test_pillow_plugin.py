@@ -1,4 +1,4 @@
-"""Pillow with `.aec` files: opening, loading and saving as for any other format, and what stands on Pillow."""
+"""Pillow with `.aec` files: opening, loading and saving as for any other format, and libraries built on Pillow."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Counting(io.BytesIO):
 
 
 class Stream:
-    """A source that can only be read on, as a socket is."""
+    """A source that can only be read forwards, like a socket."""
 
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
@@ -115,7 +115,7 @@ def test_a_grey_picture(photo: Image.Image) -> None:
     assert_same(image, aecodec.decode(data))
 
 
-def test_every_way_to_hand_it_over(data: bytes, path: Path) -> None:
+def test_every_kind_of_source(data: bytes, path: Path) -> None:
     expected = aecodec.decode(data)
     reading, writing = os.pipe()
     os.write(writing, data)
@@ -137,7 +137,7 @@ def test_a_file_of_another_name_and_a_choice_of_formats(data: bytes, tmp_path: P
         Image.open(file, formats=["JPEG", "PNG"])
 
 
-def test_what_people_do_with_an_open_image(data: bytes, path: Path) -> None:
+def test_common_operations_on_an_open_image(data: bytes, path: Path) -> None:
     expected = aecodec.decode(data)
     with Image.open(path) as image:
         image.thumbnail((64, 64))
@@ -217,7 +217,7 @@ def test_a_damaged_header_is_no_image(tmp_path: Path, fields: bytes, reason: str
         assert isinstance(caught.value.__cause__, aecodec.AecError)
 
 
-def test_what_is_no_aec_is_left_to_others(path: Path) -> None:
+def test_other_files_are_left_to_other_plugins(path: Path) -> None:
     path.write_bytes(b"\xaeC\n\n" + bytes(40))
     with pytest.raises(UnidentifiedImageError):
         Image.open(path)
@@ -250,7 +250,7 @@ def test_damage_behind_the_header_shows_when_loading(data: bytes, damage: Any) -
         assert isinstance(caught.value.__cause__, aecodec.CorruptFile)
 
 
-def test_weights_that_are_not_here(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AECODEC_WEIGHTS")
     image = Image.open(io.BytesIO(data))
     assert image.info["model"] is None
@@ -387,7 +387,7 @@ def test_alpha_comes_back_as_it_was(photo: Image.Image) -> None:
     assert saved(palette) == aecodec.encode(palette, model="tiny")
 
 
-# What stands on Pillow.
+# Libraries built on Pillow.
 
 
 def test_feeding_a_parser_byte_by_byte(data: bytes) -> None:

@@ -202,7 +202,7 @@ def test_finish_refuses_every_other_ending(backend: Backend):
     tables = Tables([uneven(65, rng)])
     runs = [(0, drawn(tables.frequencies[0], 100, rng))]
     data = encoded(tables, runs, backend)
-    # Zeros, and whatever comes after enough of them, decode to the right symbols: only finish() can tell.
+    # Zeros, and anything after enough of them, decode to the right symbols: only finish() notices.
     for tail in (b"\0", bytes(4), bytes(5), bytes(12) + b"any", bytes(12) + bytes(1000)):
         decoder = Decoder(tables, data + tail, backend=backend)
         np.testing.assert_array_equal(decoder.decode(0, 100), runs[0][1])

@@ -123,7 +123,7 @@ def test_the_same_picture_is_refined_in_the_same_way(tiny: Tiny, photo: np.ndarr
     assert len(files) == 1
 
 
-def test_what_does_not_pay_is_not_written(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+def test_a_refinement_that_costs_more_is_discarded(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     plain = PictureEncoder(photo, *tiny, RUNTIME).encode(128).data
     monkeypatch.setattr("aecodec.codec.refine.refine", lambda objective, latent, hyper, *rest: (latent + 700, hyper))
     assert PictureEncoder(photo, *tiny, RUNTIME, steps=5).encode(128).data == plain
@@ -137,7 +137,7 @@ def test_any_shape_and_grey_are_refined(tiny: Tiny, photo: np.ndarray, shape: tu
     assert decode(data, RUNTIME, lambda _: tiny[1]).shape == shape
 
 
-def test_tiles_are_refined_each_and_progress_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
+def test_each_tile_is_refined_and_progress_is_reported(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
     """Small tiles for once, in the encoder and the decoder alike."""
     monkeypatch.setattr("aecodec.geometry.TILE", 64)
     monkeypatch.setattr("aecodec.codec.encoder.TILE", 64)
@@ -154,8 +154,8 @@ def test_tiles_are_refined_each_and_progress_is_told(tiny: Tiny, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_targets_are_kept_and_bettered():
-    """With the bundled model: the tiny one was never trained, so that its qualities and its loss do not belong."""
+def test_targets_are_kept_and_results_improve():
+    """With the bundled model: the tiny one was never trained, so its loss means little."""
     entry = manifest.find_by_name("standard")
     halves = load_encoder(entry), load_decoder(entry)
     photo = open_picture(PHOTOS / "church.jpg").pixels
@@ -186,7 +186,7 @@ def test_a_refined_target_is_looked_for_on_both_sides(tiny: Tiny, photo: np.ndar
         assert 10 * ratio * (expected - 2) < len(found) <= 1004
 
 
-def test_where_no_refinement_fits_the_plain_file_stands(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+def test_the_plain_file_is_kept_if_no_refinement_fits(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     analysed = PictureEncoder(photo, *tiny, RUNTIME, steps=1)
     target = len(analysed.encode_plain(100).data)
     monkeypatch.setattr(analysed, "encode", lambda quality: made_up(quality, target + 1))

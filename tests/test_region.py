@@ -1,4 +1,4 @@
-"""A region is the crop of the whole, exactly, and is made of the coded tiles under it alone."""
+"""A region equals the crop of the whole picture, and only the coded tiles under it are decoded."""
 
 from __future__ import annotations
 

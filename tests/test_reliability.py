@@ -1,4 +1,4 @@
-"""Goals that no single part answers for: memory, no network, no writing elsewhere, no pickles, damaged weights."""
+"""Goals of the whole program: memory, no network, no writing elsewhere, no pickles, damaged weights."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from helpers.paths import TINY
 
 MEGABYTE = 1_000_000
 
-# Runs commands and answers with the peak memory of the process in bytes. Outside the folder given nothing is written,
-# nothing connects, starts a process or takes a pickle apart: Python tells of each before it happens.
+# Runs a command and prints the peak memory of the process in bytes. An audit hook ends the process if it writes outside
+# the folder, connects, starts a process or unpickles.
 WATCHED = """
 import os, sys
 folder, *arguments = sys.argv[1:]
@@ -69,7 +69,7 @@ def test_commands_only_write_their_output_and_keep_to_themselves(model: str, tmp
 
 
 @linux_only
-def test_the_watch_sees_what_it_is_for(tmp_path: Path):
+def test_the_audit_hook_works(tmp_path: Path):
     inside = tmp_path / "inside"
     inside.mkdir()
     with pytest.raises(AssertionError, match="refused: writing"):

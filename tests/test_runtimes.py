@@ -253,8 +253,8 @@ def test_the_known_product_tells_reduced_precision(bits: int):
     assert (reduced(reduced(x) @ reduced(w)) != expected).all()
 
 
-def test_torch_is_exact_whatever_precision_the_caller_set():
-    """Reduced precision and autocast are the caller's for its own products, and are left as they were."""
+def test_torch_is_exact_at_any_precision_the_caller_set():
+    """The caller's reduced precision and autocast apply to its own products and stay as set."""
     early = TorchRuntime("cpu")
     rng = np.random.default_rng(3)
     network = random_network(KINDS["residual"], rng)

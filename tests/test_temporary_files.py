@@ -1,4 +1,4 @@
-"""Temporary files: what a killed writer left goes with the next run in that folder, what a living one writes stays."""
+"""Temporary files: the next run in a folder removes those of killed writers and keeps those of running ones."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_only_whole_names_of_regular_files_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == before
 
 
-def test_a_folder_is_looked_through_once_in_a_process(tmp_path: Path) -> None:
+def test_a_folder_is_searched_once_per_process(tmp_path: Path) -> None:
     write_atomic(tmp_path / "a.aec", b"data")
     left = stale(tmp_path)
     write_atomic(tmp_path / "a.aec", b"data")
@@ -124,7 +124,7 @@ def test_a_folder_is_looked_through_once_in_a_process(tmp_path: Path) -> None:
     assert left.exists() and not left_there.exists()
 
 
-def test_behind_a_link_the_folder_of_the_file_is_looked_through(tmp_path: Path) -> None:
+def test_the_folder_behind_a_link_is_searched(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     try:
         (tmp_path / "link.aec").symlink_to(tmp_path / "real" / "a.aec")
@@ -155,7 +155,7 @@ def test_without_locks_nothing_is_removed_and_writing_works(tmp_path: Path, monk
     assert names(tmp_path) == [left.name, "a.aec"]
 
 
-def test_a_writer_whose_file_is_removed_under_way_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_whose_file_is_removed_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by a sweep from another host, where locks are those of the host."""
     moves: list[str] = []
     real = os.replace

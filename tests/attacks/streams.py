@@ -25,7 +25,7 @@ QUALITY = 100
 
 
 class Forger:
-    """Stands in for a reader of symbols: makes them up, all of them escaped, and keeps the stream that says so."""
+    """Poses as a reader of symbols: invents them, all escaped, and keeps the stream that codes them."""
 
     def __init__(self, value: int, alternating: bool = False) -> None:
         self._tables = load_tiny()[1].entropy.tables

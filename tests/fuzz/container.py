@@ -43,7 +43,7 @@ class Head:
 
 
 def varint(value: int, padding: int = 0) -> bytes:
-    """LEB128, made longer than need be by so many bytes of padding."""
+    """LEB128, longer than necessary by `padding` bytes."""
     digits = [value & 127]
     while value := value >> 7:
         digits.append(value & 127)
@@ -66,7 +66,7 @@ def head(
     kinds: int = 0,
     magic: bytes = MAGIC,
 ) -> bytes:
-    """The fields before the checksum; sides given as bytes are taken as they are, `kinds` is left out where it is 0."""
+    """The fields before the checksum; sides given as bytes are used as they are; `kinds` is left out if 0."""
     sides = b"".join(side if isinstance(side, bytes) else varint(side) for side in (width, height))
     return magic + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality, kinds] if kinds else [quality])
 
@@ -84,7 +84,7 @@ def tiled(fields: bytes, parts: Sequence[bytes], lengths: Sequence[bytes] | None
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int] | None:
-    """A number of any length in bytes, and the position after it; none where the data end first."""
+    """A number of any length in bytes, and the position after it; None if the data end first."""
     value = shift = 0
     for position in range(at, len(data)):
         value |= (data[position] & 127) << shift
@@ -95,7 +95,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def read_head(data: bytes) -> Head | None:
-    """The fields of a file, or none where it ends before its checksum does."""
+    """The fields of a file, or None if it ends before its checksum does."""
     width = read_varint(data, len(MAGIC) + 1 + len(WEIGHTS_ID))
     height = read_varint(data, width[1]) if width else None
     if width is None or height is None or height[1] + 5 > len(data):
@@ -107,7 +107,7 @@ def read_head(data: bytes) -> Head | None:
 
 
 def _read_lengths(body: bytes, count: int) -> tuple[list[tuple[int, bytes]], int] | None:
-    """Each length of a directory as a number and as it stands, and where the streams start; none where it is cut."""
+    """Each length of a directory as a number and as it stands, and where the streams start; None if it is cut short."""
     lengths, at = [], 0
     for _ in range(count):
         entry = read_varint(body, at)
@@ -119,9 +119,9 @@ def _read_lengths(body: bytes, count: int) -> tuple[list[tuple[int, bytes]], int
 
 
 def seal(data: bytes, *, mend_length: bool = False) -> bytes:
-    """The same file with every checksum right, as far as it has room for them; its lengths may be wrong.
+    """The same file with correct checksums, if it has room for them; its lengths may be wrong.
 
-    `mend_length`: the last part of a directory is said to reach to the end of the file.
+    With `mend_length`, the directory says that its last part reaches the end of the file.
     """
     found = read_head(data)
     if found is None:

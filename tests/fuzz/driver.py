@@ -31,7 +31,7 @@ class Died(Exception):
 
 
 def peak_memory(pid: int) -> int:
-    """The most memory that a process held so far, in bytes; 0 where the system has no /proc."""
+    """Peak memory of a process in bytes; 0 on systems without /proc."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
             if line.startswith("VmHWM:"):
@@ -40,7 +40,7 @@ def peak_memory(pid: int) -> int:
 
 
 class Worker:
-    """A decoding process, started anew after each time that it died."""
+    """A decoding process, restarted whenever it dies."""
 
     def __init__(self, serve: Callable[..., None] = serve) -> None:
         self._serve = serve
@@ -94,7 +94,7 @@ class Worker:
                 raise Died(f"hang: no answer in {patience:.0f} s")
 
     def _end(self) -> int | None:
-        """Ends the process; its exit code, where it had ended by itself."""
+        """Ends the process; returns its exit code if it had already ended."""
         if self._process is None:
             return None
         self._pipe.close()
@@ -107,7 +107,7 @@ class Worker:
 
 
 def find_in(mutant: Mutant, answer: Answer) -> str:
-    """Why an answer must not be, or nothing where it may."""
+    """Why an answer is wrong; empty if it is right."""
     if answer.uncaught:
         return answer.uncaught
     if answer.seconds > SECONDS:
@@ -125,7 +125,7 @@ def find_in(mutant: Mutant, answer: Answer) -> str:
 
 @dataclass
 class Report:
-    """What became of the mutants so far."""
+    """The outcomes of the mutants so far."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     finds: int = 0

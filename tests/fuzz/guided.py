@@ -3,9 +3,9 @@
     python -m tests.fuzz.guided --seconds 1800 --keep finds
     python -m tests.fuzz.guided --try finds/find-0123abcd.aec
 
-The corpus starts from the permanent golden files. Every input is decoded twice, with the checksums as they fall and
-with right ones, so that the fuzzer need not learn CRC-32 to get past it. A find is what it is to the seeded driver
-(`python -m tests.fuzz`); the file that shows it is kept with its reason, and the run ends.
+The corpus starts from the permanent golden files. Every input is decoded twice, as it is and with correct checksums,
+since the fuzzer would not learn CRC-32. A find is the same as for the seeded driver (`python -m tests.fuzz`): its file
+is kept with the reason, and the run ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GOLDEN = {golden.data: golden.sha256 for golden in golden_files()}
 
 
 def reason_against(data: bytes, *, sealed: bool) -> str:
-    """Why what becomes of a file must not be, or nothing."""
+    """Why the result of decoding a file is wrong; empty if it is right."""
     start, held = time.process_time(), peak_memory(os.getpid())
     try:
         pixels = api.decode_pixels(data, max_pixels=PIXELS)
@@ -73,7 +73,7 @@ def keep(folder: Path, data: bytes, reason: str) -> None:
 
 
 def fuzz(seconds: int, seed: int, folder: Path) -> None:
-    """Runs for so long, or until a find. Does not return: libFuzzer ends the process, 0 where nothing was found."""
+    """Runs until the time is up or a find. Does not return: libFuzzer ends the process, with 0 if it found nothing."""
 
     def test_one_input(data: bytes) -> None:
         for tried, sealed in ((data, False), (seal(data, mend_length=True), True)):
@@ -87,7 +87,7 @@ def fuzz(seconds: int, seed: int, folder: Path) -> None:
         if len(data) <= LONGEST:
             (corpus / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
     limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=30"]
-    # Not the process's memory, which grows with every input that atheris hands over, whatever is done with it.
+    # No limit on the process's memory, which grows with every input from atheris.
     others = ["-rss_limit_mb=0", f"-seed={seed}", f"-artifact_prefix={folder}/", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], *limits, *others, str(corpus)], test_one_input)
     atheris.Fuzz()

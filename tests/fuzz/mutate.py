@@ -1,6 +1,6 @@
 """Mutants: a golden file with one to three edits, drawn from a seed and a number.
 
-Mutants of even number keep the checksums that the edits left; those of odd number get right ones.
+Mutants with even numbers keep the checksums as edited; those with odd numbers get correct ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file to decode. `story` tells what was done to which golden files, `origins`."""
+    """A file to decode. `story` names the edits and the golden files, `origins`."""
 
     number: int
     data: bytes
@@ -178,7 +178,7 @@ def refield(draft: _Draft) -> bytes:
 
 
 def relength(draft: _Draft) -> bytes:
-    """A golden file's body under a directory whose lengths are odd numbers, for some picture of several tiles."""
+    """A golden file's body under a directory of unusual lengths, for a picture of several tiles."""
     found, width = read_head(draft.data), draft.rng.randint(1025, 4096)
     assert found is not None, "golden files have headers"
     body = draft.data[found.crc_at + 4 :]
@@ -190,7 +190,7 @@ def relength(draft: _Draft) -> bytes:
 def regrid(draft: _Draft) -> bytes:
     """A golden file's body as the streams of a picture of another size, flags and directory right.
 
-    Short streams are often those of a picture, to the last bit: the zeros beyond their end are symbols too.
+    Short streams are often valid to the last bit, since the zeros beyond their end decode to symbols.
     """
     rng, found = draft.rng, read_head(draft.data)
     assert found is not None, "golden files have headers"

@@ -64,7 +64,7 @@ def extras(fields: dict[str, Any]) -> Extras:
 
 def main() -> None:
     if list(TINY.glob("*.aec")) or (TINY / "expected.json").exists():
-        sys.exit(f"{TINY} has golden files: they are for ever")
+        sys.exit(f"{TINY} has golden files, which are permanent")
     entry = entries_of(TINY)[0]
     encoder, decoder, runtime = load_encoder(entry), load_decoder(entry), NumpyRuntime(np.float64)
     expected = {}

@@ -1,4 +1,4 @@
-"""Folders: what is in them, a batch over them, and waiting for what appears."""
+"""Folders: their contents, a batch over them, and waiting for a condition."""
 
 from __future__ import annotations
 

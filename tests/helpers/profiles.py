@@ -61,9 +61,9 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """Inks without colour: the lightness falls with each alike, which nothing but this profile would make of them.
+    """Colourless inks that all darken alike: no other conversion gives these greys.
 
-    The paper is yellowish: an absolute rendering would show it so.
+    The paper is yellowish, which an absolute rendering would show.
     """
     ink = np.indices((2, 2, 2, 2)).reshape(4, -1).T
     lightness = 255 * (1 - ink[:, 3]) * (1 - ink[:, :3].sum(axis=1) / 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ assert _found is not None and _found.loader is not None
 SPEC = importlib.util.module_from_spec(_found)
 sys.modules[_found.name] = SPEC  # dataclasses look there
 _found.loader.exec_module(SPEC)
+SPEC.Weights = cache(SPEC.Weights)  # reading them takes longer than decoding a small picture
 
 
 def run_by_spec(network: Network, described: list[dict[str, object]], x: np.ndarray, side: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ ARM_KERNELS = ("ARMV8", "NEOVERSEN1")
 
 
 def runnable(kernels: tuple[str, ...]) -> tuple[str, ...]:
-    """The kernels whose instructions this processor has: OpenBLAS runs any that it is told to, into SIGILL."""
+    """The kernels that this processor can run: OpenBLAS accepts any, and dies of SIGILL."""
     from numpy._core import _multiarray_umath as built
 
     wide = any(has for name, has in built.__cpu_features__.items() if name in ("AVX512F", "X86_V4"))
@@ -32,7 +32,7 @@ def runnable(kernels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def without_simd() -> dict[str, str]:
-    """NumPy's own loops at the least that it was built for."""
+    """NumPy's own loops with the fewest instructions that it was built for."""
     from numpy._core import _multiarray_umath as built
 
     dispatched = [name for name in built.__cpu_dispatch__ if built.__cpu_features__.get(name)]
