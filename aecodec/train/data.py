@@ -1,8 +1,8 @@
 """Training data: folders of pictures, decoded once and held in memory, and random views of them.
 
-The validation part is split off by photograph: pictures that share a photograph are always on the same side. Every
-random number is drawn on the CPU from one generator whose state can be stored, on any device of the pictures,
-so that a run resumed from a checkpoint sees exactly the views it would have seen.
+The validation part is split off by photograph: pictures that share a photograph are always on the same side. One
+generator on the CPU draws every random number, whichever device holds the pictures. Checkpoints store its state, so a
+resumed run sees exactly the views that it would have seen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ PHOTOGRAPHS = "photos.csv"
 # One photograph in forty is kept for validation: 2.5 %, and stable when photographs are added.
 VALIDATION_DIVISOR = 40
 
-QUALITY_POWER = 1.5  # of an even spread: qualities below a half are drawn in 63 of 100 cases
+QUALITY_POWER = 1.5  # of an even spread: 63 of 100 qualities are below a half
 
 FLIP_PROBABILITY = 0.5
 TURN_PROBABILITY = 0.25
@@ -40,7 +39,7 @@ REDUCE_PROBABILITY = 0.4
 
 @dataclass(frozen=True)
 class Dataset:
-    """Decoded pictures, each uint8 [H, W, 3], and how many files were left out and why."""
+    """Decoded pictures, each uint8 [H, W, 3], and how many files were left out."""
 
     training: list[np.ndarray]
     validation: list[np.ndarray]
@@ -51,8 +50,8 @@ class Dataset:
 def load_folders(folders: Sequence[Path], min_side: int) -> Dataset:
     """Decode every picture under `folders` whose sides are at least `min_side` pixels.
 
-    A file reached twice is taken once. Files that cannot be decoded and pictures that are too small are counted.
-    Raises InputError for a folder that is none, a damaged photos.csv, or where no training picture is left.
+    A file in two of the folders counts once. Raises InputError if a path is no folder, a photos.csv is damaged, or no
+    training picture is left.
     """
     photographs = Photographs()
     training: list[np.ndarray] = []
@@ -95,18 +94,18 @@ def _picture_files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 class Photographs:
-    """Which photograph a picture is cut from, by the nearest photos.csv in its folder or a parent of it.
+    """Which photograph a picture is cut from, by the nearest photos.csv in its folder or a parent.
 
-    The table has the columns `file` and `photo`. `file` may be relative to the folder of the table or to a folder
-    further up: trailing parts of it are matched with the picture's path relative to the table, as long as they are
-    unambiguous. A picture that no table lists counts as one photograph, named by its file.
+    The table has the columns `file` and `photo`. `file` may be relative to the table's folder or to a parent of it: its
+    trailing parts are compared with the picture's path relative to the table, if they are unambiguous. A picture that
+    no table lists is a photograph by itself, named by its file.
     """
 
     def __init__(self) -> None:
         self._tables: dict[Path, tuple[Path, dict[str, str]] | None] = {}
 
     def key(self, path: Path) -> str:
-        """The key of the photograph; raises InputError where a photos.csv lacks a column or cannot be read."""
+        """The key of the photograph; raises InputError if a photos.csv lacks a column or cannot be read."""
         table = self._table_for(path.parent)
         if table is None:
             return path.name
@@ -124,7 +123,7 @@ class Photographs:
 
 
 def _read_photographs(table: Path) -> dict[str, str]:
-    """From each listed file, and each unambiguous trailing part of its path, to its photograph."""
+    """Each listed file, and each unambiguous trailing part of its path, with its photograph."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             listed = {row["file"]: row["photo"] for row in csv.DictReader(stream)}
@@ -139,31 +138,22 @@ def _read_photographs(table: Path) -> dict[str, str]:
     return {**tails, **listed}
 
 
-class Pictures(Protocol):
-    """Pictures in memory, of which square windows can be cut."""
-
-    sizes: Tensor  # int64 [N, 2]: height, width
-
-    def cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-        """Windows as uint8 [B, side, side, 3]; picture, top and left are int64 [B] on the CPU."""
-        ...
-
-
 class PictureList:
-    """Pictures of any sizes, in main memory."""
+    """Pictures of any sizes, in main memory, of which square windows can be cut."""
 
     def __init__(self, pictures: Sequence[np.ndarray]) -> None:
         self._pictures = pictures
-        self.sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+        self.sizes = torch.tensor([picture.shape[:2] for picture in pictures])  # int64 [N, 2]: height, width
 
     def cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+        """Windows as uint8 [B, side, side, 3]; picture, top and left are int64 [B] on the CPU."""
         places = zip(picture.tolist(), top.tolist(), left.tolist(), strict=True)
         windows = [self._pictures[index][row : row + side, column : column + side] for index, row, column in places]
         return torch.from_numpy(np.stack(windows))
 
 
 class PictureStack:
-    """Pictures of one size as a single tensor on a device, cut there by one gather."""
+    """The same for pictures of one size, as a single tensor on a device and cut there by one gather."""
 
     def __init__(self, pictures: Sequence[np.ndarray], device: torch.device) -> None:
         self.sizes = torch.tensor([picture.shape[:2] for picture in pictures])
@@ -178,26 +168,17 @@ class PictureStack:
         return self._pictures[picture.to(device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
+Pictures = PictureList | PictureStack
+
+
 def hold(pictures: Sequence[np.ndarray], device: torch.device) -> Pictures:
-    """Keep the pictures on a GPU where they are of one size and take less than half of its free memory."""
+    """Keep the pictures on a GPU if they are of one size and take less than half of its free memory."""
     one_size = len({picture.shape for picture in pictures}) == 1
     if device.type == "cuda" and one_size:
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if 2 * len(pictures) * pictures[0].nbytes < free_bytes:
             return PictureStack(pictures, device)
     return PictureList(pictures)
-
-
-@dataclass(frozen=True)
-class _Views:
-    """One random view a picture of the batch; every tensor is [B] on the CPU."""
-
-    picture: Tensor  # int64
-    window: Tensor  # int64, side of the square that is cut and, where larger than the crop, reduced to it
-    top: Tensor  # int64
-    left: Tensor  # int64
-    flip: Tensor  # bool
-    turns: Tensor  # int64, quarter turns, 0..3
 
 
 class Batches:
@@ -218,21 +199,29 @@ class Batches:
         self._generator.set_state(state)
 
     def draw(self, count: int | None = None) -> tuple[Tensor, Tensor]:
-        """A batch of `count` views (the batch size where not given) and their qualities.
+        """A batch of `count` views (default: the batch size) and their qualities.
 
         Views are float32 [B, 3, crop, crop] in 0..1, channels last. Qualities are float32 [B] in 0..1, the lower ones
         more often; every batch covers the whole range.
         """
         count = count or self._batch_size
-        views = self._views(count)
+        picture = self._choose(count)
+        # All reduced views of a batch share one position between the crop and the picture's shorter side, on a
+        # logarithmic scale: pictures of one size are then cut in two steps at any batch size.
+        growth = (self._pictures.sizes[picture].amin(1) / self._crop) ** self._uniform(1)
+        reduce = self._uniform(count) < REDUCE_PROBABILITY
+        window = torch.where(reduce, (self._crop * growth).floor().long(), self._crop)  # side of the square that is cut
+        top, left = self._places(picture, window)
+        turns = torch.randint(1, 4, (count,), generator=self._generator)
+        flip = self._uniform(count) < FLIP_PROBABILITY
+        turns = torch.where(self._uniform(count) < TURN_PROBABILITY, turns, 0)
         shape = count, 3, self._crop, self._crop
         x = torch.empty(shape, device=self._device, memory_format=torch.channels_last)
-        for side in views.window.unique().tolist():
-            members = (views.window == side).nonzero().squeeze(1)
-            x[members.to(self._device)] = self._cut(views, members, side)
-        x = _turned(x, views)
+        for side in window.unique().tolist():
+            members = (window == side).nonzero().squeeze(1)
+            x[members.to(self._device)] = self._cut(picture[members], top[members], left[members], side)
         even = (torch.randperm(count, generator=self._generator) + self._uniform(count)) / count  # one in each part
-        return x, (even**QUALITY_POWER).float().to(self._device)
+        return _turned(x, flip, turns), (even**QUALITY_POWER).float().to(self._device)
 
     def patches(self, count: int, side: int) -> np.ndarray:
         """Random windows as they are, uint8 [count, side, side, 3]."""
@@ -252,27 +241,9 @@ class Batches:
         top, left = (self._uniform(*room.shape) * room).long().unbind(1)
         return top, left
 
-    def _views(self, count: int) -> _Views:
-        picture = self._choose(count)
-        # All reduced views of a batch share one position between the crop and the picture's shorter side, on a
-        # logarithmic scale: pictures of one size are then cut in two steps at any batch size.
-        growth = (self._pictures.sizes[picture].amin(1) / self._crop) ** self._uniform(1)
-        reduce = self._uniform(count) < REDUCE_PROBABILITY
-        window = torch.where(reduce, (self._crop * growth).floor().long(), self._crop)
-        top, left = self._places(picture, window)
-        turns = torch.randint(1, 4, (count,), generator=self._generator)
-        return _Views(
-            picture,
-            window,
-            top,
-            left,
-            flip=self._uniform(count) < FLIP_PROBABILITY,
-            turns=torch.where(self._uniform(count) < TURN_PROBABILITY, turns, 0),
-        )
-
-    def _cut(self, views: _Views, members: Tensor, side: int) -> Tensor:
-        """The members' windows, all of one side, as float32 [B, 3, crop, crop]."""
-        windows = self._pictures.cut(views.picture[members], views.top[members], views.left[members], side)
+    def _cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+        """Windows of one side as float32 [B, 3, crop, crop], reduced if larger."""
+        windows = self._pictures.cut(picture, top, left, side)
         x = windows.to(self._device).permute(0, 3, 1, 2).float() / 255
         if side > self._crop:
             x = functional.interpolate(x, (self._crop, self._crop), mode="bicubic", antialias=True)
@@ -280,9 +251,10 @@ class Batches:
         return x
 
 
-def _turned(x: Tensor, views: _Views) -> Tensor:
-    x = torch.where(views.flip.to(x.device)[:, None, None, None], x.flip(3), x)
-    for turns in (1, 2, 3):
-        members = (views.turns == turns).nonzero().squeeze(1).to(x.device)
-        x[members] = torch.rot90(x[members], turns, (2, 3))
+def _turned(x: Tensor, flip: Tensor, turns: Tensor) -> Tensor:
+    """Views flipped where `flip` [B] says so, then turned by `turns` [B] quarters."""
+    x = torch.where(flip.to(x.device)[:, None, None, None], x.flip(3), x)
+    for quarters in (1, 2, 3):
+        members = (turns == quarters).nonzero().squeeze(1).to(x.device)
+        x[members] = torch.rot90(x[members], quarters, (2, 3))
     return x.contiguous(memory_format=torch.channels_last)

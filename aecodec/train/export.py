@@ -1,6 +1,6 @@
 """From a float model to weights: integer networks, tables over the quality byte, probability tables.
 
-The exporter reads the grids that rounding in the loop trained on, so the engine computes what the model computed.
+The export uses the grids of training with rounding, so the engine computes what the model computed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from aecodec.format.symbols import UNIT
 from aecodec.network.layers import to_json
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import FLOAT32_LIMIT
-from aecodec.train.layers import ConvLayer
-from aecodec.train.layers import DepthwiseLayer
+from aecodec.train.layers import Product
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 
 PRIOR_WEIGHT = 2000.0  # a table's Gaussian start counts as this many observed symbols
-SUPPORT_DEVIATIONS = 6.0
+# Largest symbol of each table: about six standard deviations.
+SUPPORTS = np.ceil(6.0 * scale_of_index(np.arange(SCALE_COUNT))).astype(np.int64) + 1
 
 
 @dataclass(frozen=True)
@@ -52,27 +52,23 @@ class Halves:
 
     @property
     def weights_id(self) -> bytes:
-        return weights_id_of(self.decoder)
+        """The id that the decoding half gives to its files."""
+        return hashlib.sha256(self.decoder).digest()[:4]
 
     def parsed(self) -> tuple[EncoderHalf, DecoderHalf]:
         return parse_encoder(self.encoder, "export"), parse_decoder(self.decoder, self.weights_id, "export")
 
 
-def weights_id_of(decoder: bytes) -> bytes:
-    """The id that a decoding half gives to its files."""
-    return hashlib.sha256(decoder).digest()[:4]
-
-
 def export(model: AutoEncoder, pictures: Iterable[np.ndarray], *, default_quality: int = 128) -> Halves:
     """The weights of a calibrated model. `pictures`: training pictures uint8 [H, W, 3], for the probability tables."""
-    gaussian = _tables(np.zeros((SCALE_COUNT, 2 * _supports().max() + 2)))
+    gaussian = _tables(np.zeros((SCALE_COUNT, 2 * SUPPORTS.max() + 2)))
     halves = _halves(model, gaussian, default_quality)
     encoder, decoder = halves.parsed()
     return _halves(model, _tables(_count_symbols(encoder, decoder, pictures)), default_quality)
 
 
 def with_default_quality(model: AutoEncoder, halves: Halves, quality: int) -> Halves:
-    """The same weights with another default quality (which is the encoder's alone: the id stays)."""
+    """The same weights with another default quality, which only the encoding half holds: the id stays."""
     _, decoder = halves.parsed()
     return _halves(model, list(decoder.entropy.tables.frequencies), quality)
 
@@ -82,7 +78,7 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
     tables = _quality_tables(model)
     decoder: dict[str, np.ndarray] = {
         "tables.frequencies": np.concatenate(frequencies).astype(np.uint32),
-        "tables.supports": _supports().astype(np.int16),
+        "tables.supports": SUPPORTS.astype(np.int16),
     }
     decoder |= {name: tables[name] for name in ("inverse_gain", "hyper_mean", "hyper_index", "feature_bias")}
     encoder = {"gain": tables["gain"]}
@@ -96,7 +92,7 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
     data = _file(model, decoder_networks, decoder, description)
     encoder_description = {
         "name": model.config.name,
-        "decoder": weights_id_of(data).hex(),
+        "decoder": Halves(data, b"").weights_id.hex(),
         "gain_shift": tables["gain_shift"],
         "hyper_input_shift": _shift_of(model.hyper_input_scale.value),
         "default_quality": default_quality,
@@ -117,15 +113,15 @@ def _file(model: AutoEncoder, names: list[str], tensors: dict[str, np.ndarray], 
         exponent = stack.output_scale.value.log2().max()
         networks[name] = {"layers": to_json(model.architecture.networks()[name]), "exponent": round(float(exponent))}
         for path, module in stack.named_modules(prefix=name):
-            if isinstance(module, (ConvLayer, DepthwiseLayer)):
+            if isinstance(module, Product):
                 tensors |= {f"{path}.{part}": values for part, values in _integers(module).items()}
     text = json.dumps(description | {"networks": networks}, sort_keys=True)
     return save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, {"description": text})
 
 
 @torch.no_grad()
-def _integers(module: ConvLayer | DepthwiseLayer) -> dict[str, np.ndarray]:
-    """A layer's integers: what `layers` computes with rounding on, in the engine's units."""
+def _integers(module: Product) -> dict[str, np.ndarray]:
+    """A layer's integers, in the engine's units."""
     own = module.weight_scale()  # [outputs, 1, 1, 1]
     weight = module.rounded_weight() * own
     outputs = weight.shape[0]
@@ -147,14 +143,14 @@ def _integers(module: ConvLayer | DepthwiseLayer) -> dict[str, np.ndarray]:
 
 
 def _smallest(bias: np.ndarray) -> np.ndarray:
-    """int32 where it fits: the sums of a layer that runs in float32 do."""
+    """int32 if it fits: the sums of a layer that runs in float32 do."""
     fits = np.abs(bias).max(initial=0) < 2**31
     return bias.astype(np.int32 if fits else np.int64)
 
 
 @torch.no_grad()
 def _quality_tables(model: AutoEncoder) -> dict[str, Any]:
-    """Everything that depends on quality, as integers for each of the 256 steps."""
+    """All that depends on quality, as integers for each of the 256 steps."""
     quality = torch.arange(QUALITY_STEPS) / (QUALITY_STEPS - 1)
 
     def at(knots: Tensor) -> Tensor:
@@ -179,13 +175,13 @@ def _quality_tables(model: AutoEncoder) -> dict[str, Any]:
 
 
 def _fixed_point(values: Tensor) -> tuple[np.ndarray, int]:
-    """Positive factors as integers below 2^20 and the shift that takes their unit back."""
+    """Positive factors times 2^shift, rounded to integers of at most 2^20, and the shift."""
     shift = 20 - int(np.ceil(np.log2(float(values.max()))))
     return torch.round(values * 2.0**shift).numpy().astype(np.int32), shift
 
 
 def wide_layers(encoder: EncoderHalf, decoder: DecoderHalf) -> list[str]:
-    """Layers whose sums can reach 2^24, with their bound: the engine runs them in float64. None is the goal."""
+    """Layers whose sums can reach 2^24, with their bound: the engine runs them in float64. There should be none."""
     networks = {
         "analysis": encoder.analysis,
         "hyper_analysis": encoder.hyper_analysis.network,
@@ -200,28 +196,22 @@ def wide_layers(encoder: EncoderHalf, decoder: DecoderHalf) -> list[str]:
     ]
 
 
-def _supports() -> np.ndarray:
-    """Largest symbol of each table: about six standard deviations."""
-    return np.ceil(SUPPORT_DEVIATIONS * scale_of_index(np.arange(SCALE_COUNT))).astype(np.int64) + 1
-
-
 class _Counter:
     """A sink that counts symbols by table; the last column is the escape."""
 
     def __init__(self, counts: np.ndarray) -> None:
         self.counts = counts
-        self._supports = _supports()
 
     def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
-        support = self._supports[index]
+        support = SUPPORTS[index]
         entry = np.where(np.abs(symbols) > support, 2 * support + 1, symbols + support)
         np.add.at(self.counts, (index, entry), 1)
 
 
 def _count_symbols(encoder: EncoderHalf, decoder: DecoderHalf, pictures: Iterable[np.ndarray]) -> np.ndarray:
-    """How often each table codes each of its entries over the pictures, at qualities spread over the scale."""
+    """How often each table codes each of its entries over the pictures, at qualities over the whole range."""
     runtime = NumpyRuntime()
-    counter = _Counter(np.zeros((SCALE_COUNT, 2 * _supports().max() + 2)))
+    counter = _Counter(np.zeros((SCALE_COUNT, 2 * SUPPORTS.max() + 2)))
     for number, picture in enumerate(pictures):
         raw = analyse(encoder.analysis, runtime, picture[None])
         for share in (0.15, 0.5, 0.85):
@@ -233,8 +223,8 @@ def _count_symbols(encoder: EncoderHalf, decoder: DecoderHalf, pictures: Iterabl
 
 
 def _tables(counts: np.ndarray) -> list[np.ndarray]:
-    """Frequencies per scale index: the Gaussian it started from, moved by what was counted, even in sign."""
-    return [_table(counts[index], float(scale_of_index(index)), int(k)) for index, k in enumerate(_supports())]
+    """Frequencies per scale index: a Gaussian prior updated by the counts, symmetric in sign."""
+    return [_table(counts[index], float(scale_of_index(index)), int(k)) for index, k in enumerate(SUPPORTS)]
 
 
 def _table(counts: np.ndarray, scale: float, support: int) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The layers of `aecodec.network.layers` as trainable torch modules, with the engine's rounding available in the loop.
+"""The layers of `aecodec.network.layers` as trainable torch modules, which can round like the integer engine.
 
-With rounding off these are plain float layers. With rounding on, every value lies on the grid that the integer engine
-uses (power-of-two scales, so float32 holds it exactly) and gradients pass straight through: what is trained is what
-is shipped. Parameters are named by the paths of `layers.walk`.
+With rounding off these are plain float layers. With rounding on, every value lies on the engine's grid (power-of-two
+scales, so float32 holds it exactly) and gradients pass straight through: training sees what the engine computes.
+Parameters are named by the paths of `layers.walk`.
 
 Tensors are [B, C, H, W] in channels_last memory format.
 """
@@ -27,12 +27,12 @@ from aecodec.network.quantized import FLOAT32_LIMIT
 
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
-WEIGHT_LIMIT = 1.04 * (WEIGHT_MAXIMUM + 0.5)  # the largest of a channel may be clipped by so much: halving costs more
-SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # what a sum may reach; the rest is for what rounding the weights adds
+WEIGHT_LIMIT = 1.04 * (WEIGHT_MAXIMUM + 0.5)  # clipping the largest weight by 4 % costs less than halving
+SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # for a sum; the rest is for what rounding the weights adds
 
 
 class Mode:
-    """What a model's layers do at this moment; one object shared by all of them."""
+    """What the layers of a model do at present; all of them share one object."""
 
     def __init__(self) -> None:
         self.rounding = False
@@ -41,16 +41,16 @@ class Mode:
 
 
 def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
-    """`rounded` going forward, the gradient of `x` going back."""
+    """`rounded` in the forward pass, with the gradient of `x`."""
     return x + (rounded - x).detach()
 
 
 class Scale(nn.Module):
     """The grid of one activation tensor: integers of a given width times 2^-exponent.
 
-    `value` is 2^exponent (a scalar, or one per channel where it is fixed), calibrated to the least squared error over
-    the tensors observed, relative to each picture's own power (latents of a low quality are a twentieth of those of a
-    high one), at most `largest`.
+    `value` is 2^exponent, at most `largest`: a scalar, or if fixed possibly one per channel. Calibration minimises the
+    squared error over the tensors observed, relative to each picture's power, since latents of a low quality are a
+    twentieth of those of a high one.
     """
 
     value: Tensor
@@ -63,7 +63,7 @@ class Scale(nn.Module):
         self.errors: dict[int, float] = {}
 
     def forward(self, x: Tensor, low: float, high: float) -> Tensor:
-        """`x` on the grid, clipped to integers low..high; `x` itself where rounding is off."""
+        """`x` on the grid, clipped to integers low..high; `x` itself if rounding is off."""
         if self.mode.observing and not self.fixed:
             self._observe(x.detach(), low, high)
         if not self.mode.rounding:
@@ -91,8 +91,8 @@ def limits(bits: int) -> tuple[float, float]:
     return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
 
 
-class _Product(nn.Module):
-    """A layer with weights. `outside` is the scale of its input; its output's scale is its own unless one is given."""
+class Product(nn.Module):
+    """A layer with weights. `outside` is the scale of its input, `given` of its output; without it, it makes one."""
 
     input_bound: Tensor  # of the input's integers, in the shape of the weight's input channels
 
@@ -118,10 +118,10 @@ class _Product(nn.Module):
         return self.between[1]
 
     def room(self) -> Tensor:
-        """The factor per output channel that takes its largest weight to the end of the eight bits. Shape [outputs].
+        """The factor per output channel that scales its largest weight to the int8 limit. Shape [outputs].
 
-        Less where a sum could come near 2^24, the engine's rounding constant included: so every layer is exact in
-        float32.
+        It is smaller if a sum, the engine's rounding constant included, could come near 2^24: so every layer is exact
+        in float32.
         """
         weight, bias = self.weight.detach().abs(), self.bias.detach().abs()
         constant = 0.5 / self.output_scale.value.flatten()
@@ -129,7 +129,7 @@ class _Product(nn.Module):
         return torch.minimum(WEIGHT_LIMIT / weight.amax((1, 2, 3)).clamp_min(2.0**-20), SUM_MAXIMUM / sums)
 
     def weight_scale(self) -> Tensor:
-        """The power of two per output channel in its `room`. Shape [outputs, 1, 1, 1]."""
+        """The largest power of two per output channel within `room`. Shape [outputs, 1, 1, 1]."""
         return torch.exp2(torch.floor(torch.log2(self.room())))[:, None, None, None]
 
     def rounded_weight(self) -> Tensor:
@@ -159,7 +159,7 @@ class _Product(nn.Module):
         return straight_through(x, torch.floor(x * value + 0.5) / value)
 
 
-class ConvLayer(_Product):
+class ConvLayer(Product):
     """`layers.Conv`; a 1x1 convolution runs as a matrix product on the channels-last view."""
 
     def __init__(self, layer: Conv, mode: Mode, outside: Scale, given: Scale | None) -> None:
@@ -180,7 +180,7 @@ class ConvLayer(_Product):
         return self.finish(x, layer.active)
 
 
-class DepthwiseLayer(_Product):
+class DepthwiseLayer(Product):
     """`layers.Depthwise`."""
 
     def __init__(self, layer: Depthwise, mode: Mode, outside: Scale, given: Scale | None) -> None:
@@ -215,7 +215,7 @@ class DepthToSpaceLayer(nn.Module):
 
 
 class NearestUpsampleLayer(nn.Module):
-    """`networks.NearestUpsample`."""
+    """`layers.NearestUpsample`."""
 
     def __init__(self, layer: NearestUpsample) -> None:
         super().__init__()
@@ -232,12 +232,14 @@ class Stack(nn.Module):
     """Layers one after another. `output_scale` is the grid of the last output."""
 
     def __init__(self, layers: Layers, mode: Mode, outside: Scale, beside: Scale, last: Scale | None = None) -> None:
-        """`outside`, `beside`: scales of the two inputs. `last`: the scale that the final layer has to meet."""
+        """`outside`, `beside`: scales of the two inputs. `last`: the scale of the last output, if given."""
         super().__init__()
         for position, layer in enumerate(layers):
             given = last if position == len(layers) - 1 else None
-            module, outside = _make(layer, mode, outside, beside, given)
+            module = _make(layer, mode, outside, beside, given)
             self.add_module(str(position), module)
+            if isinstance(module, (Product, Stack)):
+                outside = module.output_scale
         self.size = len(layers)
         self.held = (outside,)
 
@@ -246,7 +248,7 @@ class Stack(nn.Module):
         return self.held[0]
 
     def bound(self, x: Tensor, side: Tensor) -> Tensor:
-        """Tells every layer the bounds of its input's integers, per channel, given those of both inputs."""
+        """Sets the bounds of every layer's input integers, per channel, from those of both inputs."""
         for position in range(self.size):
             x = self._modules[str(position)].bound(x, side)
         return x
@@ -285,19 +287,17 @@ def _add(x: Tensor, body: Tensor) -> Tensor:
     return body + x[:, : body.shape[1]]
 
 
-def _make(layer: Layer, mode: Mode, outside: Scale, beside: Scale, given: Scale | None) -> tuple[nn.Module, Scale]:
+def _make(layer: Layer, mode: Mode, outside: Scale, beside: Scale, given: Scale | None) -> nn.Module:
     match layer:
         case Conv():
-            product = ConvLayer(layer, mode, outside, given)
-            return product, product.output_scale
+            return ConvLayer(layer, mode, outside, given)
         case Depthwise():
-            depthwise = DepthwiseLayer(layer, mode, outside, given)
-            return depthwise, depthwise.output_scale
+            return DepthwiseLayer(layer, mode, outside, given)
         case Residual() | SideInput():
-            return SumLayer(layer, mode, outside, beside), outside
+            return SumLayer(layer, mode, outside, beside)
         case DepthToSpace():
-            return DepthToSpaceLayer(layer), outside
+            return DepthToSpaceLayer(layer)
         case NearestUpsample():
-            return NearestUpsampleLayer(layer), outside
+            return NearestUpsampleLayer(layer)
         case _:
             return unknown_kind(layer)

@@ -21,14 +21,12 @@ import torch
 from torch import Tensor
 
 from aecodec.train.evaluate import as_input
-from aecodec.train.layers import ConvLayer
 from aecodec.train.layers import DepthwiseLayer
+from aecodec.train.layers import Product
 from aecodec.train.layers import Scale
 from aecodec.train.layers import Stack
 from aecodec.train.layers import SumLayer
 from aecodec.train.model import AutoEncoder
-
-Product = ConvLayer | DepthwiseLayer
 
 FACTORS = torch.exp2(torch.arange(-8, 8) / 16)  # tried on a channel with several writers: an octave
 FILLED = 0.94  # of the room; the rest is for training: a weight that exceeds it halves the others of its channel

@@ -18,12 +18,12 @@ from aecodec.codec.architectures import STEPS
 from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.train.layers import WEIGHT_MAXIMUM
 from aecodec.train.layers import ConvLayer
+from aecodec.train.layers import Product
 from aecodec.train.layers import Stack
 from aecodec.train.layers import SumLayer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 from aecodec.train.rescale import Between
-from aecodec.train.rescale import Product
 from aecodec.train.rescale import fill_ranges
 from aecodec.train.rescale import give_headroom
 from aecodec.train.rescale import rescale
