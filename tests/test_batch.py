@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +28,18 @@ from aecodec.batch.run import do_item
 from aecodec.batch.run import run_batch
 from aecodec.batch.workers import in_any_order
 from aecodec.cli import run
+from helpers.commands import command
+from helpers.commands import environment
 from helpers.folders import contents
 from helpers.folders import options
 from helpers.folders import tree
 from helpers.folders import wait_for
+from helpers.marks import linux_only
 from helpers.marks import posix_only
+from helpers.numbers import die_at_seven
+from helpers.numbers import die_once
+from helpers.numbers import lost
+from helpers.numbers import square
 from helpers.paths import PACKAGE_PARENT
 from helpers.paths import PHOTOS
 
@@ -57,7 +65,9 @@ OUTPUTS = ["a.aec", "b.aec", "summer/a.aec", "summer/c.v2.aec", "summer/sea/d.ae
 
 
 def encode(*arguments: str | Path) -> int:
-    return run(["encode", *map(str, arguments), *TINY])
+    """In this process, unless the arguments ask for more jobs: those take a moment to start."""
+    one_job = ["--jobs", "1"] if "--out-dir" in arguments and "--jobs" not in arguments else []
+    return run(["encode", *map(str, arguments), *TINY, *one_job])
 
 
 # The plan.
@@ -134,10 +144,9 @@ def test_a_folder_and_back(photos: Path, tmp_path: Path, jobs: str, capsys: pyte
     out, back = tmp_path / "out", tmp_path / "back"
     assert encode(photos, "--out-dir", out, "--jobs", jobs) == 0
     assert tree(out) == OUTPUTS
-    for name in ("a.jpg", "summer/sea/d.webp"):
-        alone = tmp_path / "alone.aec"
-        assert encode(photos / name, alone) == 0
-        assert alone.read_bytes() == (out / name).with_suffix(".aec").read_bytes()
+    for item in plan(options(photos, out=out)):
+        assert encode(item.source, tmp_path / "alone.aec") == 0
+        assert (tmp_path / "alone.aec").read_bytes() == Path(item.target).read_bytes()
     capsys.readouterr()
     assert run(["decode", str(out), "--out-dir", str(back), "--format", "bmp", "--jobs", jobs]) == 0
     said = capsys.readouterr()
@@ -163,12 +172,12 @@ def test_bad_files_do_not_stop_the_rest(photos: Path, tmp_path: Path, capsys: py
 
 def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "a.jpg").write_bytes(b"no picture")
-    assert encode(photos, "--out-dir", tmp_path / "out", "--jobs", "1", "--json") == 1
+    assert encode(photos, "--out-dir", tmp_path / "out", "--json") == 1
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert told[0].keys() == {"input", "error"}
     assert told[1]["output"] == str(tmp_path / "out" / "b.aec")
     assert [Path(fields["output"]).stat().st_size for fields in told[1:]] == [fields["bytes"] for fields in told[1:]]
-    assert encode(photos, "--out-dir", tmp_path / "out", "--jobs", "1", "--json", "--quiet") == 1
+    assert encode(photos, "--out-dir", tmp_path / "out", "--json", "--quiet") == 1
     said = capsys.readouterr()
     assert [json.loads(line).get("skipped", False) for line in said.out.splitlines()] == [False, *[True] * 4]
     assert said.err.count("\n") == 1  # the error, and no summary
@@ -209,36 +218,33 @@ def test_shards_leave_their_results_and_are_done_once(
     assert encode(photos, "--out-dir", out, "--shard", "1/2") == 0
     assert "this shard is complete" in capsys.readouterr().err
     assert [mark.stat().st_mtime_ns for mark in marks] == before
-    assert encode(photos, "--out-dir", out, "--shard", "1/2", "--force", "--jobs", "1") == 0
+    assert encode(photos, "--out-dir", out, "--shard", "1/2", "--force") == 0
     assert " done in " in capsys.readouterr().err
 
 
-def test_a_shard_that_has_grown_is_resumed(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_shard_that_failed_or_grew_or_is_damaged_is_resumed(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty, out = tmp_path / "empty", tmp_path / "out"
     empty.mkdir()
-    assert encode(empty, "--out-dir", out, "--shard", "1/1") == 0
-    assert encode(photos, "--out-dir", out, "--shard", "1/1") == 0
-    shutil.copy(photos / "a.jpg", photos / "new.jpg")
-    capsys.readouterr()
-    assert encode(photos, "--out-dir", out, "--shard", "1/1") == 0
-    assert "1 done, 5 skipped" in capsys.readouterr().err
-    assert (out / "new.aec").is_file()
-    (out / "shard-00001-of-00001.jsonl").write_text("{ damaged")
-    assert encode(photos, "--out-dir", out, "--shard", "1/1") == 0
-    assert "6 skipped" in capsys.readouterr().err
-
-
-def test_a_shard_with_failures_is_tried_again(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark = out / "shard-00001-of-00001.jsonl"
     good = (photos / "a.jpg").read_bytes()
+
+    def summary(folder: Path, code: int = 0) -> str:
+        capsys.readouterr()
+        assert encode(folder, "--out-dir", out, "--shard", "1/1") == code
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert summary(empty).startswith("0 done in ")
     (photos / "a.jpg").write_bytes(b"no picture")
-    assert encode(photos, "--out-dir", tmp_path / "out", "--shard", "1/1") == 1
-    mark = tmp_path / "out" / "shard-00001-of-00001.jsonl"
-    assert "error" in mark.read_text()
+    assert "4 done, 1 failed" in summary(photos, 1) and "error" in mark.read_text()
     (photos / "a.jpg").write_bytes(good)
-    capsys.readouterr()
-    assert encode(photos, "--out-dir", tmp_path / "out", "--shard", "1/1") == 0
-    assert "1 done, 4 skipped" in capsys.readouterr().err
+    assert "1 done, 4 skipped" in summary(photos)
     assert "error" not in mark.read_text() and len(mark.read_text().splitlines()) == 5
+    shutil.copy(photos / "a.jpg", photos / "new.jpg")
+    assert "1 done, 5 skipped" in summary(photos) and (out / "new.aec").is_file()
+    mark.write_text("{ damaged")
+    assert "6 skipped" in summary(photos)
 
 
 @pytest.mark.parametrize(
@@ -311,27 +317,7 @@ def test_any_exception_of_a_job_fails_its_item(photos: Path) -> None:
     assert result.error == f"{photos / 'a.jpg'}: ZeroDivisionError: a mistake of two lines"
 
 
-def square(number: int, retried: bool = False) -> int:
-    return number * number
-
-
-def lost(number: int) -> int:
-    return -number
-
-
-def die_at_seven(number: int, retried: bool) -> int:
-    if number == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return square(number)
-
-
-def die_once(number: int, retried: bool) -> int:
-    if number % 5 == 0 and not retried:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return square(number)
-
-
-@pytest.mark.parametrize("jobs", [1, 2, 3])
+@pytest.mark.parametrize("jobs", [1, 3])
 def test_every_item_is_worked_on_once(jobs: int) -> None:
     assert sorted(in_any_order(square, iter(range(50)), jobs, lost)) == [n * n for n in range(50)]
 
@@ -375,9 +361,8 @@ def die_when_done(source: Path | IO[bytes], target: str) -> Product:
 
 @posix_only
 def test_the_output_of_a_killed_worker_counts_as_done(photos: Path, tmp_path: Path) -> None:
-    results = list(run_batch(die_when_done, options(photos, out=tmp_path / "out", jobs=2)))
-    assert [(result.error, result.skipped, result.bytes_out) for result in results] == [(None, False, 5)] * len(results)
-    assert results
+    results = list(run_batch(die_when_done, options(photos / "summer" / "sea", out=tmp_path / "out", jobs=2)))
+    assert [(result.error, result.skipped, result.bytes_out) for result in results] == [(None, False, 5)]
 
 
 # What a worker finds in its environment, and whether NumPy was loaded before it could be said.
@@ -393,15 +378,17 @@ if __name__ == "__main__":
 """
 
 
+def unthreaded() -> dict[str, str]:
+    return {name: value for name, value in environment().items() if not name.endswith("_NUM_THREADS")}
+
+
 def test_a_worker_is_one_thread_before_numpy_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(LIGHT_PROGRAM)
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment["PYTHONPATH"] = str(PACKAGE_PARENT)
-    done = subprocess.run([sys.executable, tmp_path / "main.py"], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], env=unthreaded(), capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{('1', False)} None\n", "")
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@linux_only
 @pytest.mark.parametrize("verb", ["encode", "decode"])
 def test_one_job_is_one_thread(verb: str, photos: Path, tmp_path: Path) -> None:
     """A BLAS starts its threads when NumPy is loaded; on a single core it has none to start."""
@@ -410,39 +397,41 @@ def test_one_job_is_one_thread(verb: str, photos: Path, tmp_path: Path) -> None:
     model = TINY if verb == "encode" else ()
     arguments = [verb, str(source), "--out-dir", str(tmp_path / "out"), "--jobs", "1", *model]
     code = "import os, sys; from aecodec.cli import run; run(sys.argv[1:]); print(len(os.listdir('/proc/self/task')))"
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment["PYTHONPATH"] = str(PACKAGE_PARENT)
-    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=unthreaded(), capture_output=True, text=True)
     assert done.stdout == "1\n"
     assert " 5 done" in f" {done.stderr}"
-
-
-def test_results_are_those_of_one_process(photos: Path, tmp_path: Path) -> None:
-    job = EncodeJob(model="tiny")
-    for jobs in (1, 2):
-        for result in run_batch(job, options(photos, out=tmp_path / str(jobs), jobs=jobs)):
-            assert result.error is None
-    assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 # Whole commands that are interrupted and killed.
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """Enough pictures to be still at work when the signal comes."""
-    folder = tmp_path / "many"
+# torch's CPU device stands in for a GPU, which threads share.
+THREADS = """
+import sys
+from aecodec import api
+from aecodec.cli import main
+from aecodec.network.torch_runtime import TorchRuntime
+
+shared = TorchRuntime("cpu")
+api.runtime = lambda device: shared
+main([*sys.argv[1:], "--device", "cuda"])
+"""
+
+
+def copies(folder: Path, count: int) -> Path:
     folder.mkdir()
-    data = (PHOTOS / "dog.jpg").read_bytes()
-    for n in range(300):
-        (folder / f"{n:03}.jpg").write_bytes(data)
+    for n in range(count):
+        shutil.copy(PHOTOS / "dog.jpg", folder / f"{n:03}.jpg")
     return folder
 
 
-def start(folder: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
-    command = [sys.executable, "-m", "aecodec", "encode", str(folder), "--out-dir", str(out), "--jobs", "2", *TINY]
-    return subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+def start(folder: Path, out: Path, program: Sequence[str] = ("-m", "aecodec")) -> subprocess.Popen[str]:
+    """Encodes a folder with two jobs; returns when three files are written."""
+    arguments = ["encode", str(folder), "--out-dir", str(out), "--jobs", "2", *TINY]
+    command = [sys.executable, *program, *arguments]
+    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
+    return process
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -459,21 +448,34 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return found
 
 
+def ended(pids: list[int]) -> bool:
+    """Whether all are gone, or zombies that only wait for their parent."""
+    files = [path for pid in pids if (path := Path("/proc", str(pid), "stat")).exists()]
+    return all(path.read_text().rpartition(") ")[2].startswith("Z") for path in files)
+
+
 @posix_only
-def test_an_interrupt_leaves_whole_files_only(many: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "where", ["command", pytest.param("group", marks=linux_only), pytest.param("threads", marks=pytest.mark.slow)]
+)
+def test_an_interrupt_leaves_whole_files_only(where: str, tmp_path: Path) -> None:
+    """To the command, or to the whole group as Ctrl-C in a terminal does it; to a command of threads on a GPU."""
+    if where == "threads":
+        pytest.importorskip("torch")
     out = tmp_path / "out"
-    process = start(many, out)
-    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
-    process.send_signal(signal.SIGINT)
+    process = start(copies(tmp_path / "many", 300), out, ("-c", THREADS) if where == "threads" else ("-m", "aecodec"))
+    workers = workers_of(process) if where == "group" else []
+    assert len(workers) == (2 if where == "group" else 0)
+    for pid in [*workers, process.pid]:
+        os.kill(pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     summary, last = err.splitlines()
     assert " done in " in summary and last == "aecodec: interrupted"
-    assert 3 <= len(tree(out)) < 300
-    (data,) = set(contents(out).values())  # the inputs are one picture; which of them were done is chance
+    assert 3 <= len(tree(out)) < 300 and all(name.endswith(".aec") for name in tree(out))
+    (data,) = set(contents(out).values())  # all inputs are the same picture
     aecodec.verify(data)
-    assert all(name.endswith(".aec") for name in tree(out))
-    assert not (out / "shard-00001-of-00001.jsonl").exists()
+    wait_for(lambda: ended(workers))
 
 
 @posix_only
@@ -482,9 +484,8 @@ def test_a_bar_is_shown_to_a_terminal_only(photos: Path, tmp_path: Path) -> None
 
     (photos / "b.PNG").write_bytes(b"no picture")
     ours, terminal = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT), "TERM": "xterm"}
-    command = [sys.executable, "-m", "aecodec", "encode", str(photos), "--out-dir", str(tmp_path / "out"), *TINY]
-    done = subprocess.run([*command, "--jobs", "1", "--json"], env=environment, stdout=subprocess.PIPE, stderr=terminal)
+    arguments = ["encode", photos, "--out-dir", tmp_path / "out", *TINY, "--jobs", "1", "--json"]
+    done = subprocess.run(command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=terminal)
     os.close(terminal)
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
@@ -495,49 +496,30 @@ def test_a_bar_is_shown_to_a_terminal_only(photos: Path, tmp_path: Path) -> None
     assert shown.splitlines()[-1].startswith("\x1b[K4 done, 1 failed in ")
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_an_interrupt_of_the_whole_group_and_of_a_terminal(many: Path, tmp_path: Path) -> None:
-    """As Ctrl-C does it: the workers get the signal, too."""
-    out = tmp_path / "out"
-    process = start(many, out)
-    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
-    workers = workers_of(process)
-    assert len(workers) == 2
-    for pid in [*workers, process.pid]:
-        os.kill(pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, len(err.splitlines())) == (130, 2)
-    assert all(name.endswith(".aec") for name in tree(out))
-    wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in workers))
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_killed_worker_of_a_command(many: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    for path in sorted(many.iterdir())[40:]:
-        path.unlink()
-    process = start(many, out)
-    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
+@linux_only
+@pytest.mark.slow
+def test_a_killed_worker_of_a_command(tmp_path: Path) -> None:
+    process = start(copies(tmp_path / "many", 20), tmp_path / "out")
     os.kill(workers_of(process)[0], signal.SIGKILL)
     _, err = process.communicate(timeout=300)
-    assert (process.returncode, err.startswith("40 done in ")) == (0, True)
-    assert len([name for name in tree(out) if name.endswith(".aec")]) == 40
+    assert (process.returncode, err.startswith("20 done in ")) == (0, True)
+    assert len([name for name in tree(tmp_path / "out") if name.endswith(".aec")]) == 20
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_workers_end_with_their_parent(many: Path, tmp_path: Path) -> None:
-    process = start(many, tmp_path / "out")
-    wait_for(lambda: len(list((tmp_path / "out").glob("*.aec"))) >= 3)
+@linux_only
+@pytest.mark.slow
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    process = start(copies(tmp_path / "many", 300), tmp_path / "out")
     workers = workers_of(process)
     process.kill()
     process.communicate(timeout=60)
-    wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in workers))
+    wait_for(lambda: ended(workers))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (PACKAGE_PARENT / "benchmarks" / "bulk.py").is_file(), reason="needs the project's own tree")
 def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
     arguments = [PACKAGE_PARENT / "benchmarks" / "bulk.py", photos, "--jobs", "1,2", "--rounds", "1", "--model", "tiny"]
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, *arguments], env=environment(), capture_output=True, text=True, check=True)
     lines = [line.split(":")[0] for line in done.stdout.splitlines()[1:]]
     assert lines == [f"{verb} 5 pictures, jobs {jobs}" for verb in ("encode", "decode") for jobs in (1, 2)]

@@ -1,10 +1,7 @@
-"""Threads share a GPU: NumPy's files and pixels, one failing picture, interrupts. torch's CPU device stands in."""
+"""Threads share a GPU: NumPy's files and pixels, one failing picture. torch's CPU device stands in."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,12 +25,9 @@ from aecodec.codec.manifest import entries_of
 from aecodec.codec.weights import load_encoder
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.torch_runtime import TorchRuntime
-from helpers.commands import environment
 from helpers.folders import contents
 from helpers.folders import options
 from helpers.folders import tree
-from helpers.folders import wait_for
-from helpers.marks import posix_only
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 
@@ -126,30 +120,3 @@ def test_threads_work_at_the_same_time_and_take_items_as_they_are_free():
     results.close()
     assert sorted(in_threads(work, range(50), 3)) == [n * n for n in range(50)]
     assert list(in_threads(work, (), 3)) == []
-
-
-PROGRAM = """
-import sys
-from aecodec import api
-from aecodec.cli import main
-from aecodec.network.torch_runtime import TorchRuntime
-
-shared = TorchRuntime("cpu")
-api.runtime = lambda device: shared
-main(["encode", sys.argv[1], "--out-dir", sys.argv[2], "--model", "tiny", "--device", "cuda", "--jobs", "2"])
-"""
-
-
-@posix_only
-def test_an_interrupt_ends_the_command(tmp_path: Path):
-    folder, out = tmp_path / "many", tmp_path / "out"
-    folder.mkdir()
-    for n in range(300):
-        (folder / f"{n:03}.jpg").write_bytes((PHOTOS / "dog.jpg").read_bytes())
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(out)]
-    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, len(err.splitlines())) == (130, 2) and err.endswith("aecodec: interrupted\n")
-    assert 3 <= len(tree(out)) < 300 and all(name.endswith(".aec") for name in tree(out))
