@@ -17,12 +17,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from aecodec.batch import ray as on_ray
 from aecodec.batch import storage
 from aecodec.batch.jobs import DecodeJob
 from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.jobs import Product
-from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import plan
 from aecodec.batch.plan import plan_shards
 from aecodec.batch.ray import Part
@@ -38,6 +36,7 @@ from aecodec.batch.run import do_item
 from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from helpers.folders import options
 from helpers.paths import PHOTOS
 
 NAMES = ["a.png", "b.PNG", "deep/c.v2.png", "deep/er/d.png"]
@@ -57,10 +56,6 @@ def bucket() -> Iterator[str]:
         filesystem.pipe_file(f"/bucket/photos/{name}", b"no picture")
     yield "memory://bucket"
     filesystem.rm("/bucket", recursive=True)
-
-
-def options(*inputs: str | Path, out: str | Path, **others: Any) -> BatchOptions:
-    return BatchOptions(inputs, out, "aec", **others)
 
 
 # Places.
@@ -97,12 +92,23 @@ def test_an_unknown_store_is_one_line() -> None:
         storage.read("nowhere://a/b")
 
 
-def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "fsspec", None)
-    monkeypatch.setitem(sys.modules, "fsspec.core", None)
-    storage._filesystem_of.cache_clear()
-    assert run(["encode", "s3://bucket/photos", "--out-dir", "s3://bucket/out", "--model", "tiny"]) == 1
-    assert capsys.readouterr().err == 'aecodec: URLs need fsspec: pip install "aecodec[ray]"\n'
+@pytest.mark.parametrize(
+    ("missing", "arguments", "wanted"),
+    [
+        ("fsspec.core", ["s3://bucket/photos", "--out-dir", "s3://bucket/out"], "URLs need fsspec"),
+        ("ray", ["photos", "--out-dir", "out", "--ray", "local"], "--ray needs Ray"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    missing: str,
+    arguments: list[str],
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert run(["encode", *arguments, "--model", "tiny"]) == 1
+    assert capsys.readouterr().err == f'aecodec: {wanted}: pip install "aecodec[ray]"\n'
 
 
 # Plans.
@@ -124,7 +130,7 @@ def test_a_plan_of_objects_is_that_of_a_folder(bucket: str, tmp_path: Path) -> N
         ]
 
 
-def test_an_object_by_its_own_name_is_taken_whatever_it_is(bucket: str) -> None:
+def test_an_object_given_by_name_is_taken_with_any_extension(bucket: str) -> None:
     (item,) = plan(options(f"{bucket}/photos/notes.txt", out="out"))
     assert item == Item(f"{bucket}/photos/notes.txt", str(Path("out", "notes.aec")))
 
@@ -180,21 +186,16 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
     assert first.mark is None and not do_part(first)[0].skipped
     assert storage.status(str(part.mark)) is None, "a piece of a shard does not mark it"
     assert [result.skipped for result in do_part(part)] == [True, True, False, False]
-
-
-def test_a_mark_of_other_items_or_a_damaged_one_stops_nothing(bucket: str) -> None:
-    part = the_part(bucket)
-    do_part(part)
     storage.write(f"{bucket}/photos/e.png", storage.read(f"{bucket}/photos/a.png"))
     with_more = the_part(bucket)
     assert with_more.mark == part.mark
     assert [result.skipped for result in do_part(with_more)] == [True, True, True, True, False]
     storage.write(str(part.mark), b"{")
-    assert len(do_part(with_more)) == 5
+    assert recorded(with_more.entries, str(part.mark)) is None and len(do_part(with_more)) == 5
     assert recorded(with_more.entries, str(part.mark)) is not None
 
 
-def test_a_part_with_a_failure_is_tried_again_and_told_by_reason(bucket: str) -> None:
+def test_a_part_with_a_failure_is_tried_again_and_counted_by_reason(bucket: str) -> None:
     bad = failing(bucket)
     storage.write(f"{bucket}/photos/worse.png", b"no picture either")
     results = do_part(the_part(bucket))
@@ -205,13 +206,10 @@ def test_a_part_with_a_failure_is_tried_again_and_told_by_reason(bucket: str) ->
     for result in results:
         summary.add(result)
     assert (summary.done, summary.failed, sum(summary.reasons.values()), len(summary.reasons)) == (4, 2, 2, 1)
-    storage.write(bad, storage.read(f"{bucket}/photos/a.png"))
-    assert sum(result.error is not None for result in do_part(the_part(bucket))) == 1
-
-
-def test_reasons_have_no_names_and_numbers() -> None:
     error = "a/7.png: 4000x3000 pixels exceed the limit of 100 in all"
     assert reason_of(Result("a/7.png", "out/7.aec", error=error)) == "NxN pixels exceed the limit of N in all"
+    storage.write(bad, storage.read(f"{bucket}/photos/a.png"))
+    assert sum(result.error is not None for result in do_part(the_part(bucket))) == 1
 
 
 def test_one_picture_at_a_time_is_worked_on_while_others_are_read(bucket: str) -> None:
@@ -246,6 +244,9 @@ class WorkerCrashedError(RayError):
     pass
 
 
+Ref = tuple[Callable[[Part], list[Result]], Part]
+
+
 class FakeRay(ModuleType):
     """Does a part when it is asked for its result; `accident` may raise before or after."""
 
@@ -255,6 +256,7 @@ class FakeRay(ModuleType):
         super().__init__("ray")
         self.accident, self.asked, self.connected = accident, list[Part](), False
         self.wanted: dict[str, Any] = {}
+        self.gpus = 0.0
 
     def init(self, address: str, **others: object) -> None:
         if address == "nobody:6379":
@@ -268,30 +270,26 @@ class FakeRay(ModuleType):
         self.connected = False
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
+        return {"CPU": 2.0, "GPU": self.gpus}
 
     def remote(self, **wanted: Any) -> Any:
         def remote_function(function: Callable[[Part], list[Result]]) -> SimpleNamespace:
             def submit(part: Part) -> object:
                 self.asked.append(part)
-                return _Ref(function, part)
+                return function, part
 
             return SimpleNamespace(remote=submit)
 
         self.wanted = wanted
         return remote_function
 
-    def wait(self, refs: list[_Ref], num_returns: int) -> tuple[list[_Ref], list[_Ref]]:
+    def wait(self, refs: list[Ref], num_returns: int) -> tuple[list[Ref], list[Ref]]:
         return refs[-1:], refs[:-1]
 
-    def get(self, ref: _Ref) -> list[Result]:
-        self.accident(ref.part)
-        return ref.function(ref.part)
-
-
-class _Ref:
-    def __init__(self, function: Callable[[Part], list[Result]], part: Part) -> None:
-        self.function, self.part = function, part
+    def get(self, ref: Ref) -> list[Result]:
+        function, part = ref
+        self.accident(part)
+        return function(part)
 
 
 @pytest.fixture
@@ -342,8 +340,7 @@ def test_an_item_that_kills_its_workers_is_found_and_lost_alone(fake: FakeRay, b
 
 def test_an_exception_in_a_worker_is_one_line_and_ends_the_run(fake: FakeRay, bucket: str) -> None:
     def fail(part: Part) -> None:
-        error = RayTaskError("ray::do_part() failed\n  Traceback\nModuleNotFoundError: No module named 'aecodec'")
-        raise error
+        raise RayTaskError("ray::do_part() failed\n  Traceback\nModuleNotFoundError: No module named 'aecodec'")
 
     fake.accident = fail
     with pytest.raises(AecError, match="^a worker could not do its shard: ModuleNotFoundError: No module named"):
@@ -363,7 +360,7 @@ def test_paths_are_absolute_for_workers(
     assert part.job == EncodeJob(weights=tmp_path / weights)
 
 
-def test_what_cannot_be_is_one_line(fake: FakeRay, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_or_input_error_is_one_line(fake: FakeRay, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     url, out = f"{bucket}/photos", ["--out-dir", f"{bucket}/out", "--model", "tiny"]
     for arguments, code, wanted in (
         ([url, *out, "--ray", "nobody:6379"], 1, "--ray nobody:6379: no cluster answers (Could not find any"),
@@ -379,15 +376,10 @@ def test_what_cannot_be_is_one_line(fake: FakeRay, bucket: str, capsys: pytest.C
         assert wanted in err and err.count("\n") == 1, err
 
 
-def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    assert run(["encode", str(PHOTOS), "--out-dir", "out", "--model", "tiny", "--ray", "local"]) == 1
-    assert capsys.readouterr().err == 'aecodec: --ray needs Ray: pip install "aecodec[ray]"\n'
-
-
-def test_a_gpu_is_asked_for_with_cuda() -> None:
-    needs = on_ray._needs("cuda")
-    assert (needs["num_cpus"], needs["num_gpus"], needs["max_calls"]) == (1, 1, 0)
+def test_a_gpu_is_asked_for_with_cuda(fake: FakeRay, bucket: str) -> None:
+    fake.gpus = 1.0
+    list(run_on_ray(EncodeJob(device="cuda"), options(f"{bucket}/none", out=f"{bucket}/out"), "auto"))
+    assert [fake.wanted[name] for name in ("num_cpus", "num_gpus", "max_calls")] == [1, 1, 0]
 
 
 def test_decoding_names_its_objects(bucket: str) -> None:

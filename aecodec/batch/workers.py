@@ -22,6 +22,7 @@ from concurrent.futures import as_completed
 from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
 from contextlib import suppress
+from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait
@@ -56,11 +57,38 @@ def in_any_order(
             for item in items:
                 yield function(item, False)
         return
-    crew = _Crew(function, jobs)
+    stream, workers = iter(items), list[_Worker[Item, Result]]()
     try:
-        yield from crew.work(iter(items), lost)
+        while True:
+            _feed(stream, workers, function, jobs)
+            busy = {worker.connection: worker for worker in workers if worker.item is not None}
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                result = busy[connection].take(lost)
+                if result is not None:
+                    yield result
     finally:
-        crew.stop()
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.join()
+
+
+def _feed(
+    items: Iterator[Item],
+    workers: list[_Worker[Item, Result]],
+    function: Callable[[Item, bool], Result],
+    jobs: int,
+) -> None:
+    """Gives an item to each idle worker, and starts workers while items are left and there are fewer than `jobs`."""
+    idle = [worker for worker in workers if worker.item is None]
+    for item in islice(items, jobs - len(workers) + len(idle)):
+        if not idle:
+            idle.append(_Worker(function))
+            workers += idle
+        idle.pop().give(item)
 
 
 def in_threads(
@@ -147,44 +175,6 @@ class _Worker(Generic[Item, Result]):
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-
-
-class _Crew(Generic[Item, Result]):
-    """Up to `jobs` workers, each started when an item is waiting for it."""
-
-    def __init__(self, function: Callable[[Item, bool], Result], jobs: int) -> None:
-        self._function, self._jobs = function, jobs
-        self._workers: list[_Worker[Item, Result]] = []
-
-    def work(self, items: Iterator[Item], lost: Callable[[Item], Result]) -> Iterator[Result]:
-        while True:
-            self._feed(items)
-            busy = {worker.connection: worker for worker in self._workers if worker.item is not None}
-            if not busy:
-                return
-            for connection in wait(list(busy)):
-                assert isinstance(connection, Connection)
-                result = busy[connection].take(lost)
-                if result is not None:
-                    yield result
-
-    def _feed(self, items: Iterator[Item]) -> None:
-        idle = [worker for worker in self._workers if worker.item is None]
-        while idle or len(self._workers) < self._jobs:
-            try:
-                item = next(items)
-            except StopIteration:
-                return
-            if not idle:
-                self._workers.append(_Worker(self._function))
-                idle = [self._workers[-1]]
-            idle.pop().give(item)
-
-    def stop(self) -> None:
-        for worker in self._workers:
-            worker.stop()
-        for worker in self._workers:
-            worker.join()
 
 
 def _serve(connection: Connection, function: Callable[[Item, bool], Result]) -> None:

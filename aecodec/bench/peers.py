@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from importlib import metadata
 
 import numpy as np
@@ -23,41 +24,12 @@ from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
 
 
-def _save_jpeg(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    image.save(file, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
-
-
-def _save_webp(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    image.save(file, "WEBP", quality=quality, method=6)
-
-
-# One thread: libavif's files depend on whether it has one or more, and a figure must not depend on the machine.
-def _save_avif(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    image.save(file, "AVIF", quality=quality, max_threads=1)
-
-
-def _save_avif_psnr(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    subsampling = "4:0:0" if image.mode == "L" else "4:4:4"
-    image.save(
-        file,
-        "AVIF",
-        quality=quality,
-        speed=6,
-        subsampling=subsampling,
-        max_threads=1,
-        advanced={"tune": "psnr"},
-    )
-
-
-def _save_jxl(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    image.save(file, "JXL", quality=quality, effort=7, num_threads=1)
-
-
 @dataclass(frozen=True)
 class PillowCodec:
-    """A codec of Pillow: `feature` is what Pillow must be built with, `library` is the library behind it.
+    """A codec of Pillow, which must be built with `feature`; `options` are those of `Image.save`.
 
-    `plugin`: the module that adds the format to Pillow, instead of a feature; `library` is then its distribution.
+    `library` is the library behind it. `plugin`: the module that adds the format to Pillow, instead of a feature;
+    `library` is then its distribution. `grey`: options for a grey picture.
     """
 
     name: str
@@ -65,7 +37,9 @@ class PillowCodec:
     library: str
     settings: str
     qualities: tuple[float, ...]
-    save: Callable[[Image.Image, io.BytesIO, int], None]
+    file_format: str
+    options: Mapping[str, object]
+    grey: Mapping[str, object] = field(default_factory=dict)
     lowest: int = 0
     plugin: str | None = None
 
@@ -89,7 +63,8 @@ class PillowCodec:
         """A file at integer quality, grey if the picture is and the codec can; InputError if it is too large."""
         file = io.BytesIO()
         try:
-            self.save(Image.fromarray(pixels), file, int(quality))
+            options = {**self.options, **(self.grey if pixels.ndim == 2 else {})}
+            Image.fromarray(pixels).save(file, self.file_format, quality=int(quality), **options)
         except (OSError, ValueError) as error:
             raise InputError(f"{self.name}: {error}") from error
         return file.getvalue()
@@ -99,7 +74,8 @@ class PillowCodec:
             return np.asarray(image if image.mode == "L" else image.convert("RGB"))
 
 
-# Qualities from about 0.08 to 1.5 bits per pixel on photographs of 768x512.
+# Qualities from about 0.08 to 1.5 bits per pixel on photographs of 768x512. One thread: libavif writes other files with
+# more, and a figure must not depend on the machine.
 PEERS = (
     PillowCodec(
         name="jpeg",
@@ -107,7 +83,8 @@ PEERS = (
         library="libjpeg_turbo",
         settings="4:2:0, optimised",
         qualities=(1, 3, 5, 7, 9, 11, 14, 17, 20, 25, 30, 35, 40, 50, 60, 70, 80),
-        save=_save_jpeg,
+        file_format="JPEG",
+        options={"optimize": True, "subsampling": "4:2:0"},
         lowest=1,
     ),
     PillowCodec(
@@ -116,7 +93,8 @@ PEERS = (
         library="webp",
         settings="4:2:0, method 6",
         qualities=(0, 1, 2, 4, 7, 10, 15, 20, 30, 45, 60, 75, 85),
-        save=_save_webp,
+        file_format="WEBP",
+        options={"method": 6},
     ),
     PillowCodec(
         name="avif",
@@ -124,7 +102,8 @@ PEERS = (
         library="avif",
         settings="default: 4:2:0, speed 6; one thread",
         qualities=(4, 10, 16, 22, 28, 34, 42, 50, 60, 70),
-        save=_save_avif,
+        file_format="AVIF",
+        options={"max_threads": 1},
     ),
     PillowCodec(
         name="avif-psnr",
@@ -132,7 +111,9 @@ PEERS = (
         library="avif",
         settings="4:4:4, speed 6, tune=psnr; one thread",
         qualities=(4, 10, 16, 22, 28, 34, 42, 50, 60, 70),
-        save=_save_avif_psnr,
+        file_format="AVIF",
+        options={"speed": 6, "subsampling": "4:4:4", "max_threads": 1, "advanced": {"tune": "psnr"}},
+        grey={"subsampling": "4:0:0"},
     ),
     PillowCodec(
         name="jxl",
@@ -140,7 +121,8 @@ PEERS = (
         library="pillow-jxl-plugin",
         settings="effort 7; one thread",
         qualities=(0, 4, 8, 12, 18, 24, 30, 40, 50, 60, 70, 80),
-        save=_save_jxl,
+        file_format="JXL",
+        options={"effort": 7, "num_threads": 1},
         plugin="pillow_jxl",
     ),
 )

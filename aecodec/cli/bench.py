@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,7 +29,9 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr,jxl.")
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="A model of `aecodec model list`.")
 @click.option("--weights", type=PATH, help="Your own weights file, instead of --model.")
-@click.option("-q", "--quality", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100.")
+@click.option(
+    "-q", "--quality", "qualities", callback=_numbers, metavar="LIST", help="Of aecodec. Default: 0,10,..,100."
+)
 @click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Effort of aecodec's encoder.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
@@ -39,18 +42,11 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--resume", type=PATH, help="Keep measurements here and resume from them. Default: beside the output.")
 def bench(
     folder: Path,
-    codecs: tuple[str, ...] | None,
-    model: str,
-    weights: Path | None,
-    quality: tuple[float, ...] | None,
-    effort: int,
-    size: int | None,
-    at_bytes: int | None,
-    ssimulacra2: bool,
     html_file: Path | None,
     json_file: Path | None,
     csv_file: Path | None,
     resume: Path | None,
+    **values: Any,
 ) -> None:
     """Compare aecodec with JPEG, WebP, AVIF and, where installed, JPEG XL on the pictures of FOLDER.
 
@@ -73,14 +69,12 @@ def bench(
     from aecodec.bench.report import check
     from aecodec.files import write_atomic
 
-    if at_bytes is not None and csv_file is not None:
+    at_bytes = values["at_bytes"] is not None
+    if at_bytes and csv_file is not None:
         raise click.UsageError("--csv is for the curves, not for --at-bytes")
-    kept = resume or (_beside(html_file or json_file or csv_file) if at_bytes is None else None)
-    equal_bytes = html_file is not None
+    kept = resume or (None if at_bytes else _beside(html_file or json_file or csv_file))
     try:
-        options = BenchOptions(
-            folder, codecs, model, weights, quality, size, at_bytes, equal_bytes, ssimulacra2, kept, effort
-        )
+        options = BenchOptions(folder, equal_bytes=html_file is not None, resume=kept, **values)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if html_file is not None:
@@ -99,7 +93,7 @@ def bench(
 
 
 def _beside(output: Path | None) -> Path | None:
-    """Where measurements are kept until the output is written; nowhere for a pipe or a device."""
+    """Where measurements are kept until the output is written: beside it, unless it is a pipe or a device."""
     if output is None or str(output) == STANDARD or (output.exists() and not output.is_file()):
         return None
     return output.with_name(output.name + ".resume")

@@ -1,4 +1,4 @@
-"""Shared by several commands: options, remarks, and where data comes from and goes to."""
+"""What several commands share: options, remarks, sources and targets of data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Number(click.FloatRange):
 
 
 class WholeNumber(click.IntRange):
-    """The same for whole numbers."""
+    """A range of whole numbers, with that name in messages."""
 
     name = "whole number"
 
@@ -73,7 +73,7 @@ PLACE = _Place(path_type=Path, readable=False)
 
 
 def options_of(record: type[CommonOptions]) -> Callable[[Command], Command]:
-    """Gives a command the options that the fields of a record offer, those common to all records last."""
+    """Gives a command the options that the fields of a record declare, those common to all records last."""
     common = {own.name for own in fields(CommonOptions)}
     offered = sorted(fields(record), key=lambda own: own.name in common)
 
@@ -114,7 +114,7 @@ def parse_crop(ctx: click.Context, parameter: click.Parameter, value: str | None
 
 
 def parse_metadata(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
-    """The kinds that a user asks for, of icc, exif and xmp."""
+    """The kinds of metadata asked for, of icc, exif and xmp."""
     asked = {name.strip() for value in values for name in value.lower().split(",")}
     try:
         return frozenset() if asked == {"none"} else metadata_kinds(asked)
@@ -135,7 +135,7 @@ def usage_errors(record: type[CommonOptions]) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """A remark for the user: always on stderr."""
+    """Prints a remark for the user, always on stderr."""
     click.echo(line, err=True)
 
 

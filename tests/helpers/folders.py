@@ -20,7 +20,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in tree(folder)}
 
 
-def options(*inputs: Path, out: Path = Path("out"), **others: object) -> BatchOptions:
+def options(*inputs: Path | str, out: Path | str = "out", **others: object) -> BatchOptions:
     return BatchOptions(inputs, out, "aec", **others)  # type: ignore[arg-type]
 
 
