@@ -29,6 +29,7 @@ from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.paper.archives import read
+from aecodec.paper.archives import walk
 from aecodec.paper.dataset import in_order
 from aecodec.paper.folder import Row
 from aecodec.paper.folder import verify
@@ -226,6 +227,7 @@ def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path):
     (tmp_path / "imagenet" / "train").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "again").symlink_to(tmp_path / "imagenet")
     assert len(candidates(Source("imagenet", tmp_path / "imagenet", 1), tmp_path)) == len(imagenet_files())
+    assert len(list(walk(tmp_path / "imagenet"))) == len(imagenet_files()), "none of them twice"
 
 
 def all_sets(root: Path) -> dict[str, str]:
@@ -577,7 +579,7 @@ def test_lvis_tables_that_cannot_serve(tmp_path: Path, refused: Callable[..., st
         (whole[: whole.index(b'"images"') + 300], damaged),
         (whole.replace(b'"license": 4', b'"license": ' + b"9" * 5000), damaged),
         (whole.replace(b'"license": 4', b'"license": ' + b"[" * 1_000_000 + b"]" * 1_000_000), damaged),
-        (lvis_json([], images=[{"id": 1, "file_name": "1.jpg"}]), nameless),
+        (whole.replace(b'"coco_url"', b'"file_name"', 1), nameless),
         (lvis_json([], images=[{"coco_url": "http://images.cocodataset.org/../secret/1.jpg/../2.jpg"}]), nameless),
         (lvis_json([], images=["http://images.cocodataset.org/train2017/1.jpg"]), nameless),
         (whole.replace(b"2013-11-14", b"\xff"), "no JSON: invalid start byte"),
@@ -602,9 +604,10 @@ def test_a_folder_holds_one_data_set_only(nine: dict[str, str], tmp_path: Path, 
     write(out, {"dev/stranger.png": picture("stranger")})
     assert refused(nine).endswith("stranger.png: is not of this data set")
     (out / "dev" / "stranger.png").unlink()
-    (out / "journal.jsonl").write_bytes(b"{}\n")
-    assert "journal.jsonl: damaged" in refused(nine)
-    assert contents(out) == before | {"journal.jsonl": b"{}\n"}
+    for damaged in (b"{}\n", before["journal.jsonl"] + before["journal.jsonl"].split(b"\n", 1)[1]):
+        write(out, {"journal.jsonl": damaged})
+        assert "journal.jsonl: damaged" in refused(nine)
+        assert contents(out) == before | {"journal.jsonl": damaged}
 
 
 def test_changed_sources_are_noticed(nine: dict[str, str], tmp_path: Path, refused: Callable[..., str]):
