@@ -98,12 +98,13 @@ def reopened(mode: str, format: str, **options: object) -> Sample:
     return Sample(data, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
 
-def with_alpha(mode: str, format: str, **options: object) -> Sample:
+def with_alpha(mode: str, format: str | None, **options: object) -> Sample:
     image = photo().convert(mode[:-1])
     alpha = mask(image.size)
     pixels = seen(image)
     image.putalpha(alpha)
-    return Sample(file_of(image, format, **options), pixels, np.asarray(alpha))
+    assert image.mode == mode
+    return Sample(image if format is None else file_of(image, format, **options), pixels, np.asarray(alpha))
 
 
 def one_clear_colour(mode: str, format: str) -> Sample:
@@ -120,14 +121,6 @@ def palette_with_alphas() -> Sample:
     image = photo().convert("P")
     alphas = np.random.default_rng(3).permutation(256).astype(np.uint8)
     return Sample(file_of(image, "PNG", transparency=alphas.tobytes()), seen(image), alphas[np.asarray(image)])
-
-
-def palette_and_alpha(format: str | None) -> Sample:
-    image = photo().convert("P")
-    pixels, alpha = seen(image), mask(image.size)
-    image.putalpha(alpha)
-    assert image.mode == "PA"
-    return Sample(image if format is None else file_of(image, format), pixels, np.asarray(alpha))
 
 
 def in_memory(mode: str) -> Sample:
@@ -171,11 +164,6 @@ def deep_png(colour_type: int) -> Sample:
     if colour_type == 4:  # which Pillow opens in colour
         colours = np.stack([colours] * 3, axis=2)
     return Sample(png(samples, colour_type).getvalue(), colours, alpha)
-
-
-def deep_ppm() -> Sample:
-    colours = np.asarray(photo())
-    return Sample(b"P6 72 48 65535\n" + (colours.astype(np.uint16) * 257).astype(">u2").tobytes(), colours)
 
 
 def of_size(width: int, height: int, mode: str = "RGB") -> Sample:
@@ -297,8 +285,8 @@ MADE: dict[str, Callable[[], Sample]] = {
     **{f"{m} PNG, one colour clear": partial(one_clear_colour, m, "PNG") for m in ("L", "P", "RGB")},
     "P GIF, one colour clear": partial(one_clear_colour, "P", "GIF"),
     "P PNG, an alpha for every colour": palette_with_alphas,
-    "PA TIFF": partial(palette_and_alpha, "TIFF"),
-    "PA in memory": partial(palette_and_alpha, None),
+    "PA TIFF": partial(with_alpha, "PA", "TIFF"),
+    "PA in memory": partial(with_alpha, "PA", None),
     **{f"{mode} in memory": partial(in_memory, mode) for mode in ("La", "RGBa", "RGBX", "HSV", "LAB", "YCbCr", "CMYK")},
     "RGBX TIFF": partial(plain, "RGBX", "TIFF"),
     "YCbCr TIFF": partial(plain, "YCbCr", "TIFF"),
@@ -309,7 +297,9 @@ MADE: dict[str, Callable[[], Sample]] = {
     **{f"{m} TIFF": partial(deep_grey, m, "TIFF") for m in ("I", "F", "I;16", "I;16B")},
     **{f"I;16 {f}": partial(deep_grey, "I;16", f) for f in ("PNG", "PPM", "JPEG2000")},
     **{f"16-bit PNG of type {kind}": partial(deep_png, kind) for kind in (0, 2, 4, 6)},
-    "16-bit PPM": deep_ppm,
+    "16-bit PPM": lambda: Sample(
+        b"P6 72 48 65535\n" + (np.asarray(photo()).astype(">u2") * 257).astype(">u2").tobytes(), np.asarray(photo())
+    ),
     **{f"{width}x{height}": partial(of_size, width, height) for width, height in SIZES},
     **{f"1x1 {mode}": partial(of_size, 1, 1, mode) for mode in ("L", "LA", "RGBA")},
     **{f"33x20 {mode}": partial(of_size, 33, 20, mode) for mode in ("L", "LA", "RGBA")},

@@ -108,13 +108,6 @@ def test_opening_reads_the_header_and_loading_the_rest(data: bytes) -> None:
     assert_same(image, aecodec.decode(data))
 
 
-def test_a_grey_picture(photo: Image.Image) -> None:
-    data = aecodec.encode(photo.convert("L"), 40, model="tiny")
-    image = Image.open(io.BytesIO(data))
-    assert image.mode == "L"
-    assert_same(image, aecodec.decode(data))
-
-
 def test_every_kind_of_source(data: bytes, path: Path) -> None:
     expected = aecodec.decode(data)
     reading, writing = os.pipe()

@@ -147,9 +147,7 @@ def test_leaky_relu_is_exact_around_every_step_at_every_shift(shift: int):
     sums = np.unique(np.concatenate([steps + unit for unit in range(-3, 4)] + [np.arange(-9, 10)]))
     limit = (1 << 24) - 1
     sums = np.concatenate([sums[np.abs(sums) < limit], [-limit, limit]]) if shift else sums[np.abs(sums) < 1 << 22]
-    bounds = [np.array([v]) for v in (0, shift, -(1 << 22), 1 << 22)]
-    own = QuantizedParameters(np.array([[1]], np.int8), *bounds)
-    network = Network((Conv(1, 1, active=True),), {"0": own}, np.ones(1), np.zeros(1), 0)
+    network = single(Conv(1, 1, active=True), [[1]], shift=shift, low=-(1 << 22), high=1 << 22)
     assert_all_agree(network, sums[None, None, :, None])
 
 

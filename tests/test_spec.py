@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,9 +23,8 @@ from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.format.container import unpack
 from aecodec.format.range_coder import Decoder
-from aecodec.format.range_coder import Encoder
 from aecodec.format.range_coder import Tables
-from aecodec.format.symbols import SCALE_COUNT
+from attacks import streams
 from attacks.headers import DIRECTORIES
 from attacks.headers import HEADERS
 from attacks.headers import UNKNOWN
@@ -36,7 +36,6 @@ from fuzz.container import tiled
 from helpers.paths import GOLDEN
 from helpers.spec import SCRIPT
 from helpers.spec import SPEC
-from helpers.tiny import Tiny
 
 TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
 DOT = (TINY / "dot-100.aec").read_bytes()
@@ -177,20 +176,11 @@ def test_both_range_decoders_agree_on_any_bytes(data: bytes, count: int):
         theirs.finish()
 
 
-@pytest.mark.parametrize(("beyond", "needed"), [(0, False), (1, True)])
-def test_an_escape_is_read_only_where_it_is_needed(beyond: int, needed: bool, tiny: Tiny):
-    tables, index = tiny[1].entropy.tables, 7
-    value = -int(tables.supports[index]) - beyond
-    encoder = Encoder(tables.coder)
-    encoder.encode(index, np.array([2 * tables.supports[index] + 1]))
-    encoder.encode(SCALE_COUNT, np.array([value + 1024]))
-    coder = SPEC.RangeDecoder(encoder.finish())
-    weights = SPEC.find_weights(tiny[1].weights_id, [TINY])
-    if needed:
-        assert SPEC.read_symbols(weights, coder, np.array([index])).tolist() == [value]
-    else:
-        with pytest.raises(SPEC.Refused, match="escape"):
-            SPEC.read_symbols(weights, coder, np.array([index]))
+@pytest.mark.parametrize("build", streams.CORRUPT)
+def test_a_stream_that_the_package_refuses_is_refused(build: Callable[[], bytes]):
+    """Escapes of what a table holds among them, and bytes after the last symbol."""
+    with pytest.raises(SPEC.Refused):
+        SPEC.decode(build(), [TINY])
 
 
 def test_grey_is_the_same_where_it_is_rounded():

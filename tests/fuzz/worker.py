@@ -26,14 +26,14 @@ class Answer:
     sha256: str = ""
 
 
-def decode(data: bytes) -> Answer:
+def decode(data: bytes, max_pixels: int = MOST_PIXELS) -> Answer:
     """What `aecodec.api.decode_pixels` makes of a file."""
     from aecodec import api
     from aecodec.errors import AecError
 
     start = time.process_time()
     try:
-        pixels = api.decode_pixels(data, max_pixels=MOST_PIXELS)
+        pixels = api.decode_pixels(data, max_pixels=max_pixels)
     except AecError as error:
         return Answer(time.process_time() - start, refusal=type(error).__name__)
     except BaseException:  # a panic of constriction is no Exception
