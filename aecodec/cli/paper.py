@@ -17,12 +17,15 @@ from aecodec.cli.model import require_torch
 
 RESERVED = ("imagenet", "places", "lvis", "lfw")  # the public sets, whose layouts are known
 
-# A set's folder or file, and the number of pictures to draw from it.
 Drawn = tuple[Path, int]
 
 
-def _drawn(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Drawn | None:
-    return None if value is None else _parse(value)
+def _drawn(value: str) -> Drawn:
+    """A set's folder or file, and the number of pictures to draw from it."""
+    path, _, count = value.rpartition(":")
+    if not path or not re.fullmatch(r"[1-9][0-9]{0,8}", count):
+        raise click.BadParameter(f"{value!r} is not a folder, a colon and a number of pictures.")
+    return Path(path), int(count)
 
 
 def _named(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Drawn]:
@@ -31,15 +34,8 @@ def _named(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
         name, _, drawn = value.partition("=")
         if not re.fullmatch(r"[a-z0-9_-]{1,40}", name) or name in named or name in RESERVED:
             raise click.BadParameter(f"{name!r} is not a new name of the characters a-z, 0-9, _ and -.")
-        named[name] = _parse(drawn)
+        named[name] = _drawn(drawn)
     return named
-
-
-def _parse(value: str) -> Drawn:
-    path, _, count = value.rpartition(":")
-    if not path or not re.fullmatch(r"[1-9][0-9]{0,8}", count):
-        raise click.BadParameter(f"{value!r} is not a folder, a colon and a number of pictures.")
-    return Path(path), int(count)
 
 
 @click.group(invoke_without_command=True)
@@ -52,15 +48,13 @@ def paper(ctx: click.Context) -> None:
 
 @paper.command(short_help="Build the data set of 256x256 pictures.")
 @click.option(
-    "--imagenet", metavar="DIR:N", callback=_drawn, help="train/n01440764/*.JPEG, the class tars, or the tar of them."
+    "--imagenet", type=_drawn, metavar="DIR:N", help="train/n01440764/*.JPEG, the class tars, or the tar of them."
 )
 @click.option(
-    "--places", metavar="DIR:N", callback=_drawn, help="data_256/a/airfield/*.jpg, or train_256_places365standard.tar."
+    "--places", type=_drawn, metavar="DIR:N", help="data_256/a/airfield/*.jpg, or train_256_places365standard.tar."
 )
-@click.option(
-    "--lvis", metavar="DIR:N", callback=_drawn, help="lvis_v1_train.json beside COCO's train2017 and val2017."
-)
-@click.option("--lfw", metavar="DIR:N", callback=_drawn, help="lfw/Aaron_Eckhart/*.jpg, or lfw.tgz.")
+@click.option("--lvis", type=_drawn, metavar="DIR:N", help="lvis_v1_train.json beside COCO's train2017 and val2017.")
+@click.option("--lfw", type=_drawn, metavar="DIR:N", help="lfw/Aaron_Eckhart/*.jpg, or lfw.tgz.")
 @click.option("--folder", multiple=True, metavar="NAME=DIR:N", callback=_named, help="Any other set; repeatable.")
 @click.option("--dev", type=click.IntRange(min=0), default=2500, show_default=True, help="Pictures of the dev set.")
 @click.option(
