@@ -212,7 +212,7 @@ def test_own_weights_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
         (Image.new("RGB", (0, 5)), "empty"),
     ],
 )
-def test_what_is_no_picture(image: object, message: str) -> None:
+def test_input_that_is_not_a_picture(image: object, message: str) -> None:
     with pytest.raises(aecodec.InputError, match=message):
         encode(image)  # type: ignore[arg-type]
 
@@ -229,7 +229,7 @@ def test_pictures_over_the_limits() -> None:
     [-1, 100.001, float("nan"), float("inf"), np.float32("nan"), np.int64(101), "40", np.array([1, 2])],
     ids=repr,
 )
-def test_quality_that_is_no_number_of_the_scale(quality: Any) -> None:
+def test_quality_off_the_scale(quality: Any) -> None:
     with pytest.raises(aecodec.AecError, match=r"is not a number within 0\.\.100"):
         encode(COLOUR, quality)
 
@@ -255,13 +255,13 @@ def test_quality_that_is_no_number_of_the_scale(quality: Any) -> None:
         (lambda: aecodec.decode(encode(COLOUR), weights="nowhere.safetensors"), "nowhere.safetensors"),
     ],
 )
-def test_options_that_make_no_sense(call: Callable[[], object], message: str) -> None:
+def test_invalid_options(call: Callable[[], object], message: str) -> None:
     with pytest.raises(aecodec.AecError, match=message):
         call()
 
 
 @pytest.mark.parametrize("read", [aecodec.decode, aecodec.decode_pixels, aecodec.read_info])
-def test_bytes_that_are_no_file(read: Callable[[bytes], object]) -> None:
+def test_input_that_is_not_a_file(read: Callable[[bytes], object]) -> None:
     for data in ("photo.aec", 10**12, None, Path("photo.aec")):
         with pytest.raises(aecodec.InputError, match="bytes, not"):
             read(data)  # type: ignore[arg-type]

@@ -113,7 +113,7 @@ def test_an_impossible_stream_is_refused_by_both_coders(backend: str, monkeypatc
             api.decode_pixels(build())
 
 
-def test_what_the_fuzz_driver_found_stays_mended():
+def test_finds_of_the_fuzz_driver_stay_fixed():
     for find in ATTACKS.glob("*.aec"):
         assert find.with_suffix(".txt").is_file(), find
         data = find.read_bytes()

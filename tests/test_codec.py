@@ -85,7 +85,7 @@ class Ignore:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (7, 9), (32, 32), (33, 65), (300, 200)])
-def test_any_size_comes_back_as_both_ends_see_it(tiny: Tiny, size: tuple[int, int], channels: int):
+def test_any_size_decodes_to_what_the_encoder_saw(tiny: Tiny, size: tuple[int, int], channels: int):
     pixels = picture(*size, channels)
     for quality in (0, 255):
         data = encode(tiny, pixels, quality)
@@ -133,7 +133,7 @@ def large_file(tiny: Tiny) -> bytes:
     return encode(tiny, picture(1030, 1100), 3)
 
 
-def test_a_picture_of_four_tiles_comes_back_as_both_ends_see_it(tiny: Tiny, large_file: bytes):
+def test_a_picture_of_four_tiles_decodes_in_one_pass(tiny: Tiny, large_file: bytes):
     """Blocks run across tile edges: the file's pixels are those of one pass over the whole latent field."""
     header, parts = unpack(large_file)
     assert len(parts) == 4
@@ -227,7 +227,7 @@ def test_sizes_that_are_not_monotone_are_searched_a_little_further(
 
 
 @pytest.mark.parametrize("size", [(MAX_SIDE, 1), (1, MAX_SIDE), (13377, 13377)])
-def test_what_the_format_holds(size: tuple[int, int]):
+def test_the_largest_sizes_are_allowed(size: tuple[int, int]):
     check_size(*size)
 
 
@@ -252,7 +252,7 @@ def test_a_writer_can_allow_more_and_less(tiny: Tiny):
 # Damage
 
 
-def test_every_flipped_bit_is_noticed_before_weights_are_looked_for(tiny: Tiny):
+def test_every_flipped_bit_is_noticed_before_weights_are_loaded(tiny: Tiny):
     data = encode(tiny, picture(32, 32), 0)
 
     def load(weights_id: bytes) -> DecoderHalf:

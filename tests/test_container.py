@@ -194,7 +194,7 @@ def test_any_bytes_after_the_magic_are_read_or_refused_by_name(rest: bytes):
 
 @settings(deadline=None)
 @given(st.data())
-def test_edited_fields_with_a_right_checksum_are_read_as_they_stand_or_refused_by_name(data: st.DataObject):
+def test_edited_fields_with_a_correct_checksum_are_read_or_refused_by_name(data: st.DataObject):
     found = read_head(PLAIN)
     assert found is not None
     fields = bytearray(PLAIN[: found.crc_at])

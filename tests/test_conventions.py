@@ -36,7 +36,7 @@ def test_every_row_has_a_command_or_page_and_a_test() -> None:
             assert (ROOT / name).is_file(), what
 
 
-def test_options_that_are_not_there() -> None:
+def test_absent_options() -> None:
     options = re.findall(r"^\| `(--[a-z-]+)", NOT_THERE, re.M)
     assert {"--strict", "--allow-partial", "--threads"} < set(options)
     for name in ("encode", "decode"):

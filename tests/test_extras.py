@@ -147,7 +147,7 @@ def test_a_window_over_the_limit_is_refused():
 
 
 @pytest.mark.parametrize("size", [1, 3000, 1 << 22, 1 << 25])
-def test_what_is_written_is_within_the_window(size: int):
+def test_written_frames_stay_within_the_window(size: int):
     """By the two levels: that of alpha depends on its size."""
     content = bytes(min(size, MAX_METADATA_BYTES))
     parts = pack_extras(Extras(np.zeros((1, size), np.uint8), xmp=content))
@@ -167,7 +167,7 @@ def test_any_bytes_are_a_part_or_refused_by_name(part: bytes, framed: bool):
 
 
 @given(st.integers(0, 39), st.integers(1, 255))
-def test_damage_within_a_frame_gives_the_size_that_was_said_or_is_refused(at: int, change: int):
+def test_damage_within_a_frame_keeps_the_size_or_is_refused(at: int, change: int):
     part = bytearray(pack_extras(Extras(drawn("soft")[100:108, 100:108]))[Extra.ALPHA])
     part[at % len(part)] ^= change
     try:

@@ -289,7 +289,7 @@ def test_read_only_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_reading_what_cannot_be_read_names_path_and_reason(tmp_path: Path) -> None:
+def test_unreadable_files_name_path_and_reason(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "absent", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(InputError) as caught:
             read_bytes(path)

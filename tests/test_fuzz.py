@@ -81,7 +81,7 @@ def test_half_of_the_mutants_have_right_checksums():
     assert wrong > 150
 
 
-def test_sealing_makes_a_damaged_file_one_that_the_container_accepts():
+def test_the_container_accepts_a_sealed_file():
     for header, parts in ((Header(5, 7, 1, b"abcd"), [b"stream"]), (Header(1025, 7, 1, b"abcd"), [b"one", b"two"])):
         data = pack(header, parts)
         assert seal(data) == data

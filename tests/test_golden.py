@@ -80,7 +80,7 @@ def test_its_source_encodes_to_its_bytes(name: str):
         assert data == expected
 
 
-def test_the_extras_of_a_permanent_file_are_what_they_were():
+def test_the_extras_of_a_permanent_file_are_unchanged():
     _, found = decode_picture((TINY / "extras-60.aec").read_bytes(), NumpyRuntime(), lambda _: load_decoder(TINY_ENTRY))
     expected = extras(PERMANENT["extras-60.aec"])
     assert found.alpha is not None and np.array_equal(found.alpha, expected.alpha)
@@ -96,7 +96,7 @@ def test_torch_decodes_a_permanent_file_to_its_pixels(name: str):
     assert digest(pixels) == PERMANENT[name]["pixels_sha256"]
 
 
-def test_the_permanent_files_hold_what_they_are_for():
+def test_the_permanent_files_cover_their_cases():
     headers = {name: unpack((TINY / name).read_bytes()) for name in PERMANENT}
     assert len(headers["two-tiles-30.aec"][1]) == 2
     assert headers["grey-100.aec"][0].grey
@@ -134,7 +134,7 @@ def test_golden_files_are_of_the_weights_that_are_bundled(model: str):
 
 @pytest.mark.skipif(not LANDED, reason="no weights are landed")
 @pytest.mark.parametrize("quality", [0, 50, 100])
-def test_pure_colours_come_back_although_photographs_lack_them(quality: int):
+def test_pure_colours_survive(quality: int):
     """Channels of the analysis that clip on them would take green and magenta 40 levels off."""
     for colour in product((0, 255), repeat=3):
         pixels = np.full((96, 96, 3), colour, np.uint8)

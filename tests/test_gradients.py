@@ -62,7 +62,7 @@ def inputs() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_forward_pass_is_the_engine_less_its_rounding(name: str):
+def test_the_forward_pass_is_the_engine_without_rounding(name: str):
     own = network(NETWORKS[name])
     x, side = inputs()
     exact = NumpyRuntime().run(own, x, side)
@@ -92,7 +92,7 @@ def test_gradients_are_those_of_differences(name: str):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_pass_that_went_back_leaves_nothing_to_collect(name: str):
+def test_a_backward_pass_leaves_no_garbage(name: str):
     """A step of a refinement holds some hundred megabytes; Python looks for garbage after many of them."""
     own = FloatNetwork(network(NETWORKS[name]))
     gc.freeze()  # what others left is not looked through

@@ -64,7 +64,7 @@ def test_decoding_into_an_array_that_is_not_contiguous(pixels: np.ndarray) -> No
     assert not wide[:, 1::2].any()
 
 
-def test_an_out_that_does_not_fit_is_refused_and_stays_as_it_is(photo: np.ndarray) -> None:
+def test_an_out_that_does_not_fit_is_refused_and_left_alone(photo: np.ndarray) -> None:
     data = aec_encode(photo[:24, :40], model="tiny")
     read_only = np.zeros((24, 40, 3), np.uint8)
     read_only.flags.writeable = False
@@ -87,7 +87,7 @@ def test_encoding_into_a_buffer(photo: np.ndarray) -> None:
             aec_encode(photo, 20, model="tiny", out=short)
 
 
-def test_what_is_no_array() -> None:
+def test_input_that_is_not_an_array() -> None:
     with pytest.raises(aecodec.InputError, match="not list"):
         aec_encode([[1, 2], [3, 4]])  # type: ignore[arg-type]
     with pytest.raises(aecodec.InputError, match="float64"):

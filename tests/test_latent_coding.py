@@ -148,7 +148,7 @@ def test_group_g_is_coded_in_step_s_at_place_s_xor_g():
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), calls=st.lists(st.integers(1, 60), min_size=1, max_size=4))
-def test_symbols_come_back_escapes_of_both_signs_too(tiny: Tiny, seed: int, calls: list[int]):
+def test_symbols_and_escapes_of_both_signs_round_trip(tiny: Tiny, seed: int, calls: list[int]):
     rng = np.random.default_rng(seed)
     tables = tiny[1].entropy.tables
     writer, meter, written = SymbolWriter(tables), SymbolMeter(tables), []
@@ -277,7 +277,7 @@ def test_the_stream_has_the_order_of_the_page(tiny: Tiny, spread: int):
 # Damage
 
 
-def test_damaged_streams_end_in_corrupt_file_or_in_symbols_of_their_own(tiny: Tiny):
+def test_damaged_streams_are_corrupt_or_decode_to_other_symbols(tiny: Tiny):
     """A changed or cut stream may be another picture's, but it is never an error of another kind."""
     rng = np.random.default_rng(2)
     (stream,), decoded, _ = encode(tiny, rng.integers(-600, 600, (1, 4, 8, 16)).astype(np.int32), [60])
@@ -307,7 +307,7 @@ def test_a_stream_of_another_size_is_refused(tiny: Tiny):
         decode(tiny[1].entropy, [stream], (32, 28), [100])
 
 
-def test_the_drawing_of_the_context_steps_is_what_they_code():
+def test_the_drawing_of_the_context_steps_is_right():
     assert latent_coding.__doc__ is not None
     _, drawing = latent_coding.__doc__.split("    step 0    step 1    step 2    step 3\n")
     groups = np.array([list(map(int, line.split())) for line in drawing.splitlines()[:2]])

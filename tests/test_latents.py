@@ -57,7 +57,7 @@ def test_a_cut_latent_is_that_of_the_padded_picture(photo: np.ndarray) -> None:
     np.testing.assert_array_equal(latent(photo[:200, :100], 60), latent(padded, 60)[:, :25, :13])
 
 
-def test_it_is_what_the_synthesis_takes_in(photo: np.ndarray, tiny: Tiny) -> None:
+def test_it_is_the_input_of_the_synthesis(photo: np.ndarray, tiny: Tiny) -> None:
     """A decoder whose gain is one, fed with it, gives the file's own pixels."""
     data = aecodec.encode(photo, 30, model="tiny")
     header, parts = unpack(data)
@@ -178,7 +178,7 @@ def test_workers_give_what_one_process_gives(folder: Path, start: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_what_goes_wrong_with_a_folder(folder: Path) -> None:
+def test_errors_of_a_folder(folder: Path) -> None:
     with pytest.raises(aecodec.InputError, match="nowhere: No such file"):
         AecFolder(folder / "nowhere")
     with pytest.raises(aecodec.InputError, match="b: no sub-folder"):

@@ -98,7 +98,7 @@ def test_imports_go_down_only(file: str):
         assert RANK[room] < RANK[own] or (room == own and "/" in file), f"{file} imports {name}"
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_no_import_cycles():
     """Within a room too, whether at the top of a module or in a function."""
     modules = {
         f"aecodec.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}": file for file in FILES

@@ -119,7 +119,7 @@ def test_every_kind_of_source(data: bytes, path: Path) -> None:
                 assert_same(image, expected)
 
 
-def test_a_file_of_another_name_and_a_choice_of_formats(data: bytes, tmp_path: Path) -> None:
+def test_another_file_extension_and_a_choice_of_formats(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "picture.jpg"
     file.write_bytes(data)
     with Image.open(file) as image:
@@ -165,7 +165,7 @@ def test_files_are_closed(path: Path) -> None:
         assert not own.closed
 
 
-def test_pickle_here_and_in_a_process_that_has_not_imported_the_plugin(data: bytes, path: Path) -> None:
+def test_pickle_in_this_process_and_in_one_without_the_plugin(data: bytes, path: Path) -> None:
     with Image.open(path) as image:
         pickled = pickle.dumps(image)
     again = pickle.loads(pickled)
@@ -337,7 +337,7 @@ def test_saving_with_exif_gives_it_back_upright(turned: Path) -> None:
     assert saved(upright, exif=again.getexif()) == expected
 
 
-def test_metadata_is_there_when_a_file_is_open(photo: Image.Image, turned: Path) -> None:
+def test_metadata_of_an_open_file(photo: Image.Image, turned: Path) -> None:
     with Image.open(turned) as image:
         exif = image.info["exif"]
     data = saved(photo, icc_profile=WIDE, exif=exif, xmp=b"<x/>")

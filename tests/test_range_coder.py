@@ -274,7 +274,7 @@ def test_symbols_of_any_integer_type_and_layout(backend: Backend):
     ],
     ids=["too large", "negative", "wraps", "float", "2-D", "no such table", "negative table"],
 )
-def test_what_cannot_be_encoded_is_a_value_error_and_leaves_the_stream_alone(
+def test_invalid_symbols_are_a_value_error_and_leave_the_stream_alone(
     table: int, symbols: np.ndarray, backend: Backend
 ):
     encoder = Encoder(Tables([flat(65)]), backend=backend)
@@ -287,7 +287,7 @@ def test_what_cannot_be_encoded_is_a_value_error_and_leaves_the_stream_alone(
 
 @EACH_BACKEND
 @pytest.mark.parametrize(("table", "count"), [(1, 1), (-1, 1), (0, -1)])
-def test_what_cannot_be_decoded_is_a_value_error(table: int, count: int, backend: Backend):
+def test_invalid_tables_and_counts_are_a_value_error(table: int, count: int, backend: Backend):
     with pytest.raises(ValueError, match=r"table|count"):
         Decoder(Tables([flat(65)]), b"abc", backend=backend).decode(table, count)
 

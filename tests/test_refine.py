@@ -175,7 +175,7 @@ def made_up(quality: int, size: int) -> Encoded:
     return Encoded(bytes(size), quality, np.empty(0), np.empty(0))
 
 
-def test_a_refined_target_is_looked_for_on_both_sides(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+def test_a_refined_target_is_searched_on_both_sides(tiny: Tiny, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     analysed = PictureEncoder(photo, *tiny, RUNTIME, steps=1)
     monkeypatch.setattr(analysed, "encode_plain", lambda quality: made_up(quality, 10 * quality))
     for ratio, expected in ((0.95, 105), (1.0, 100), (1.05, 94)):
@@ -214,7 +214,7 @@ def test_effort_of_the_interface(photo: np.ndarray, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("distortion", "per_sample"), [("mse", 9.0), ("l1", 48.0)])
-def test_what_an_error_is_worth(distortion: str, per_sample: float):
+def test_the_cost_of_an_error(distortion: str, per_sample: float):
     """Of three levels, in each of 12 samples of four pixels: bits per pixel and unit of the mean over samples."""
     error = np.full((2, 2, 3), -3.0, np.float32)
     tradeoff = RateDistortion(distortion, low=0.001, high=0.1)

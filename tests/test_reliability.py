@@ -57,7 +57,7 @@ def watched(folder: Path, *arguments: str | Path) -> int:
 
 @linux_only
 @pytest.mark.parametrize("model", ["tiny", pytest.param("standard", marks=pytest.mark.slow)])
-def test_commands_only_write_their_output_and_keep_to_themselves(model: str, tmp_path: Path):
+def test_commands_write_only_their_output_and_do_not_connect(model: str, tmp_path: Path):
     """In under 700 MB for 256x256."""
     encoded, decoded = tmp_path / "out.aec", tmp_path / "out.png"
     peaks = [watched(tmp_path, "encode", PHOTOS / "bay.png", encoded, "--model", model)]

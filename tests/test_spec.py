@@ -79,7 +79,7 @@ def test_a_golden_file_decodes_to_its_pixels(name: str, tmp_path: Path, capsys: 
         assert hashlib.sha256(pixels.tobytes()).hexdigest() == EXPECTED[name]
 
 
-def test_alpha_is_read_where_there_is_zstd(monkeypatch: pytest.MonkeyPatch):
+def test_alpha_is_read_if_zstd_is_installed(monkeypatch: pytest.MonkeyPatch):
     zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
     monkeypatch.setitem(sys.modules, "compression", SimpleNamespace(zstd=zstd))
     header, parts = unpack((TINY / "extras-60.aec").read_bytes())
@@ -137,7 +137,7 @@ def test_the_files_to_be_damaged_are_sound():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_the_package_refuses_is_refused(name: str):
+def test_the_files_that_the_package_refuses_are_refused(name: str):
     with pytest.raises(SPEC.Refused, match=CASES[name].spec):
         SPEC.decode(CASES[name].data, [TINY])
 
@@ -183,7 +183,7 @@ def test_a_stream_that_the_package_refuses_is_refused(build: Callable[[], bytes]
         SPEC.decode(build(), [TINY])
 
 
-def test_grey_is_the_same_where_it_is_rounded():
+def test_grey_is_the_same_where_halves_are_rounded():
     pixels = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3))
     weighted = pixels @ [19595, 38470, 7471]
     assert (weighted % 65536 == 32768).any()

@@ -39,7 +39,7 @@ def test_one_visible_pixel_colours_all():
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.0, 0.6), (0.5, 0.85)])
-def test_what_is_invisible_costs_little(share: float, most: float, tiny: Tiny):
+def test_invisible_pixels_cost_little(share: float, most: float, tiny: Tiny):
     """Noise under transparency takes fewer bytes than noise that is seen, and is no part of the file.
 
     An untrained network takes 0.55 for a picture of one colour.

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_twenty_pictures_of_a_kind_each_and_always_the_same(folder: Path, tmp_path: Path):
+def test_twenty_different_pictures_always_the_same(folder: Path, tmp_path: Path):
     run(tmp_path)
     pictures = {path.name: np.asarray(Image.open(path)) for path in sorted(folder.iterdir())}
     assert len(pictures) == 20
@@ -44,7 +44,7 @@ def test_each_goes_through_the_codec(folder: Path):
         assert (decoded.size, decoded.mode) == ((256, 256), "RGB")
 
 
-def test_without_a_folder_it_says_what_it_wants():
+def test_without_a_folder_it_prints_its_usage():
     refused = run()
     assert refused.returncode == 2
     assert refused.stderr.startswith("usage: ")
