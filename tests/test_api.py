@@ -1,4 +1,4 @@
-"""The Python calls: every kind of picture and bytes they take, and one family of exceptions for the rest."""
+"""The Python calls: the kinds of picture and bytes that they accept, and one family of exceptions for the rest."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def test_damage() -> None:
 
 
 def test_a_valid_checksum_over_a_random_stream() -> None:
-    """What comes after the checks must hold by itself: such a file is a picture, or damage, and nothing else."""
+    """The checks do not help here: such a file is a picture or corrupt, and causes no other error."""
     generator = np.random.default_rng(11)
     for length in range(0, 200, 10):
         data = pack(Header(40, 24, 128, TINY_ID), [generator.bytes(length)])

@@ -1,4 +1,4 @@
-"""The shapes: the paper's tables row by row, what `standard` costs, JSON, and the halo a work piece needs."""
+"""The shapes: the paper's tables row by row, what `standard` costs, JSON, and the halo that a block needs."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_json_of_anything_else_is_refused(described: list[dict[str, object]]):
 
 
 def open_network(layers: Layers, inputs: int) -> Network:
-    """Weights of one and no clipping to speak of: every input of a receptive field reaches the output."""
+    """Weights of one and hardly any clipping, so that every input of a receptive field reaches the output."""
     numbers = {}
     for path, layer in walk(layers, ""):
         if isinstance(layer, (Conv, Depthwise)):
@@ -222,7 +222,7 @@ def linear(layers: Layers) -> Layers:
 
 
 def narrowed(layers: Layers) -> Layers:
-    """The same with one channel wherever samples are not moved apart: reach is a matter of positions."""
+    """The same with one channel unless samples are moved: only positions matter for the reach."""
     changed: list[Layer] = []
     for layer, following in zip(layers, (*layers[1:], None), strict=True):
         match layer:
@@ -271,6 +271,6 @@ def test_reach_covers_all_that_an_input_position_can_change(name: str):
 
 
 def test_the_halo_costs_little():
-    """Every piece of 64 positions pays for it on each side."""
+    """Every block of 64 positions pays for it on each side."""
     assert receptive_field(standard().analysis) == 7 and receptive_field(standard().synthesis) == 6
     assert receptive_field(paper().analysis) == 10 and receptive_field(paper().synthesis) == 11

@@ -418,7 +418,7 @@ def test_a_missing_folder_in_the_search_path_is_reported(
 
 # What is refused.
 
-# In a folder that holds `files_to_refuse`: exit code, command line, and what stands once in the line on stderr.
+# In a folder with `files_to_refuse`: exit code, command line, and a pattern that the line on stderr has once.
 ONE_AIM = "one of --quality, --target-size, --target-bpp and --target-psnr"
 IS_NO_NUMBER = r"is not a valid.*number \(see"
 REFUSED = (
@@ -583,7 +583,7 @@ def test_enormous_header(tmp_path: Path, refused: Refused) -> None:
     assert peak < 20_000_000
 
 
-# Weights of one's own.
+# Weights of the user.
 
 
 def test_own_weights(

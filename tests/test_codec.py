@@ -103,7 +103,7 @@ def test_photographs_come_back_and_quality_counts(tiny: Tiny, photo: np.ndarray)
 
 
 def test_the_padding_is_not_seen(tiny: Tiny, photo: np.ndarray):
-    """A picture off the grid decodes to the corner of the one that repeats its last row and column."""
+    """A picture off the grid decodes to the corner of the picture padded with its last row and column."""
     pixels = photo[:70, :45]
     padded = np.pad(pixels, ((0, 26), (0, 19), (0, 0)), mode="edge")
     small, large = (decode(encode(tiny, p, 90), RUNTIME, loader(tiny)) for p in (pixels, padded))
@@ -215,7 +215,7 @@ def test_too_small_a_target_is_refused_with_the_smallest_size(analysed: PictureE
 def test_sizes_that_are_not_monotone_are_searched_a_little_further(
     analysed: PictureEncoder, monkeypatch: pytest.MonkeyPatch
 ):
-    """Bisection ends at step 97 here. Four steps further fits again and is looked at, five is too far."""
+    """Bisection ends at step 97 here. Four steps further fits again and is tried, five is too far."""
     made_up = {quality: 10 * quality for quality in range(256)} | {101: 965, 102: 960}
     none = np.empty(0)
     file = {quality: Encoded(bytes(size), quality, none, none) for quality, size in made_up.items()}

@@ -1,4 +1,4 @@
-"""The file: its page's examples are true, what is packed comes back, and nothing damaged is read."""
+"""The file: the examples of its page are true, packed parts come back, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_a_header_is_refused_alone_as_with_its_file(name: str):
 
 
 def test_the_checks_come_in_the_order_of_the_page():
-    """Each header breaks the rule named and all it can of the later ones; the checksum is wrong too."""
+    """Each header breaks the rule named and as many later ones as possible; the checksum is wrong too."""
     refusals = [
         (head(65535, 65535, version=1, flags=12), "version 1"),
         (head(0, 2**32 - 1, flags=12), "0x4294967295 pixels"),

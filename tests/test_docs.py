@@ -101,7 +101,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """As a reader's: a picture, a folder of them, and what a checkout holds."""
+    """Like a reader's: a picture, a folder of pictures, and parts of a checkout."""
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("examples", "benchmarks", "weights", "docs"):
@@ -199,5 +199,5 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
 
 
 def words(text: str) -> set[str]:
-    """What a page must not lose: everything but marks of Markdown and typographer's quotes."""
+    """The words of a page, without Markdown and typographic quotes."""
     return set(re.findall(r"[\w<>/^]+", text))

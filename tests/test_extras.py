@@ -1,4 +1,4 @@
-"""Alpha and metadata: what is packed comes back, to the bit, and a frame that is not exactly its content is refused."""
+"""Alpha and metadata come back to the bit, and a frame that is not exactly its content is refused."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def drawn(kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize(("kind", "most"), [("hard", 600), ("gradient", 40), ("soft", 8000)])
 def test_the_filter_fits_the_mask(kind: str, most: int):
-    """A hard mask is best left as it is; a soft one takes less than half of what it would without a filter."""
+    """A hard mask is smallest without a filter; a filter more than halves a soft one."""
     mask = drawn(kind)
     part = pack_extras(Extras(mask))[Extra.ALPHA]
     assert len(part) <= most
@@ -148,7 +148,7 @@ def test_a_window_over_the_limit_is_refused():
 
 @pytest.mark.parametrize("size", [1, 3000, 1 << 22, 1 << 25])
 def test_written_frames_stay_within_the_window(size: int):
-    """By the two levels: that of alpha depends on its size."""
+    """At both compression levels: that of alpha depends on its size."""
     content = bytes(min(size, MAX_METADATA_BYTES))
     parts = pack_extras(Extras(np.zeros((1, size), np.uint8), xmp=content))
     for part, wanted in ((parts[Extra.ALPHA][1:], size), (parts[Extra.XMP], len(content))):

@@ -26,7 +26,7 @@ def default_quality() -> str:
 
 
 def wrong(text: str) -> list[str]:
-    """The ids of weights that are neither bundled nor marked as past, and default qualities that are not so."""
+    """The ids of weights that are neither bundled nor marked as past, and wrong default qualities."""
     text = " ".join(text.split())
     ids = {entry.weights_id.hex() for entry in BUNDLED.values()}
     found = re.findall(rf"(?<!{PAST})\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{{8}}\b", text)

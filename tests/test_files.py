@@ -27,7 +27,7 @@ WRITE = "import sys; from aecodec.files import write_atomic; write_atomic(sys.ar
 
 
 def python(code: str, *arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
-    """A fresh interpreter that finds this package, also where it is not installed."""
+    """A fresh interpreter that finds this package even if it is not installed."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, env=environment(), **options)
 
@@ -98,7 +98,7 @@ def test_failure_in_the_middle_changes_nothing(
 
 @posix_only
 def test_full_disk_changes_nothing(tmp_path: Path) -> None:
-    """A limit on file sizes stands in for the full disk: the write fails part of the way in the same manner."""
+    """A limit on file sizes stands in for the full disk: the write fails in the middle in the same way."""
     target = tmp_path / "a.aec"
     target.write_bytes(b"old")
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); " + WRITE
@@ -198,7 +198,7 @@ def test_circular_link(tmp_path: Path) -> None:
 
 @pytest.fixture
 def replace_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where devices are the targets: broken code, run as root, would leave the machine without them."""
+    """For targets that are devices: broken code, run as root, would remove them from the machine."""
 
     def fail(*_: object) -> None:
         raise AssertionError("a device was to be replaced by a file")

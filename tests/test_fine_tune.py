@@ -1,4 +1,4 @@
-"""benchmarks/fine_tune.py: pictures are divided by groups, and the whole goes through and lands on the page."""
+"""benchmarks/fine_tune.py: pictures are divided by groups, and a run ends with its table on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fuzz driver: what it finds on the codec (nothing), and that it would find something."""
+"""The fuzz driver finds nothing in the codec, and would find errors."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def serve_greed(pipe: Connection) -> None:
 
 
 def serve_without_checksums(pipe: Connection) -> None:
-    """Its checksums are made right first."""
+    """Checksums are corrected first."""
     decode = fuzz_worker.decode
     fuzz_worker.decode = lambda data: decode(seal(data))
     fuzz_worker.serve(pipe)

@@ -1,4 +1,4 @@
-"""Float networks follow the engine but for its rounding, and their gradients are those of what they compute."""
+"""Float networks follow the engine except for its rounding, and their gradients are right."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_forward_pass_is_the_engine_without_rounding(name: str):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_are_those_of_differences(name: str):
-    """Along random directions of both inputs; the networks are linear but for the leaks, which a small step keeps."""
+    """Along random directions of both inputs; a small step stays within one linear piece of the activations."""
     own = FloatNetwork(network(NETWORKS[name]))
     x, side = inputs()
     rng = np.random.default_rng(3)
@@ -93,9 +93,9 @@ def test_gradients_are_those_of_differences(name: str):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_backward_pass_leaves_no_garbage(name: str):
-    """A step of a refinement holds some hundred megabytes; Python looks for garbage after many of them."""
+    """A step of a refinement holds hundreds of megabytes; Python collects cycles only after many steps."""
     own = FloatNetwork(network(NETWORKS[name]))
-    gc.freeze()  # what others left is not looked through
+    gc.freeze()  # objects of other tests are not searched
     gc.disable()
     try:
         y, record = own.forward(*inputs())

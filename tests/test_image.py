@@ -62,7 +62,7 @@ def file_of(image: Image.Image, format: str, **options: object) -> io.BytesIO:
 
 
 def header_only(width: int, height: int) -> io.BytesIO:
-    """A PNG that claims a size and holds next to nothing."""
+    """A PNG with a header of that size and hardly any data."""
     return png(np.zeros((1, 1), np.uint8), 2, size=(width, height))
 
 
@@ -246,7 +246,7 @@ class TestSixteenBitFiles:
     @pytest.mark.parametrize("format", ["PGM", "PPM", "TIFF"])
     @pytest.mark.parametrize("dark", [False, True])
     def test_others(self, format: str, dark: bool) -> None:
-        """Colours of a PPM are scaled by Pillow, so that only multiples of 257 are the same in 8 bits."""
+        """Pillow scales the colours of a PPM, which gives the same 8 bits only for multiples of 257."""
         samples = noise(4, 5, top=200 if dark else 65536, dtype=np.uint16)
         if format == "PPM":
             samples = np.stack([samples >> 8] * 3, axis=2) * 257
@@ -577,13 +577,13 @@ class TestLimits:
             from_image(Image.new("L", (100, 100)), max_pixels=9_999)
 
     def test_decompression_bomb(self) -> None:
-        for side in (14_000, 60_000):  # where Pillow would warn, were its limit ours, and where it refuses
+        for side in (14_000, 60_000):  # Pillow would warn of the first and refuse the second
             with pytest.raises(LimitExceeded, match=f"picture: more pixels than the limit of {MAX_PIXELS} in all"):
                 open_picture(header_only(side, side))
 
     @pytest.mark.parametrize(("side", "limit"), [(10_000, MAX_PIXELS), (20_000, 500_000_000)])
     def test_our_limit_stands_in_place_of_pillows(self, side: int, limit: int) -> None:
-        """Pillow warns at half our default and refuses beyond it: the file is refused, but for holding no pixels."""
+        """Pillow warns at half our default and refuses beyond it: here the file is refused because it has no pixels."""
         with pytest.raises(InputError, match="cannot be decoded"):
             open_picture(header_only(side, side), max_pixels=limit)
 

@@ -1,4 +1,4 @@
-"""Entropy coding: what the encoder writes the decoder reads, hostile latents too, in the order that the page says."""
+"""Entropy coding: any latent comes back, in the order that the page gives."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_an_escape_of_what_the_table_holds_is_refused(tiny: Tiny, symbol: int | 
 
 
 def test_symbols_are_grouped_by_table_and_escapes_follow_their_group(tiny: Tiny):
-    """By hand, straight on the range coder: indexes 7 before 30, order kept within, escaped values after the group."""
+    """By hand with the range coder: index 7 before 30, each in order, escaped values after their group."""
     tables = tiny[1].entropy.tables
     index = np.array([30, 7, 30, 7, 30])
     seven, thirty = tables.supports[[7, 30]].tolist()
@@ -278,7 +278,7 @@ def test_the_stream_has_the_order_of_the_page(tiny: Tiny, spread: int):
 
 
 def test_damaged_streams_are_corrupt_or_decode_to_other_symbols(tiny: Tiny):
-    """A changed or cut stream may be another picture's, but it is never an error of another kind."""
+    """A changed or cut stream may decode to another picture, but causes no other error."""
     rng = np.random.default_rng(2)
     (stream,), decoded, _ = encode(tiny, rng.integers(-600, 600, (1, 4, 8, 16)).astype(np.int32), [60])
     changed = [bytearray(stream) for _ in range(60)]

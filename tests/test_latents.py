@@ -71,7 +71,7 @@ def test_it_is_the_input_of_the_synthesis(photo: np.ndarray, tiny: Tiny) -> None
 @BUNDLED
 @pytest.mark.parametrize("model", ["standard", "paper"])
 def test_one_unit_at_every_quality(photo: np.ndarray, model: str) -> None:
-    """Qualities far apart give the same numbers but for their rounding; as coded, they differ by a factor of 6."""
+    """Distant qualities give the same numbers except for rounding; as coded, they differ by a factor of 6."""
     best, middle, worst = (latent(photo, quality, model).astype(float) for quality in (100, 50, 0))
     assert ((best - middle) ** 2).mean() < ((best - worst) ** 2).mean() < 0.15 * (best**2).mean()
     for channel in np.argsort(best.var((1, 2)))[-4:]:  # those that hold most of the picture
@@ -112,7 +112,7 @@ def test_damage_and_limits(photo: np.ndarray) -> None:
 
 @pytest.fixture
 def folder(photo: np.ndarray, tmp_path: Path) -> Path:
-    """Two classes: a colour and a grey file in one, one file further down in the other; and what is no `.aec`."""
+    """Two classes: a colour and a grey file in one, one file in a sub-folder of the other; and other files."""
     for name, pixels in {
         "b/2": photo[:40, :48],
         "b/1": photo[40:80, :48, 0],

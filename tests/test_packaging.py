@@ -119,7 +119,7 @@ def test_bundled_weights_are_whole_and_small() -> None:
 
 
 def installed_version(name: str) -> tuple[int, ...]:
-    """Major and minor version; empty where it is not installed. Importing setuptools would patch the interpreter."""
+    """Major and minor version; empty if it is not installed. Importing setuptools would patch the interpreter."""
     try:
         return tuple(int(part) for part in metadata.version(name).split(".")[:2])
     except metadata.PackageNotFoundError:
@@ -136,7 +136,7 @@ def pip(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, so that its own tree stays clean; the tiny weights stand in where none are bundled."""
+    """A copy of the project, so that its own tree stays clean; the tiny weights stand in if none are bundled."""
     if not (installed_version("pip") >= (22,) and installed_version("setuptools") >= (70, 1)):
         pytest.skip("needs pip, and a setuptools that builds wheels by itself")
     folder = tmp_path_factory.mktemp("tree")

@@ -73,7 +73,7 @@ def assert_same(first: Image.Image, second: Image.Image) -> None:
 
 
 class Counting(io.BytesIO):
-    """Knows how far it has been read."""
+    """Remembers how far it has been read."""
 
     furthest = 0
 
@@ -310,14 +310,14 @@ def test_saving_every_mode(photo: Image.Image, mode: str) -> None:
 
 
 def test_saving_what_was_opened(data: bytes, path: Path) -> None:
-    """Onto itself too, since Pillow loads it first; without a quality it is the model's own, not that of the file."""
+    """Onto itself too, since Pillow loads it first. The default quality is that of the model, not of the file."""
     with Image.open(path) as image:
         image.save(path, model="tiny")
     assert path.read_bytes() == aecodec.encode(aecodec.decode(data), model="tiny")
 
 
 def test_saving_takes_pixels_as_they_stand(turned: Path) -> None:
-    """Code that has turned a picture itself, and left the tag, must not see it turned again."""
+    """Programs that turn a picture themselves but keep the tag must not see it turned again."""
     with Image.open(turned) as image:
         by_hand = image.transpose(Image.Transpose.ROTATE_270)
         upright = ImageOps.exif_transpose(image)
@@ -326,7 +326,7 @@ def test_saving_takes_pixels_as_they_stand(turned: Path) -> None:
 
 
 def test_saving_with_exif_gives_it_back_upright(turned: Path) -> None:
-    """As bytes, as an Exif object, and by what `info` has: what a viewer shows is what it showed before."""
+    """As bytes, as an Exif object and from `info`: viewers show the same picture as before."""
     with Image.open(turned) as image:
         expected = aecodec.encode(image, model="tiny", metadata="exif")
         assert saved(image, exif=image.info["exif"]) == saved(image, exif=image.getexif()) == expected
@@ -357,7 +357,7 @@ def test_metadata_of_an_open_file(photo: Image.Image, turned: Path) -> None:
 
 
 def test_a_profile_is_converted_unless_it_is_given(photo: Image.Image) -> None:
-    """As everywhere in Pillow the one in `info` describes the pixels, and None takes it away."""
+    """As elsewhere in Pillow, the profile in `info` describes the pixels, and None removes it."""
     other = photo.copy()
     other.info["icc_profile"] = WIDE
     assert saved(other) == aecodec.encode(other, model="tiny") != saved(photo)
@@ -391,7 +391,7 @@ def test_feeding_a_parser_byte_by_byte(data: bytes) -> None:
 
 
 def test_the_calls_of_a_web_framework(data: bytes, path: Path) -> None:
-    """What Django's ImageField and its validators ask of Pillow, in their order."""
+    """The calls of Django's ImageField and its validators, in order."""
     assert path.suffix.lower() in Image.registered_extensions()
     image = Image.open(io.BytesIO(data))
     image.verify()

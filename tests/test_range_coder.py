@@ -1,4 +1,4 @@
-"""Range coder: both back ends make and read the same bytes, near the ideal size, and nothing damaged passes unseen."""
+"""Range coder: both back ends write and read the same bytes, near the ideal size, and notice damage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flat(alphabet: int) -> np.ndarray:
 
 
 def peaked(alphabet: int, likely: int) -> np.ndarray:
-    """Every symbol as rare as can be, but one."""
+    """All symbols but one have the lowest frequency."""
     frequencies = np.ones(alphabet, dtype=np.int64)
     frequencies[likely] += TOTAL - alphabet
     return frequencies
@@ -54,7 +54,7 @@ def encoded(tables: Tables, runs: Runs, backend: Backend) -> bytes:
 
 
 def decoded(tables: Tables, data: bytes, runs: Runs, backend: Backend) -> list[np.ndarray]:
-    """As many symbols as in `runs`; CorruptFile where the stream is not the encoder's."""
+    """As many symbols as in `runs`; CorruptFile if the encoder cannot have written the stream."""
     decoder = Decoder(tables, data, backend=backend)
     symbols = [decoder.decode(table, len(run)) for table, run in runs]
     decoder.finish()
@@ -181,7 +181,7 @@ def test_a_carry_that_stays_open_for_many_words(count: int):
 
 
 def test_the_tail_is_the_shortest_then_smallest():
-    """By trial of every shorter string and every smaller one of the same length."""
+    """Tries every shorter string and every smaller one of the same length."""
     tables = Tables([uneven(5, np.random.default_rng(3), 3.0)])
     for symbols in np.ndindex(5, 5, 5):
         runs = [(0, np.array(symbols))]

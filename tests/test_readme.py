@@ -1,4 +1,4 @@
-"""The README says what is so: its command of tests is what CI runs, its figures those of the manifest."""
+"""The README is true: CI runs its test command, and its figures are those of the manifest."""
 
 from __future__ import annotations
 

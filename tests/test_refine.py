@@ -97,7 +97,7 @@ def test_gradients_of_the_objective_are_those_of_differences(tiny: Tiny, photo: 
     _, by_latent, by_hyper = objective.gradients(latent, hyper, smooth)
     assert (by_latent != 0).all() and (by_hyper != 0).any()
     agreeing = 0
-    for _ in range(12):  # one in some lands on a kink of the tables or of a leak
+    for _ in range(12):  # some land on a kink of the tables or of an activation
         along_latent, along_hyper = (rng.standard_normal(values.shape).astype(np.float32) for values in (latent, hyper))
         above, below = (
             objective.gradients(latent + step * along_latent, hyper + step * along_hyper, smooth)[0]
@@ -138,7 +138,7 @@ def test_any_shape_and_grey_are_refined(tiny: Tiny, photo: np.ndarray, shape: tu
 
 
 def test_each_tile_is_refined_and_progress_is_reported(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
-    """Small tiles for once, in the encoder and the decoder alike."""
+    """With small tiles in encoder and decoder."""
     monkeypatch.setattr("aecodec.geometry.TILE", 64)
     monkeypatch.setattr("aecodec.codec.encoder.TILE", 64)
     monkeypatch.setattr("aecodec.format.header.tile_count", lambda width, height: -(-width // 64) * -(-height // 64))
@@ -215,7 +215,7 @@ def test_effort_of_the_interface(photo: np.ndarray, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(("distortion", "per_sample"), [("mse", 9.0), ("l1", 48.0)])
 def test_the_cost_of_an_error(distortion: str, per_sample: float):
-    """Of three levels, in each of 12 samples of four pixels: bits per pixel and unit of the mean over samples."""
+    """An error of three levels in each of the 12 samples of four pixels."""
     error = np.full((2, 2, 3), -3.0, np.float32)
     tradeoff = RateDistortion(distortion, low=0.001, high=0.1)
     for quality, weight in ((0, 0.001), (255, 0.1)):

@@ -80,7 +80,7 @@ def test_a_crop_of_four_tiles(coded: Coded, crop: tuple[int, int, int, int]):
 
 
 def test_only_the_tiles_under_it_are_decoded(coded: Coded, tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
-    """A stream of nonsense, its checksum right, is noticed where its tile is needed, and only there."""
+    """A stream of noise with a correct checksum is noticed if its tile is needed, and only then."""
     data, whole = coded(LARGE)
     header, parts = unpack(data)
     damaged = pack(header, [parts[0], np.random.default_rng(0).bytes(900), *parts[2:]])

@@ -40,7 +40,7 @@ def watch(event, given):
 sys.addaudithook(watch)
 from aecodec.cli import run
 code = run(arguments)
-status = open("/proc/self/status").read()  # not getrusage, whose peak is that of the parent where that was larger
+status = open("/proc/self/status").read()  # getrusage would give the peak of the parent if that is larger
 print(1024 * int(status.split("VmHWM:")[1].split()[0]), file=sys.stderr)
 sys.exit(code)
 """

@@ -176,7 +176,7 @@ def test_a_residual_sum_is_clipped_to_the_bounds_of_its_body():
 
 @pytest.mark.parametrize("inputs", [128, 130, 256])
 def test_a_layer_whose_sums_pass_2_24_runs_in_float64_and_is_right(inputs: int):
-    """Sums of odd numbers beyond 2^24 are not representable in float32; their last bit is made to show."""
+    """Sums of odd numbers beyond 2^24 are not representable in float32; their last bit shows in the result."""
     layer = Conv(inputs, 2, bits=20)
     weight = np.full((inputs, 2), 127, np.int8)
     weight[:, 1] = np.where(np.arange(inputs) % 2, 127, 125)
@@ -189,7 +189,7 @@ def test_a_layer_whose_sums_pass_2_24_runs_in_float64_and_is_right(inputs: int):
 
 
 def test_in_float32_such_a_layer_would_be_wrong():
-    """What the bound is for: the same network with its bound understated."""
+    """Why the bound matters: the same network with its bound understated."""
     inputs = 300
     bounds = [np.array([v]) for v in (3, 3, -(1 << 23), 1 << 23)]
     layers, numbers = (Conv(inputs, 1),), {"0": QuantizedParameters(np.full((inputs, 1), 127, np.int8), *bounds)}
@@ -273,7 +273,7 @@ def test_torch_is_exact_at_any_precision_the_caller_set():
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="this torch has the older setting only")
 def test_torch_is_exact_where_the_caller_took_the_newer_setting():
-    """After it the older one cannot even be read: a process of its own, since it cannot be taken back."""
+    """In a separate process, since the setting cannot be undone: after it, the older one cannot even be read."""
     code = """
 import numpy as np, torch
 from aecodec.network.torch_runtime import TorchRuntime
@@ -294,7 +294,7 @@ print(seen, torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.mat
 
 
 def test_flags_of_the_processor_are_no_warnings(monkeypatch: pytest.MonkeyPatch):
-    """Some libraries' products raise them for columns that are not there."""
+    """Some libraries' products raise them for columns of padding."""
     seen: list[dict[str, str]] = []
     monkeypatch.setattr(
         "aecodec.network.numpy_runtime.run_layers", lambda *arguments: seen.append(np.geterr()) or arguments[2]
@@ -306,7 +306,7 @@ def test_flags_of_the_processor_are_no_warnings(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_runtime_keeps_networks_apart():
-    """Prepared weights are kept by identity: a network made where another one was must not get its weights."""
+    """Prepared weights are kept by identity: a network at the address of an earlier one must not get its weights."""
     runtime = NumpyRuntime()
     x = np.ones((1, 1, 1, 1))
     for weight in range(1, 40):

@@ -113,7 +113,7 @@ def test_the_script_needs_only_numpy_and_the_standard_library():
 
 
 def outcome(data: bytes) -> tuple[tuple[int, ...], bytes] | None:
-    """What both decoders make of a file: the same pixels, or None where both refuse it."""
+    """The result of both decoders: the same pixels, or None if both refuse the file."""
     try:
         pixels, _ = SPEC.decode(data, [TINY])
     except SPEC.Refused:
@@ -178,7 +178,7 @@ def test_both_range_decoders_agree_on_any_bytes(data: bytes, count: int):
 
 @pytest.mark.parametrize("build", streams.CORRUPT)
 def test_a_stream_that_the_package_refuses_is_refused(build: Callable[[], bytes]):
-    """Escapes of what a table holds among them, and bytes after the last symbol."""
+    """Among them unnecessary escapes and bytes after the last symbol."""
     with pytest.raises(SPEC.Refused):
         SPEC.decode(build(), [TINY])
 

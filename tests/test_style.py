@@ -1,4 +1,4 @@
-"""Ruff and mypy have nothing to say about this tree, and mypy nothing about a program that uses the package."""
+"""Ruff and mypy accept this tree, and mypy a program that uses the package."""
 
 from __future__ import annotations
 

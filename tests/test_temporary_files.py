@@ -24,7 +24,7 @@ from helpers.folders import names
 
 needs_locks = pytest.mark.skipif(files.fcntl is None, reason="needs flock")
 
-# Creates a temporary file as a writer does, says so, and stays.
+# Creates a temporary file like a writer, prints a line, and waits.
 WRITER = """
 import sys, time
 from aecodec.files import claim, temporary_beside
@@ -156,7 +156,7 @@ def test_without_locks_nothing_is_removed_and_writing_works(tmp_path: Path, monk
 
 
 def test_a_writer_whose_file_is_removed_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by a sweep from another host, where locks are those of the host."""
+    """For example by a sweep from another host, which does not see the locks of this one."""
     moves: list[str] = []
     real = os.replace
 

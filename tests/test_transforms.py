@@ -1,4 +1,4 @@
-"""Pixels to latent and back: any cutting into blocks is one pass, and both ends of the arithmetic are as stated."""
+"""Pixels to latent and back: blocks of any size give one pass's integers, and both ends round as stated."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_blocks_of_one_position_and_of_odd_sides(tiny: Tiny):
 
 
 def test_a_halo_one_short_would_show():
-    """What the two tests above rest on: cutting less than the reach changes integers."""
+    """The premise of the two tests above: a smaller halo changes integers."""
     network = lively_network(ARCHITECTURES["standard"].analysis, "analysis")
     pixels = np.random.default_rng(0).integers(0, 256, (1, 8 * ROWS, 8 * COLUMNS, 3), dtype=np.uint8)
     whole = analyse(network, RUNTIME, pixels)
@@ -152,7 +152,7 @@ def test_gain_rounds_halves_up_and_clips_to_16_bits(tiny: Tiny):
 
 
 def through(tiny: Tiny, values: list[int], exponent: int, gain: int = 64, shift: int = 6) -> list[int]:
-    """Pixels of latents `values` by a synthesis that hands its first channel on, scaled by 2^-exponent."""
+    """Pixels of latents `values` by a synthesis that passes on its first channel, scaled by 2^-exponent."""
     weight = np.zeros((LATENT_CHANNELS, 192), np.int8)
     weight[0] = 1
     zero, edge = np.zeros(192, np.int64), np.full(192, 1 << 15)

@@ -1,4 +1,4 @@
-"""The pictures unlike the training set: all there, all different, and each goes through the codec."""
+"""The pictures unlike the training set: all are made, all differ, and each passes through the codec."""
 
 from __future__ import annotations
 

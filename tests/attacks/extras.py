@@ -23,7 +23,7 @@ BOMB = frame(bytes(1 << 28))  # in 8 kB
 SKIPPED = b"\x50\x2a\x4d\x18\x04\0\0\0PK\x03\x04"  # decompressors pass over such a frame in silence
 DICTIONARY = zstandard.train_dictionary(1000, [b"%d zstd dictionary %d" % (n, n * n) for n in range(1000)])
 
-# Parts of a picture of one pixel, and part of what is said of each.
+# Parts of a picture of one pixel, each with part of its message.
 PARTS = {
     "alpha of no byte": (Extra.ALPHA, b"", "filter"),
     "a filter of bit 2": (Extra.ALPHA, b"\4" + PIXEL, "filter"),
@@ -40,7 +40,7 @@ PARTS = {
     "a dictionary": (Extra.ALPHA, b"\0" + frame(b"\x80", dict_data=DICTIONARY), "dictionary"),
     "zlib": (Extra.ALPHA, b"\0\x78\x9c\x63\x60\x80\x00\x00\x00\x06\x00\x01", "."),
     "a profile bomb": (Extra.ICC, BOMB, "268435456 bytes, where 1 to 4194304"),
-    # A reader that believes it allocates them, or overflows.
+    # A reader that believes the size allocates it, or overflows.
     "a profile of exabytes": (
         Extra.ICC,
         b"\x28\xb5\x2f\xfd\xe0" + (1 << 63).to_bytes(8, "little") + b"\1\0\0",

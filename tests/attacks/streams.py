@@ -1,4 +1,4 @@
-"""Attacks by the coded stream: the container is right in every way, so that the decoder has to be."""
+"""Attacks by the coded stream: the container is right in every way, so the decoder has to notice."""
 
 from __future__ import annotations
 
