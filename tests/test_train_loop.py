@@ -111,6 +111,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Built:
     built = Built()
     monkeypatch.setattr(loop, "build", built)
     monkeypatch.setattr(loop, "settle_on_grid", Tiny.calibrate)
+    monkeypatch.setattr(loop, "start_from_components", Tiny.start_from)
     return built
 
 

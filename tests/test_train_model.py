@@ -48,6 +48,7 @@ from aecodec.train.model import AutoEncoder
 from aecodec.train.model import Coded
 from aecodec.train.model import at_quality
 from aecodec.train.model import gaussian_bits
+from aecodec.train.model import start_from_components
 from aecodec.train.model import transposed_as_product
 from aecodec.train.rescale import fill_ranges
 from aecodec.train.rescale import give_headroom
@@ -376,7 +377,7 @@ def test_start_from_components_is_a_transform_already():
         return (model(x, torch.full((len(x),), 0.9), noise=False, plain=True).reconstruction - x).square().mean()
 
     before = error()
-    model.start_from(np.stack(patches))
+    start_from_components(model, np.stack(patches))
     assert error() < 0.4 * before
 
 

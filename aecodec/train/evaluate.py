@@ -1,6 +1,6 @@
-"""Measures a model in training on fixed pictures, and shows what it does to them.
+"""Measures a model in training on fixed pictures, and draws its reconstructions.
 
-Rates are the model's own estimates, not bytes of files; nothing here draws a random number.
+Rates are the model's estimates, not bytes of files; nothing here draws a random number.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Measurement:
 def central_crops(pictures: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
     """Central crops of at most `count` pictures, evenly spread over them: uint8 [H, W, 3].
 
-    Sides are the picture's own, at most 256, cut to a multiple of 32 as the networks want them.
+    Sides are at most 256 and cut to a multiple of 32, which the networks need.
     """
     count = min(count, len(pictures))
     return [_central_crop(pictures[index * len(pictures) // count]) for index in range(count)]
@@ -69,7 +69,7 @@ def measure(
     plain: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Measurement | None:
-    """The model on `crops` at every quality; None where `interrupted` says so on the way."""
+    """The model on `crops` at every quality; None if interrupted."""
     batches = list(_batches(crops))
     losses: list[float] = []
     points: list[Point] = []
@@ -123,7 +123,7 @@ def as_input(pixels: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _code(model: AutoEncoder, x: Tensor, quality: float, plain: bool) -> tuple[Coded, Tensor]:
-    """What the model makes of `x` with rounded latents and the quality it was told, [B]."""
+    """The model's result for `x` with rounded latents, and the quality as a tensor [B]."""
     qualities = torch.full((len(x),), quality, device=x.device)
     return model(x, qualities, noise=False, plain=plain), qualities
 
@@ -138,6 +138,6 @@ def _eight_bit(x: Tensor) -> Tensor:
 
 
 def _psnr(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Of 8-bit pixels, in dB, [B]; one squared step in the whole picture is the least error told apart."""
+    """Of 8-bit pixels, in dB, [B]; equal pictures count as one squared step apart."""
     squares = (_eight_bit(x) - _eight_bit(reconstruction)).square().sum((1, 2, 3)).clamp_min(1)
     return 10 * torch.log10(255**2 * x[0].numel() / squares)

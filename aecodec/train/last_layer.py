@@ -1,14 +1,14 @@
-"""The last layer of a synthesis, solved: least error on photographs, and no grid where a picture is flat.
+"""Solves the last layer of a synthesis: least error on photographs, and no grid pattern in flat areas.
 
-Training leaves a pattern of the stride in flat areas, of a few levels from peak to peak: a hundredth of a photograph's
-error, so its gradient is lost among the others', and yet plainly seen in a bright sky. The layer is linear in what
-comes into it, so that a linear system has its best weights. A photograph counts by the inverse of its error, as in a
-mean of PSNR. Of flat pictures, which are made, only the pattern counts: how bright they come back is up to the latent.
-Training also draws colours in from the ends of the scale, white by three levels. There photographs have little to say,
-so that pictures of pure colours, white and black count with all of their error.
+In flat areas training leaves a pattern of the stride, a few levels from peak to peak. It is a hundredth of a
+photograph's error, so its gradient is lost, but it shows in a bright sky. The layer is linear in its inputs, so its
+best weights solve a linear system. Each photograph is weighted by the inverse of its error, as in a mean of PSNR. Of
+synthetic flat pictures only the pattern counts, since the latent determines their brightness. Training also moves
+extreme colours inwards, white by three levels. Photographs say little about those, so pictures of pure colours, white
+and black count with their whole error.
 
-The samples of a block share their inputs. So what a block has on average and how its samples differ from that are
-found apart, and flat pictures, in the second system only, do not hold the brightness where training left it.
+The samples of a block share their inputs. Block mean and deviation are therefore solved separately; flat pictures only
+enter the system of the deviation, and so do not tie the brightness to what training left.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ DAMPING = 1e-5  # of the mean square of an input
 
 @torch.no_grad()
 def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: int = 0) -> None:
-    """Moves the last product of `model` to the least squares over photographs uint8 [H, W, 3]; turns its rounding on.
+    """Fits the last product of `model` by least squares to photographs uint8 [H, W, 3]; turns its rounding on.
 
-    Some hundreds of 256x256 are a start: few are learned by heart. Leaves a model alone whose synthesis does not end in
-    a linear product and a `DepthToSpace`, as that of `standard` does.
+    Give it some hundreds of 256x256, since it overfits a few. Leaves a model alone unless its synthesis ends in a
+    linear product and a `DepthToSpace`, as that of `standard` does.
     """
     product, shuffle = (model.synthesis.get_submodule(str(model.synthesis.size - back)) for back in (2, 1))
     if not isinstance(product, ConvLayer) or not isinstance(shuffle, DepthToSpaceLayer) or product.layer.active:
@@ -72,7 +72,7 @@ def _equations(
 ) -> Tensor:
     """The normal equations of a change of the product, both sides: [inputs + 1, inputs + 1 + outputs], float64.
 
-    `weight`: of a picture's squared error; None for the inverse of that. What clipping takes off is no error.
+    `weight`: of a picture's squared error; None for its inverse. Overshoot that clipping removes is no error.
     """
     device, inputs = product.weight.device, product.weight[0].numel() + 1
     total = torch.zeros(inputs, inputs + len(product.weight), dtype=torch.float64, device=device)
@@ -91,25 +91,23 @@ def _equations(
     return total
 
 
-def _square(equations: Tensor) -> Tensor:
-    """Their left side, damped."""
-    square = equations[:, : len(equations)]
-    damping = DAMPING * float(square.trace()) / len(square)
-    return square + damping * torch.eye(len(square), dtype=square.dtype, device=square.device)
-
-
 def _solved(equations: Tensor) -> Tensor:
-    return torch.linalg.solve(_square(equations), equations[:, len(equations) :])
+    """The solution, with a damped left side."""
+    square, right = equations.tensor_split([len(equations)], 1)
+    damping = DAMPING * float(square.trace()) / len(square)
+    return torch.linalg.solve(
+        square + damping * torch.eye(len(square), dtype=square.dtype, device=square.device), right
+    )
 
 
 def _level(change: Tensor) -> Tensor:
-    """What a change [inputs + 1, outputs] does to all samples of a block alike, by colour."""
+    """The mean effect of a change [inputs + 1, outputs] on the samples of a block, by colour."""
     samples = change.unflatten(1, (-1, 3))
     return samples.mean(1, keepdim=True).expand_as(samples).flatten(1)
 
 
 def flat_picture(random: Generator) -> np.ndarray:
-    """Of one colour or a slope, greyish or not, with or without a little noise. uint8 [FLAT_SIDE, FLAT_SIDE, 3]."""
+    """One colour or a slope, grey or not, with or without a little noise. uint8 [FLAT_SIDE, FLAT_SIDE, 3]."""
     colour = random.integers(0, 256, 3) if random.random() < 0.5 else random.integers(0, 256) + random.normal(0, 8, 3)
     slope = random.choice([0, 15, 40]) * random.normal(size=(2, 1, 1, 3))
     rows, columns = np.mgrid[:FLAT_SIDE, :FLAT_SIDE][..., None] / FLAT_SIDE - 0.5
@@ -118,13 +116,13 @@ def flat_picture(random: Generator) -> np.ndarray:
 
 
 def pure_picture(random: Generator) -> np.ndarray:
-    """White, black or a colour whose every part is at an end of the scale. uint8 [FLAT_SIDE, FLAT_SIDE, 3]."""
+    """White, black or a colour of zeros and 255s. uint8 [FLAT_SIDE, FLAT_SIDE, 3]."""
     colour = random.choice(np.array([0, 255], np.uint8), 3 if random.random() < 0.5 else 1)
     return np.full((FLAT_SIDE, FLAT_SIDE, 3), colour)
 
 
 def blocks(x: Tensor, layer: DepthToSpace) -> Tensor:
-    """What the product's outputs become, of a picture [1, 3, H, W] whose border is cut: [positions, samples]."""
+    """A picture [1, 3, H, W], less its border, in the order of the product's outputs: [positions, samples]."""
     inner = functional.pad(x, (-layer.crop,) * 4)[0]
     rows, columns = (length // layer.factor for length in inner.shape[1:])
     split = inner.reshape(3, rows, layer.factor, columns, layer.factor)

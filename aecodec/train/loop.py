@@ -35,6 +35,7 @@ from aecodec.train.data import hold
 from aecodec.train.data import load_folders
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
+from aecodec.train.model import start_from_components
 from aecodec.train.progress import Observer
 from aecodec.train.progress import Step
 from aecodec.train.progress import Terminal
@@ -117,7 +118,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     batches = Batches(pictures, crop=options.crop, batch_size=options.batch_size, device=device, seed=options.seed)
     model = build(options.config)
     if not (options.resume or options.decay or options.init):
-        model.start_from(batches.patches(START_PATCHES, PATCH_SIDE))
+        start_from_components(model, batches.patches(START_PATCHES, PATCH_SIDE))
     model.to(device=device, memory_format=torch.channels_last)
     counters = Counters(model.config.learning_rate)
     if options.init is not None:

@@ -62,7 +62,7 @@ CONFIGS = {
 
 @dataclass(frozen=True)
 class Coded:
-    """What one pass gives: reconstruction [B, 3, H, W] in about 0..1, bits of latent and hyper-latent [B]."""
+    """The result of one pass: reconstruction [B, 3, H, W] in about 0..1, bits of latent and hyper-latent [B]."""
 
     reconstruction: Tensor
     bits: Tensor
@@ -91,7 +91,7 @@ class AutoEncoder(nn.Module):
     """The trainable codec of one config."""
 
     def __init__(self, config: Config, architecture: Architecture | None = None) -> None:
-        """`architecture`: instead of the config's own, for trials of shape and for tests."""
+        """`architecture` replaces the config's, for experiments and tests."""
         super().__init__()
         self.config = config
         self.architecture = architecture or ARCHITECTURES[config.name]()
@@ -125,7 +125,7 @@ class AutoEncoder(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """The hyper-latent starts at nearly nothing, scale indexes in the middle: bits go where they pay."""
+        """Start with a hyper-latent near zero and scale indexes in the middle of their range."""
         with torch.no_grad():
             final = self.hyper_analysis.get_submodule(str(self.hyper_analysis.size - 1))
             final.weight.mul_(0.1)
@@ -140,7 +140,7 @@ class AutoEncoder(nn.Module):
         self.mode.rounding = on
 
     def set_bfloat16(self, on: bool) -> None:
-        """Products of analysis and synthesis in bfloat16, wherever rounding, which needs float32, is off."""
+        """Products of analysis and synthesis in bfloat16 while rounding, which needs float32, is off."""
         self.mode.bfloat16 = on
 
     def _products(self, device: torch.device) -> torch.autocast:
@@ -175,14 +175,14 @@ class AutoEncoder(nn.Module):
         return latent.float()
 
     def picture(self, latent: Tensor, features: Tensor) -> Tensor:
-        """The picture in about 0..1 from a decoded latent, its gain taken back, and the hyper features."""
+        """The picture in about 0..1 from the hyper features and a decoded latent without its gain."""
         latent = self.synthesis_scale(latent, *limits(SYNTHESIS_BITS))
         with self._products(latent.device):
             pixels = self.synthesis(latent, features)
         return (256 * pixels.float() + 255) / 510
 
     def hyper_latent(self, latent: Tensor, quality: Tensor) -> Tensor:
-        """The hyper-latent less its mean: what is rounded to symbols."""
+        """The hyper-latent less its mean, which rounds to symbols."""
         seen = self.hyper_input_scale(latent, *limits(CONTEXT_BITS))
         return self.hyper_analysis(seen) - self.hyper_means(quality)
 
@@ -200,7 +200,7 @@ class AutoEncoder(nn.Module):
         return self.latent_scale(self.hyper_synthesis(hyper) + bias, *limits(FEATURE_BITS))
 
     def context(self, step: int, features: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale index of every latent as `step` predicts them."""
+        """Mean and scale index of every latent, predicted by `step`."""
         if step:
             features = torch.cat([features, self.latent_scale(decoded, *limits(CONTEXT_BITS))], 1)
         mean, index = self.get_submodule(f"context{step}")(features).chunk(2, 1)
@@ -236,15 +236,6 @@ class AutoEncoder(nn.Module):
         bits_per_pixel = (coded.bits + coded.hyper_bits) / (x.shape[2] * x.shape[3])
         return ((rate_weight * bits_per_pixel + weight * distortion) / weight**self.config.lambda_exponent).mean() / 20
 
-    @torch.no_grad()
-    def start_from(self, patches: np.ndarray) -> None:
-        """First and last layers of `standard` from the principal components of `patches` uint8 [N, 16, 16, 3].
-
-        Windowed by a sine and whitened, so that the first layer starts as a lapped transform; blocks near identity.
-        """
-        if self.config.name == "standard":
-            _start_from_components(self, patches)
-
 
 def _round(x: Tensor) -> Tensor:
     return straight_through(x, torch.floor(x + 0.5))
@@ -260,7 +251,15 @@ def _step_masks() -> Tensor:
     return masks
 
 
-def _start_from_components(model: AutoEncoder, patches: np.ndarray) -> None:
+@torch.no_grad()
+def start_from_components(model: AutoEncoder, patches: np.ndarray) -> None:
+    """First and last layers of a `standard` from the principal components of `patches` uint8 [N, 16, 16, 3].
+
+    Windowed by a sine and whitened, so that the first layer starts as a lapped transform; blocks near identity.
+    Leaves other models alone.
+    """
+    if model.config.name != "standard":
+        return
     x = patches.astype(np.float32).transpose(0, 3, 1, 2).reshape(len(patches), -1) / 255 - 0.5
     sine = np.sin(np.pi * (np.arange(16) + 0.5) / 16)
     window = np.tile(np.outer(sine, sine)[None], (3, 1, 1)).ravel()

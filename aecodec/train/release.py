@@ -24,7 +24,6 @@ from aecodec.format.header import QUALITY_STEPS
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import load_folders
-from aecodec.train.evaluate import QUALITIES
 from aecodec.train.evaluate import as_input
 from aecodec.train.evaluate import central_crops
 from aecodec.train.evaluate import measure
@@ -50,7 +49,7 @@ Say = Callable[[str], None]
 def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None, recipe: str | None, say: Say) -> None:
     """Writes the weights of `checkpoint` to the folder `out`. Raises InputError or OutputError.
 
-    The float weights beside them, to train on from, are those before rounding where the checkpoint has them.
+    The float weights beside them, to continue training from, are those before rounding, if the checkpoint has them.
     """
     content = read_checkpoint(checkpoint)
     model = build(content["config"])
@@ -62,7 +61,9 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     if not content["counters"]["calibrated"]:
         unrounded = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         say("never trained with rounding: scales are chosen and weights rounded now")
-        _settle(model, training[:CALIBRATION_PICTURES])
+        pictures = training[:CALIBRATION_PICTURES]
+        quality = (torch.arange(len(pictures)) + 0.5) / len(pictures)
+        settle_on_grid(model, as_input(np.stack(pictures), torch.device("cpu")), quality)
     model.set_rounding(True)
     if channels := give_headroom(model):
         say(f"channels that pure colours made clip, rescaled: {channels}")
@@ -75,6 +76,7 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
     default = _default_quality(halves, validation)
     halves = with_default_quality(model, halves, default)
     rounding = _rounding_cost(model, halves, validation, say)
+    name = name or model.config.name
     details = {
         "config": content["config"],
         "default_quality": default,
@@ -82,13 +84,8 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
         "recipe": recipe or "",
         "rounding": rounding,
     }
-    _write(out, name or model.config.name, model.state_dict() | unrounded, halves, details)
-    say(f"{out}: {name or model.config.name}, weights id {halves.weights_id.hex()}, default quality {default}/255")
-
-
-def _settle(model: AutoEncoder, pictures: Sequence[np.ndarray]) -> None:
-    quality = (torch.arange(len(pictures)) + 0.5) / len(pictures)
-    settle_on_grid(model, as_input(np.stack(pictures), torch.device("cpu")), quality)
+    _write(out, name, model.state_dict() | unrounded, halves, details)
+    say(f"{out}: {name}, weights id {halves.weights_id.hex()}, default quality {default}/255")
 
 
 def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
@@ -109,7 +106,7 @@ def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
 def _rounding_cost(
     model: AutoEncoder, halves: Halves, pictures: Sequence[np.ndarray], say: Say
 ) -> list[dict[str, float]]:
-    """Bytes and PSNR per quality: the float network's estimate beside real files of the integers."""
+    """Bytes and PSNR per quality: the float network's estimates and the real files of the integers."""
     model.set_rounding(False)
     estimated = measure(model, pictures, torch.device("cpu"))
     assert estimated is not None, "nothing interrupts it"
@@ -134,12 +131,11 @@ def _rounding_cost(
             f"quality {100 * point.quality:3.0f}: {row['float_bytes']:7.1f} -> {row['bytes']:7.1f} bytes, "
             f"{row['float_psnr']:.3f} -> {row['psnr']:.3f} dB"
         )
-    assert len(rows) == len(QUALITIES)
     return rows
 
 
 def _write(out: Path, name: str, state: dict[str, torch.Tensor], halves: Halves, details: dict[str, Any]) -> None:
-    """`state`: what training goes on from, stored in half precision."""
+    """`state`: the float weights, stored in half precision."""
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"{name!r} is no name for a model: letters, digits, - and _")
     try:

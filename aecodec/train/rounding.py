@@ -1,9 +1,9 @@
-"""From a float network to one on the integers' grid, with the least loss before it learns with rounding.
+"""Moves a float network to the integer grid with the least loss, before it trains with rounding.
 
-Activation scales are chosen; channels are rescaled so that weights use their eight bits, and hyper features, which
-share the grid of the much larger latents, their eleven; then the weights of every layer are rounded in turn: each error
-is made up for by the weights not rounded yet, as far as what comes into the layer has them vary together (Frantar et
-al., "GPTQ: accurate post-training quantization", 2022).
+It chooses activation scales. It rescales channels, so that weights use their eight bits and hyper features, which share
+the grid of the much larger latents, their eleven. Then it rounds the weights of every layer in turn: weights not
+rounded yet compensate for each error as far as their inputs correlate (Frantar et al., "GPTQ: accurate post-training
+quantization", 2022).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SLICE = 8  # pictures at once
 
 @torch.no_grad()
 def settle_on_grid(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
-    """Scales and weights of `model` for rounding, which is on then, from pictures [B, 3, H, W] and their qualities."""
+    """Fits scales and weights to pictures [B, 3, H, W] and their qualities, and turns rounding on."""
     model.calibrate(x, quality)
     give_headroom(model)
     fill_features(model, x, quality)
@@ -49,7 +49,7 @@ def settle_on_grid(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
 
 @torch.no_grad()
 def fill_features(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
-    """Carry each hyper feature so much larger that its peak over the pictures is a quarter to a half of its range."""
+    """Scale each hyper feature by a power of two so that its peak over the pictures is 1/4 to 1/2 of its range."""
     latent = model.latent(x) * at_quality(model.log_gain, quality).exp()
     features = model.code_latent(latent, quality, noise=False)[1]
     peak = features.abs().amax((0, 2, 3)).clamp_min(2.0**-10) * model.latent_scale.value
@@ -65,7 +65,7 @@ def fill_features(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
 
 @torch.no_grad()
 def round_in_turn(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
-    """Every layer's weights onto their grid, by what comes into it from these pictures."""
+    """Round the weights of every layer, given its inputs for these pictures."""
     layers = [layer for layer in model.modules() if isinstance(layer, Product)]
     squares: dict[Product, Tensor] = {}
 
@@ -82,7 +82,7 @@ def round_in_turn(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
 
 
 def mean_square(layer: Product, x: Tensor) -> Tensor:
-    """Of what comes into one output of `layer`, the mean of the outer product: float64 [1 or channels, taps, taps]."""
+    """The mean outer product of the inputs of one output of `layer`: float64 [1 or channels, taps, taps]."""
     kernel = layer.weight.shape[2]
     if isinstance(layer, ConvLayer):
         shape = layer.layer
@@ -95,7 +95,7 @@ def mean_square(layer: Product, x: Tensor) -> Tensor:
 
 
 def rounded_in_turn(layer: Product, square: Tensor, damping: float = DAMPING) -> Tensor:
-    """The weights of `layer` on their grid, each error made up for by those that are not rounded yet.
+    """The weights of `layer` on their grid; those not rounded yet compensate for each error.
 
     `square`: the mean square of its inputs, [1 or channels, taps, taps]. Inputs that vary most come first.
     """

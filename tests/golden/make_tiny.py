@@ -20,6 +20,7 @@ from aecodec.image.reading import open_picture
 from aecodec.train.export import export
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder
+from aecodec.train.model import start_from_components
 from aecodec.train.rescale import give_headroom
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -32,7 +33,7 @@ def main(out: Path) -> None:
     generator = np.random.default_rng(1)
     corners = generator.integers(0, 240, (2000, 3))
     patches = [pictures[n % len(pictures)][y : y + 16, x : x + 16] for n, y, x in corners]
-    model.start_from(np.stack(patches))
+    start_from_components(model, np.stack(patches))
     x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
     model.calibrate(x, (torch.arange(len(x)) + 0.5) / len(x))
     give_headroom(model)
