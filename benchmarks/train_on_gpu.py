@@ -92,8 +92,8 @@ class Step:
 
     def prepare(self, rounding: bool) -> None:
         """Compiles and captures the step, with bfloat16 products or with rounding; weights and moments stay."""
-        self.model.set_rounding(rounding)
-        self.model.set_bfloat16(not rounding)
+        self.model.mode.rounding = rounding
+        self.model.mode.bfloat16 = not rounding
         self.run = self.body
         self.objective = self.loss
         if self.device.type != "cuda":
@@ -144,13 +144,13 @@ class Campaign:
         model, bfloat16 = self.state.model, self.state.model.mode.bfloat16
         own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         self.state.take_mean()
-        model.set_bfloat16(False)
+        model.mode.bfloat16 = False
         line: dict[str, object] = {"part": self.part, "seconds": round(seconds), "pixels": self.state.counters.pixels}
         for name, crops in self.crops.items():
             found = measure(model, crops, self.state.device)
             assert found is not None, "nothing interrupts it"
             line[name] = {"loss": found.loss, "points": [asdict(point) for point in found.points]}
-        model.set_bfloat16(bfloat16)
+        model.mode.bfloat16 = bfloat16
         model.load_state_dict(own, strict=False)
         print(json.dumps(line), flush=True)
         with (self.out / "log.jsonl").open("a") as log:

@@ -49,12 +49,16 @@ class Tiny(torch.nn.Module):
         self.register_buffer("scale", torch.zeros(()))
         self.calls: list[str] = []
         self.plain: list[bool] = []
+        self.rounded = False
         self.rate_weights: list[float] = []
         self.on_step: Callable[[int], object]
         self.not_finite_at: Callable[[int], bool]
 
     def forward(self, x: Any, quality: Any, *, noise: bool, plain: bool = False) -> Coded:
         if noise:
+            if self.mode.rounding and not self.rounded:
+                self.calls.append(f"rounding from {len(self.plain)}")
+            self.rounded = self.mode.rounding
             self.on_step(len(self.plain))
             self.plain.append(plain)
         latent = self.down(x) * (1 + 10 * quality)[:, None, None, None]
@@ -67,13 +71,6 @@ class Tiny(torch.nn.Module):
         rate = rate_weight * (coded.bits + coded.hyper_bits).mean() / 1e4
         loss = rate + (coded.reconstruction - x).square().mean()
         return loss * math.nan if torch.is_grad_enabled() and self.not_finite_at(len(self.plain) - 1) else loss
-
-    def set_rounding(self, on: bool) -> None:
-        self.calls.append(f"rounding {on} at {len(self.plain)}")
-        self.mode.rounding = on
-
-    def set_bfloat16(self, on: bool) -> None:
-        self.mode.bfloat16 = on
 
     def calibrate(self, x: Any, quality: Any) -> None:
         self.calls.append(f"calibrate {len(x)}")
@@ -243,7 +240,7 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     before, log_before = options.checkpoint.read_bytes(), options.log.read_bytes()
     decay = replace(options, decay=True, steps=10)
     content = train(decay)
-    assert built.last.calls == ["calibrate 256", "rounding True at 6"], "the last four of ten steps"
+    assert built.last.calls == ["calibrate 256", "rounding from 6"], "the last four of ten steps"
     assert (options.checkpoint.read_bytes(), options.log.read_bytes()) == (before, log_before)
     assert content["model"]["scale"] > 0
     assert (content["counters"]["first_step"], content["counters"]["step"]) == (6, 16)
@@ -253,7 +250,7 @@ def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
     assert decay.sheet(16).exists() and decay.sheet(16) != options.sheet(16)
 
 
-def test_a_decay_branch_starts_from_the_moving_mean(built: Built, options: TrainOptions) -> None:
+def test_a_decay_branch_starts_from_the_moving_mean_and_ends_in_its_own(built: Built, options: TrainOptions) -> None:
     weights = built.note_weights()
     content = train(options)
     last = content["model"]["up.weight"].double()
@@ -263,20 +260,14 @@ def test_a_decay_branch_starts_from_the_moving_mean(built: Built, options: Train
     assert torch.allclose(content["mean"]["up.weight"].double(), mean, atol=1e-6)
     assert not torch.allclose(last, mean, atol=1e-4)
     weights.clear()
-    train(replace(options, decay=True))
-    assert torch.equal(weights[0], content["mean"]["up.weight"])
-
-
-def test_a_decay_branch_ends_in_its_moving_mean_unless_interrupted(built: Built, options: TrainOptions) -> None:
-    train(options)
     decay = replace(options, decay=True, steps=8)
-    weights = built.note_weights()
-    content = train(decay)
-    assert torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"])
-    assert not torch.equal(content["model"]["up.weight"], weights[-1])
+    branch = train(decay)
+    assert torch.equal(weights[0], content["mean"]["up.weight"])
+    assert torch.equal(branch["model"]["up.weight"], branch["mean"]["up.weight"])
+    assert not torch.equal(branch["model"]["up.weight"], weights[-1])
     built.signal_at(2)
-    content = interrupted(decay)
-    assert not torch.equal(content["model"]["up.weight"], content["mean"]["up.weight"])
+    branch = interrupted(decay)
+    assert not torch.equal(branch["model"]["up.weight"], branch["mean"]["up.weight"])
 
 
 def test_the_mean_is_kept_when_rounding_begins(built: Built, options: TrainOptions) -> None:
@@ -307,7 +298,7 @@ def test_a_decay_branch_resumes_with_what_is_left_of_it(built: Built, options: T
     built.signal_at(-1)
     resume = replace(decay, resume=True)
     assert flat(train(resume)) == flat(whole)
-    assert built.last.calls == ["rounding True at 0"], "scales come from the checkpoint"
+    assert built.last.calls == ["rounding from 0"], "scales come from the checkpoint"
     assert train(resume)["counters"]["step"] == 14, "nothing left to do"
 
 
@@ -315,7 +306,7 @@ def test_rounding_can_be_left_out_of_a_branch_and_taken_into_a_constant_run(
     built: Built, options: TrainOptions
 ) -> None:
     loop.train(replace(options, rounding=True))
-    assert built.last.calls[1:] == ["calibrate 256", "rounding True at 0"]
+    assert built.last.calls[1:] == ["calibrate 256", "rounding from 0"]
     loop.train(replace(options, decay=True, rounding=False))
     assert built.last.calls == []
 
@@ -400,18 +391,14 @@ def test_checkpoints_are_written_at_intervals(built: Built, options: TrainOption
     assert seen == [1, 2]
 
 
-def test_an_existing_run_is_not_overwritten(built: Built, options: TrainOptions) -> None:
-    loop.train(options)
-    with pytest.raises(InputError, match="a run exists already; --resume continues it"):
-        loop.train(options)
-
-
-def test_missing_damaged_and_foreign_checkpoints_are_input_errors(built: Built, options: TrainOptions) -> None:
+def test_missing_existing_damaged_and_foreign_checkpoints_are_input_errors(built: Built, options: TrainOptions) -> None:
     resume = replace(options, resume=True)
     for missing in (resume, replace(options, decay=True)):
         with pytest.raises(InputError, match=r"latest\.pt: no such checkpoint"):
             loop.train(missing)
     loop.train(options)
+    with pytest.raises(InputError, match="a run exists already; --resume continues it"):
+        loop.train(options)
     with pytest.raises(InputError, match="holds the configuration tiny, not other"):
         loop.train(replace(resume, config="other"))
     whole = options.checkpoint.read_bytes()

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from helpers.paths import PHOTOS
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,6 +37,8 @@ from aecodec.network.layers import DepthToSpace
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.numpy_runtime import shuffle
 from aecodec.network.quantized import FLOAT32_LIMIT
+from aecodec.train import release
+from aecodec.train.checkpoint import write_checkpoint
 from aecodec.train.export import Halves
 from aecodec.train.export import export
 from aecodec.train.export import wide_layers
@@ -114,7 +118,7 @@ class Pair:
 def pair(request: pytest.FixtureRequest) -> Pair:
     model = small_model(request.param)
     halves = export(model, pictures())
-    model.set_rounding(True)
+    model.mode.rounding = True
     return Pair(model, halves, *halves.parsed())
 
 
@@ -241,7 +245,7 @@ def test_channels_that_have_died_keep_their_layer_in_float32():
     assert not [line for line in wide_layers(*halves.parsed()) if line.startswith("synthesis")]
     rng = np.random.default_rng(0)
     seen, side = rng.integers(-700, 700, (1, 4, 4, 16)), rng.integers(-700, 700, (1, 4, 4, 32))
-    model.set_rounding(True)
+    model.mode.rounding = True
     x, features = (torch.from_numpy(values).permute(0, 3, 1, 2).float() for values in (seen, side))
     out = model.synthesis(x / model.synthesis_scale.value, features / model.latent_scale.value)
     assert np.array_equal(integers(out, model.synthesis.output_scale.value), RUNTIME.run(network, seen, side))
@@ -281,7 +285,7 @@ def crops(count: int) -> Tensor:
 @pytest.mark.parametrize(("name", "rounding"), [("standard", False), ("standard", True), ("paper", False)])
 def test_the_loss_falls_in_a_few_steps(name: str, rounding: bool):
     model = small_model(name)
-    model.set_rounding(rounding)
+    model.mode.rounding = rounding
     torch.manual_seed(0)
     x, quality = crops(4), torch.tensor([0.1, 0.4, 0.7, 1.0])
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)
@@ -301,7 +305,7 @@ def test_the_loss_falls_in_a_few_steps(name: str, rounding: bool):
 def test_every_parameter_gets_a_gradient(name: str, rounding: bool):
     """At every knot of quality, too: the qualities lie between all of them."""
     model = small_model(name)
-    model.set_rounding(rounding)
+    model.mode.rounding = rounding
     torch.manual_seed(0)
     quality = torch.tensor([0.1, 0.3, 0.4, 0.6, 0.7, 0.9])
     x = crops(6)
@@ -317,13 +321,13 @@ def test_bfloat16_changes_little_and_yields_to_rounding():
     model = small_model("standard")
     x, quality = crops(2), torch.tensor([0.3, 0.7])
     exact = model(x, quality, noise=False).reconstruction
-    model.set_bfloat16(True)
+    model.mode.bfloat16 = True
     assert model.latent(x).dtype == torch.float32
     near = model(x, quality, noise=False).reconstruction
     assert 0 < (near - exact).abs().mean() < 0.01
-    model.set_rounding(True)
+    model.mode.rounding = True
     rounded = model(x, quality, noise=False).reconstruction
-    model.set_bfloat16(False)
+    model.mode.bfloat16 = False
     assert torch.equal(model(x, quality, noise=False).reconstruction, rounded), "integers of the engine need float32"
 
 
@@ -471,6 +475,33 @@ def test_layers_that_are_not_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
     assert all("(2^24." in line for line in named)
 
 
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_float_weights_are_those_from_before_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibrated: bool
+) -> None:
+    """Whether training rounded them, and kept them, or the export does."""
+    monkeypatch.setattr(release, "build", small)
+    monkeypatch.setattr(release, "central_crops", lambda pictures, count: [pixels[:64, :64] for pixels in pictures[:2]])
+    torch.manual_seed(0)
+    model, before = small("standard"), dict(small("standard").named_parameters())
+    expected = before if calibrated else dict(model.named_parameters())
+    content = {
+        "config": "standard",
+        "model": model.state_dict(),
+        "unrounded": {name: weight.detach() for name, weight in before.items()} if calibrated else {},
+        "optimizer": {},
+        "counters": {"calibrated": calibrated, "pixels": 7},
+        "random": {},
+    }
+    write_checkpoint(tmp_path / "end.pt", content)
+    said: list[str] = []
+    release.release(tmp_path / "end.pt", [PHOTOS], tmp_path / "out", None, None, said.append)
+    assert said[0].startswith("never trained with rounding") != calibrated
+    floats = load_file(tmp_path / "out" / "standard.float16.safetensors")
+    for name, weight in expected.items():
+        assert torch.equal(floats[name], weight.detach().half()), name
+
+
 @pytest.mark.parametrize(
     ("name", "network"),
     [
@@ -493,13 +524,13 @@ def test_colours_that_photographs_lack_do_not_clip(name: str, network: str):
         return model(colours, torch.ones(3), noise=False).reconstruction
 
     exact = seen()
-    model.set_rounding(True)
+    model.mode.rounding = True
     before = (seen() - exact).abs().max()
     assert give_headroom(model) > 0
     assert model.mode.rounding
     assert (seen() - exact).abs().max() < 0.2 * before
     assert give_headroom(model) == 0
-    model.set_rounding(False)
+    model.mode.rounding = False
     assert torch.allclose(seen(), exact, rtol=0, atol=1e-5)
 
 
@@ -550,7 +581,7 @@ def test_a_model_settles_on_the_grid_near_what_it_was():
     model, nearest = small_model("standard"), small_model("standard")
     x, quality = crops(8), torch.linspace(0, 1, 8)
     exact = model(x, quality, noise=False).reconstruction
-    nearest.set_rounding(True)
+    nearest.mode.rounding = True
     settle_on_grid(model, x, quality)
     assert model.mode.rounding
     losses = [(m(x, quality, noise=False).reconstruction - exact).square().mean() for m in (model, nearest)]
@@ -566,7 +597,7 @@ def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
     photos = [open_picture(path).pixels for path in sorted(PHOTOS.glob("*.jpg"))]
     pieces = [photo[y : y + 64, x : x + 64] for photo in photos for y in range(0, 192, 64) for x in range(0, 192, 64)]
     model = small_model("standard")
-    model.set_rounding(True)
+    model.mode.rounding = True
     last = model.architecture.synthesis[-1]
     assert isinstance(last, DepthToSpace)
 

@@ -47,7 +47,7 @@ def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: i
     product, shuffle = (model.synthesis.get_submodule(str(model.synthesis.size - back)) for back in (2, 1))
     if not isinstance(product, ConvLayer) or not isinstance(shuffle, DepthToSpaceLayer) or product.layer.active:
         return
-    model.set_rounding(True)
+    model.mode.rounding = True
     random = np.random.default_rng(seed)
     flats = [flat_picture(random) for _ in range(round(FLAT_SHARE * len(pictures)))]
     pures = [pure_picture(random) for _ in range(round(PURE_SHARE * len(pictures)))]

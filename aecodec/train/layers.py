@@ -35,9 +35,9 @@ class Mode:
     """What the layers of a model do at present; all of them share one object."""
 
     def __init__(self) -> None:
-        self.rounding = False
-        self.observing = False
-        self.bfloat16 = False
+        self.rounding = False  # of weights and activations to integers, straight-through
+        self.observing = False  # of activations, to choose their scales
+        self.bfloat16 = False  # in analysis and synthesis, while rounding, which needs float32, is off
 
 
 def straight_through(x: Tensor, rounded: Tensor) -> Tensor:

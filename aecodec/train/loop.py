@@ -134,7 +134,7 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
         state.counters.begin_branch()
     if options.learning_rate is not None:
         state.counters.learning_rate = options.learning_rate
-    model.set_bfloat16(options.bfloat16)
+    model.mode.bfloat16 = options.bfloat16
     return state
 
 
@@ -164,7 +164,7 @@ def _switch_rounding(state: State, on: bool) -> None:
         settle_on_grid(state.model, *state.batches.draw(CALIBRATION_PICTURES))
         state.start_mean()
         state.counters.calibrated = True
-    state.model.set_rounding(on)
+    state.model.mode.rounding = on
 
 
 def _run(state: State, options: TrainOptions, observer: Observer, interruption: Interruption) -> None:

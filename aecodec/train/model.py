@@ -135,14 +135,6 @@ class AutoEncoder(nn.Module):
                 last.bias[LATENT_CHANNELS:] = 30.0
                 last.weight[LATENT_CHANNELS:] *= 10.0
 
-    def set_rounding(self, on: bool) -> None:
-        """Integer rounding of weights and activations in the loop, straight-through."""
-        self.mode.rounding = on
-
-    def set_bfloat16(self, on: bool) -> None:
-        """Products of analysis and synthesis in bfloat16 while rounding, which needs float32, is off."""
-        self.mode.bfloat16 = on
-
     def _products(self, device: torch.device) -> torch.autocast:
         on = self.mode.bfloat16 and not self.mode.rounding
         return torch.autocast(device.type, torch.bfloat16, enabled=on)

@@ -64,7 +64,7 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
         pictures = training[:CALIBRATION_PICTURES]
         quality = (torch.arange(len(pictures)) + 0.5) / len(pictures)
         settle_on_grid(model, as_input(np.stack(pictures), torch.device("cpu")), quality)
-    model.set_rounding(True)
+    model.mode.rounding = True
     if channels := give_headroom(model):
         say(f"channels that pure colours made clip, rescaled: {channels}")
     if len(dataset.training) >= LAST_LAYER_MINIMUM:
@@ -107,7 +107,7 @@ def _rounding_cost(
     model: AutoEncoder, halves: Halves, pictures: Sequence[np.ndarray], say: Say
 ) -> list[dict[str, float]]:
     """Bytes and PSNR per quality: the float network's estimates and the real files of the integers."""
-    model.set_rounding(False)
+    model.mode.rounding = False
     estimated = measure(model, pictures, torch.device("cpu"))
     assert estimated is not None, "nothing interrupts it"
     runtime = NumpyRuntime()

@@ -43,7 +43,7 @@ def settle_on_grid(model: AutoEncoder, x: Tensor, quality: Tensor) -> None:
             fill_ranges(network)
     model.calibrate(x, quality)
     give_headroom(model)
-    model.set_rounding(True)
+    model.mode.rounding = True
     round_in_turn(model, x, quality)
 
 
