@@ -676,7 +676,7 @@ def double(number: int) -> int:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_processes_keep_the_order_and_tell_errors(jobs: int):
+def test_processes_keep_the_order_and_raise_errors(jobs: int):
     results = in_order(double, range(14), jobs)
     assert [next(results) for _ in range(13)] == [2 * i for i in range(13)]
     with pytest.raises(InputError, match="thirteen"):

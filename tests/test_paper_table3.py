@@ -314,7 +314,7 @@ def test_resumes_after_a_killed_process(number: signal.Signals, data: Path, tmp_
         assert (whole / f"{name}.safetensors").read_bytes() == (killed / f"{name}.safetensors").read_bytes()
 
 
-def test_a_table_shows_what_is_unfinished(finished: Path):
+def test_the_table_of_an_unfinished_run(finished: Path):
     curve = (Moment(1.0, 5.0, 0.2, 0.11),)
     results = replace(read_results(finished), table3={"conv6": Outcome(0.11, 1.0, 5.0, 24083, False, curve)})
     rows = table(results).splitlines()
@@ -322,7 +322,7 @@ def test_a_table_shows_what_is_unfinished(finished: Path):
     assert [cell.strip() for cell in rows[2].split("|")[3:5]] == ["-", "-"]
 
 
-def test_results_survive_their_file(finished: Path, tmp_path: Path):
+def test_results_are_read_as_written(finished: Path, tmp_path: Path):
     results = read_results(finished)
     write_results(tmp_path, results)
     assert read_results(tmp_path) == results
@@ -331,7 +331,7 @@ def test_results_survive_their_file(finished: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("damaged", [None, "text", [], {}, True, -1.5])
 def test_results_of_other_types_are_an_error(damaged: object, finished: Path, tmp_path: Path):
-    """Each value of a run in turn is made something that it cannot be."""
+    """Replaces each value in turn by one of another type."""
     whole = (finished / "results.json").read_text("utf-8")
 
     def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -354,7 +354,7 @@ def test_results_of_other_types_are_an_error(damaged: object, finished: Path, tm
             assert "not the results of a run" in str(error)
 
 
-def test_the_work_of_other_settings_is_not_gone_on_with(data: Path, tmp_path: Path):
+def test_work_of_other_settings_is_refused(data: Path, tmp_path: Path):
     with pytest.raises(Cut):
         training("conv4", data, tmp_path / "work").run(tell=cut_after(5))
     with pytest.raises(InputError, match="begun with other settings or pictures"):
@@ -455,7 +455,7 @@ def test_without_a_dev_set_the_validation_part_stands_in(tmp_path: Path):
     assert other.notices == []
 
 
-def test_a_dev_picture_is_not_trained_on_and_one_that_cannot_be_read_is_told_of(tmp_path: Path):
+def test_dev_pictures_are_not_trained_on_and_unreadable_ones_are_reported(tmp_path: Path):
     photos, dev = save_pictures(tmp_path / "photos", range(5)), save_pictures(tmp_path / "dev", range(3, 8))
     (dev / "broken.png").write_bytes(b"no picture")
     found = load_data(photos, dev, 32, (), tmp_path / "out")

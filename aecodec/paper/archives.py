@@ -93,8 +93,8 @@ def _refuse(error: OSError) -> None:
     raise InputError(f"{error.filename}: {error.strerror or error}") from error
 
 
-def tar_files(path: Path, scratch: Path, prefix: str = "") -> Iterator[Candidate]:
-    """The regular files of a tar and of the tars in it: an inner `a.tar` counts as a folder `a`.
+def tar_files(path: Path, scratch: Path) -> Iterator[Candidate]:
+    """The regular files of a tar and of the tars in it; `a.tar` counts as a folder `a`.
 
     A gzipped tar is decompressed into the folder `scratch`. Raises InputError if the file is not a tar, is damaged or
     cut short.
@@ -105,7 +105,7 @@ def tar_files(path: Path, scratch: Path, prefix: str = "") -> Iterator[Candidate
             gzipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         plain = _gunzip(path, scratch) if gzipped else path
         with open(plain, "rb") as file:
-            yield from _members(file, os.fspath(plain), 0, prefix)
+            yield from _members(file, os.fspath(plain), 0, path.name.split(".")[0] + "/")
     except tarfile.TarError as error:
         raise InputError(f"{path}: no tar, damaged or cut short ({error})") from error
     except OSError as error:

@@ -19,7 +19,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace
 from mmap import ACCESS_READ
@@ -144,7 +143,7 @@ def _folder_files(root: Path) -> list[Candidate]:
 
 def _layout_files(layout: Layout, root: Path, scratch: Path) -> list[Candidate]:
     if root.is_file():
-        return _named(layout, _archive_files(root, scratch))
+        return _named(layout, tar_files(root, scratch))
     paths = [path for path in walk(root) if layout.other_part is None or not layout.other_part.search(path)]
     # The folder given may itself be part of the layout, as data_256 is: its own name counts too.
     absolute = Path(os.path.abspath(root))
@@ -152,17 +151,10 @@ def _layout_files(layout: Layout, root: Path, scratch: Path) -> list[Candidate]:
     found = _named(layout, (Candidate(f"{own}/{path}", above) for path in paths))
     if not found:
         # Of several packings of a set the shortest name goes first: lfw.tgz before lfw-deepfunneled.tgz.
-        archives = sorted(filter(lambda path: layout.archive.fullmatch(path.split("/")[-1]), paths), key=_plainness)
-        found = _named(layout, (file for path in archives for file in _archive_files(root / path, scratch)))
+        archives = [path for path in paths if layout.archive.fullmatch(path.split("/")[-1])]
+        archives.sort(key=lambda path: (len(path), path))
+        found = _named(layout, (file for path in archives for file in tar_files(root / path, scratch)))
     return found
-
-
-def _archive_files(archive: Path, scratch: Path) -> Iterator[Candidate]:
-    return tar_files(archive, scratch, archive.name.split(".")[0] + "/")
-
-
-def _plainness(path: str) -> tuple[int, str]:
-    return len(path), path
 
 
 def _named(layout: Layout, files: Iterable[Candidate]) -> list[Candidate]:

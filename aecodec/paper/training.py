@@ -66,7 +66,7 @@ class Counters:
     seconds: float = 0.0
     loss_sum: float = 0.0  # since the last moment of the curve
     loss_steps: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)  # fields of `Moment`
+    curve: list[Moment] = field(default_factory=list)
 
     @property
     def mean_loss(self) -> float:
@@ -116,7 +116,7 @@ class Training:
 
     def outcome(self) -> Outcome:
         """The state at the last moment of the curve."""
-        curve = tuple(Moment(**moment) for moment in self.counters.curve)
+        curve = tuple(self.counters.curve)
         last = curve[-1] if curve else Moment(0.0, 0.0, math.nan, math.nan)
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         finished = self.share >= 1 and not self._moment_is_due()
@@ -166,7 +166,7 @@ class Training:
 
     def _moment_is_due(self) -> bool:
         counters = self.counters
-        if counters.step == 0 or (counters.curve and counters.curve[-1]["epoch"] == self.epoch):
+        if counters.step == 0 or (counters.curve and counters.curve[-1].epoch == self.epoch):
             return False
         return counters.step % self._steps_per_epoch == 0 or self.share >= 1
 
@@ -183,8 +183,8 @@ class Training:
                 path = kept_picture(self._work, self.system.name, self.epoch, place)
                 write_atomic(path, png_of(reconstruction))
         counters = self.counters
-        moment = Moment(self.epoch, round(counters.seconds, 1), counters.mean_loss, float(np.mean(losses)))
-        counters.curve.append(asdict(moment))
+        dev_l1 = float(np.mean(losses))
+        counters.curve.append(Moment(self.epoch, round(counters.seconds, 1), counters.mean_loss, dev_l1))
         counters.loss_sum, counters.loss_steps = 0.0, 0
         return True
 
@@ -211,9 +211,9 @@ class Training:
         try:
             self.model.load_state_dict(content["model"])
             self._optimizer.load_state_dict(content["optimizer"])
-            self.counters = Counters(**content["counters"])
+            curve = [Moment(**moment) for moment in content["counters"]["curve"]]
+            self.counters = Counters(**{**content["counters"], "curve": curve})
             self._batches.set_random_state(content["random"])
-            self.outcome()
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self._checkpoint}: not a checkpoint of {self.system.name} ({first_line(error)})"
