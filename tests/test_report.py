@@ -7,7 +7,6 @@ import re
 import sys
 from dataclasses import asdict
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from aecodec.bench import BenchOptions
 from aecodec.bench import BenchResult
 from aecodec.bench import format_json
 from aecodec.bench import run_bench
-from aecodec.bench.codecs import Aecodec
 from aecodec.bench.report import bench_page
 from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
@@ -31,13 +29,13 @@ from aecodec.bench.report.viewer import show
 from aecodec.bench.result import Measurement
 from aecodec.cli import run
 from aecodec.errors import InputError
+from helpers.codecs import HOSTILE
+from helpers.codecs import OWN
+from helpers.codecs import make_report
 from helpers.paths import PHOTOS
 from helpers.pictures import photograph
 
 pytest.importorskip("matplotlib")
-
-HOSTILE = "<script>alert(1)<!--&\"'.png"
-TINY = Aecodec("tiny", qualities=(0, 25, 50, 75, 100))
 
 
 def data_of(page: str) -> dict:
@@ -46,33 +44,17 @@ def data_of(page: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for name in ("lighthouse.png", "bay.png"):
-        with Image.open(PHOTOS / name) as image:
-            image.crop((0, 0, 176, 176)).save(folder / name)
-    Image.fromarray(photograph(176, 180)).save(folder / HOSTILE)
-    return folder
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[BenchResult, str]:
+    return make_report(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture
-def options(folder: Path) -> BenchOptions:
-    return BenchOptions(folder, ("jpeg", "webp"), equal_bytes=True)
+def folder(report: tuple[BenchResult, str]) -> Path:
+    return Path(report[0].folder)
 
 
-@cache
-def run_once(options: BenchOptions) -> BenchResult:
-    """Results are frozen, so tests share one: measuring takes seconds."""
-    return run_bench(options, own=TINY)
-
-
-@pytest.fixture
-def result(options: BenchOptions) -> BenchResult:
-    return run_once(options)
-
-
-def test_the_page_holds_the_figures_of_the_json(result: BenchResult, options: BenchOptions) -> None:
-    page = bench_page(result, options, own=TINY)
+def test_the_page_holds_the_figures_of_the_json(report: tuple[BenchResult, str]) -> None:
+    result, page = report
     shown, whole = data_of(page)["result"], json.loads(format_json(result))
     for field in ("rows", "bd_rates", "speeds", "equal_bytes", "environment", "codecs", "pictures", "shown_quality"):
         assert shown[field] == whole[field], field
@@ -81,8 +63,8 @@ def test_the_page_holds_the_figures_of_the_json(result: BenchResult, options: Be
     assert len(at_shown) == 3
 
 
-def test_the_viewer_has_the_files_that_were_measured(result: BenchResult, options: BenchOptions) -> None:
-    data = data_of(bench_page(result, options, own=TINY))
+def test_the_viewer_has_the_files_that_were_measured(report: tuple[BenchResult, str]) -> None:
+    data = data_of(report[1])
     assert {picture["name"] for picture in data["viewer"]} == {"lighthouse.png", "bay.png", HOSTILE}
     measured = {(each["picture"], each["codec"]): each for each in data["result"]["equal_bytes"]}
     for picture in data["viewer"]:
@@ -94,8 +76,8 @@ def test_the_viewer_has_the_files_that_were_measured(result: BenchResult, option
             assert len(side["src"].partition(",")[2]) == -(-figures["size_bytes"] // 3) * 4
 
 
-def test_nothing_breaks_out_and_nothing_is_fetched(result: BenchResult, options: BenchOptions) -> None:
-    page = bench_page(result, options, own=TINY)
+def test_nothing_breaks_out_and_nothing_is_fetched(report: tuple[BenchResult, str]) -> None:
+    page = report[1]
     assert "alert(1)<" not in page
     assert page.count("<script") == 2
     assert "default-src 'none'" in page
@@ -104,8 +86,8 @@ def test_nothing_breaks_out_and_nothing_is_fetched(result: BenchResult, options:
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", page)
 
 
-def test_each_chart_has_a_line_for_each_codec_and_numbered_points(result: BenchResult, options: BenchOptions) -> None:
-    page = bench_page(result, options, own=TINY)
+def test_each_chart_has_a_line_for_each_codec_and_numbered_points(report: tuple[BenchResult, str]) -> None:
+    result, page = report
     charts = re.findall(r'<figure class="chart" data-metric="(\w+)">(.*?)</figure>', page, re.DOTALL)
     assert [metric for metric, _ in charts] == ["psnr", "ms_ssim", "l1"]
     for metric, svg in charts:
@@ -119,11 +101,11 @@ def test_each_chart_has_a_line_for_each_codec_and_numbered_points(result: BenchR
     assert len(named) == len(set(named))
 
 
-def test_a_report_of_a_single_quality_and_of_no_peer(options: BenchOptions) -> None:
-    for codecs in (("jpeg",), ()):
-        alone = replace(options, codecs=codecs, qualities=(50.0,))
-        data = data_of(bench_page(run_bench(alone, own=TINY), alone, own=TINY))
-        assert data["result"]["shown_quality"] == 50
+@pytest.mark.parametrize("codecs", [("jpeg",), ()])
+def test_a_report_of_a_single_quality_and_of_no_peer(folder: Path, codecs: tuple[str, ...]) -> None:
+    options = BenchOptions(folder, codecs, qualities=(50.0,), equal_bytes=True)
+    page = bench_page(run_bench(options, own=OWN), options, own=OWN)
+    assert data_of(page)["result"]["shown_quality"] == 50
 
 
 def measured(name: str, codec: str, size_bytes: int, psnr: float) -> Measurement:
@@ -153,8 +135,7 @@ def test_gain_is_over_the_best_peer_that_is_no_larger() -> None:
 
 
 def test_a_picture_too_large_for_the_budget_shows_its_middle() -> None:
-    generator = np.random.default_rng(0)
-    noise = generator.integers(0, 256, (700, 900, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
     original = Version("original", "", noise, b"", {})
     own = Version("aecodec", "aecodec", noise // 2, b"", {})
     peer = Version("JPEG", "jpeg", noise // 3, b"x" * 1000, {})
@@ -181,11 +162,10 @@ def test_the_strongest_peer_that_is_no_larger_is_seen_first() -> None:
     assert versions[show("a", "all", [versions[0], own, larger], 10_000).left + 2].codec == "jxl"
 
 
-def test_a_thousand_photographs_make_a_page_under_thirty_megabytes(folder: Path) -> None:
+def test_a_thousand_photographs_make_a_page_under_thirty_megabytes(report: tuple[BenchResult, str]) -> None:
     name, figure = "photograph-0001-of-a-long-name.jpg", 12.345678901234567
     each = Measurement(name, 4000, 3000, "avif-psnr", figure, 123456, *[figure] * 7)
-    few = run_bench(BenchOptions(folder, ("jpeg",), qualities=(50.0,), equal_bytes=True), own=TINY)
-    table = fill_page("", asdict(replace(few, measurements=(each,) * 1000, equal_bytes=(each,) * 5000)))
+    table = fill_page("", asdict(replace(report[0], measurements=(each,) * 1000, equal_bytes=(each,) * 5000)))
     charts = 4 * 100_000
     assert len(table) + charts + BUDGET_BYTES * 4 / 3 < 30_000_000
 

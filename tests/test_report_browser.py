@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from aecodec.bench import BenchOptions
 from aecodec.bench import format_json
-from aecodec.bench import run_bench
-from aecodec.bench.codecs import Aecodec
-from aecodec.bench.report import bench_page
 from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
+from helpers.codecs import HOSTILE
+from helpers.codecs import make_report
 from helpers.paths import GOLDEN
-from helpers.paths import PHOTOS
 
 pytest.importorskip("matplotlib")
 api = pytest.importorskip("playwright.sync_api")
@@ -42,25 +38,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of the driver's own pipes
 ]
 
-HOSTILE = "<img src=x onerror=alert(1)>.png"
 MINUS = "\u2212"
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A report and the JSON of the same run."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, left in (("lighthouse.png", 0), ("bay.png", 0), (HOSTILE, 60)):
-        with Image.open(PHOTOS / name.replace(HOSTILE, "bay.png")) as image:
-            image.crop((left, 0, left + 176, 176)).save(folder / name)
-    own = Aecodec("tiny", qualities=(0, 25, 50, 75, 100))
-    options = BenchOptions(folder, ("jpeg", "webp"), equal_bytes=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AECODEC_WEIGHTS", str(GOLDEN / "tiny"))
-        result = run_bench(options, own=own)
-        page = folder / "report.html"
-        page.write_text(bench_page(result, options, own=own), "utf-8")
-        yield page, json.loads(format_json(result))
+    page = tmp_path_factory.mktemp("pictures") / "report.html"
+    result, text = make_report(page.parent)
+    page.write_text(text, "utf-8")
+    return page, json.loads(format_json(result))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +59,7 @@ def browser() -> Iterator[Any]:
 
 
 class Opened:
-    """A page in a context of its own; `complaints` are console messages, errors and requests beside the page's own."""
+    """A page in a new browser context; none may complain by a console message, an error or a request for more."""
 
     def __init__(self, browser: Any, file: Path, **context: Any) -> None:
         self.context = browser.new_context(**context)
@@ -86,6 +73,13 @@ class Opened:
         self.own = file.as_uri()
         self.page.goto(self.own)
 
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.context.close()
+        assert self.complaints == []
+
     def _requested(self, request: Any) -> None:
         if request.url != self.own and not request.url.startswith("data:"):
             self.complaints.append(request.url)
@@ -93,10 +87,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Any, written: tuple[Path, dict[str, Any]]) -> Iterator[Opened]:
-    opened = Opened(browser, written[0], viewport={"width": 1400, "height": 900})
-    yield opened
-    opened.context.close()
-    assert opened.complaints == []
+    with Opened(browser, written[0], viewport={"width": 1400, "height": 900}) as opened:
+        yield opened
 
 
 def number(text: str) -> float:
@@ -228,13 +220,11 @@ def test_light_and_dark(browser: Any, written: tuple[Path, dict[str, Any]]) -> N
     background = "() => getComputedStyle(document.body).backgroundColor"
     colours = {}
     for scheme in ("light", "dark"):
-        opened = Opened(browser, written[0], color_scheme=scheme)
-        colours[scheme] = opened.page.evaluate(background)
-        other = {"light": "Dark", "dark": "Light"}[scheme]
-        opened.page.get_by_text(other, exact=True).click()
-        colours[f"{scheme} switched"] = opened.page.evaluate(background)
-        assert opened.complaints == []
-        opened.context.close()
+        with Opened(browser, written[0], color_scheme=scheme) as opened:
+            colours[scheme] = opened.page.evaluate(background)
+            other = {"light": "Dark", "dark": "Light"}[scheme]
+            opened.page.get_by_text(other, exact=True).click()
+            colours[f"{scheme} switched"] = opened.page.evaluate(background)
     assert colours["light"] != colours["dark"]
     assert colours["light switched"] == colours["dark"]
     assert colours["dark switched"] == colours["light"]
@@ -243,29 +233,27 @@ def test_light_and_dark(browser: Any, written: tuple[Path, dict[str, Any]]) -> N
 def test_a_phone_scrolls_down_only_and_a_finger_moves_the_divider(
     browser: Any, written: tuple[Path, dict[str, Any]]
 ) -> None:
-    opened = Opened(browser, written[0], viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = opened.page
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.locator(".stage-frame").scroll_into_view_if_needed()
-    frame = page.locator(".stage-frame").bounding_box()
-    page.touchscreen.tap(frame["x"] + frame["width"] * 0.75, frame["y"] + 40)
-    assert page.get_by_role("slider").get_attribute("aria-valuenow") == "75"
-    assert opened.complaints == []
-    opened.context.close()
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with Opened(browser, written[0], **phone) as opened:
+        page = opened.page
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.locator(".stage-frame").scroll_into_view_if_needed()
+        frame = page.locator(".stage-frame").bounding_box()
+        page.touchscreen.tap(frame["x"] + frame["width"] * 0.75, frame["y"] + 40)
+        assert page.get_by_role("slider").get_attribute("aria-valuenow") == "75"
 
 
 def test_view_of_a_file_with_and_without_its_original(browser: Any, tmp_path: Path) -> None:
     file = GOLDEN / "tiny" / "dog-150.aec"
     page = tmp_path / "page.html"
     page.write_text(view_page(match_originals([file], [])), "utf-8")
-    opened = Opened(browser, page)
-    assert opened.page.get_by_role("slider").count() == 0
-    assert opened.page.locator("h1").text_content() == "dog-150.aec"
-    assert opened.page.locator("h2, p:empty").count() == 0
-    assert opened.page.locator(".hint").text_content().strip() == "0 1 2 4 zoom"
-    sizes = opened.page.locator("dd[data-field=size_bytes]").all_text_contents()
-    assert {number(size) for size in sizes} == {file.stat().st_size}
-    opened.page.get_by_role("button", name="4×").click()
-    assert opened.page.locator("section").count() == 1
-    assert opened.complaints == []
-    opened.context.close()
+    with Opened(browser, page) as opened:
+        shown = opened.page
+        assert shown.get_by_role("slider").count() == 0
+        assert shown.locator("h1").text_content() == "dog-150.aec"
+        assert shown.locator("h2, p:empty").count() == 0
+        assert shown.locator(".hint").text_content().strip() == "0 1 2 4 zoom"
+        sizes = shown.locator("dd[data-field=size_bytes]").all_text_contents()
+        assert {number(size) for size in sizes} == {file.stat().st_size}
+        shown.get_by_role("button", name="4×").click()
+        assert shown.locator("section").count() == 1
