@@ -26,6 +26,8 @@ from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.ray import run_on_ray
 from aecodec.batch.run import run_batch
+from helpers.folders import contents
+from helpers.folders import wait_for
 from helpers.paths import GOLDEN
 from helpers.paths import PACKAGE_PARENT
 from helpers.paths import PHOTOS
@@ -75,7 +77,7 @@ def crops(folder: Path, count: int) -> Path:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.aec")}
+    return {name: data for name, data in contents(folder).items() if name.endswith(".aec")}
 
 
 def told(folder: Path) -> list[str]:
@@ -97,7 +99,7 @@ def at_work() -> list[int]:
 
 
 class _Trouble(threading.Thread):
-    """Does something as soon as there are so many outputs; keeps what went wrong."""
+    """Does something as soon as there are so many outputs; keeps what each returned."""
 
     def __init__(self, folder: Path, troubles: list[tuple[int, Callable[[], object]]]) -> None:
         super().__init__(daemon=True)
@@ -105,20 +107,14 @@ class _Trouble(threading.Thread):
 
     def run(self) -> None:
         for count, trouble in self.troubles:
-            until = time.monotonic() + 10 * PATIENCE
-            while sum(1 for _ in self.folder.rglob("*.aec")) < count and time.monotonic() < until:
-                time.sleep(0.05)
+            wait_for(lambda count=count: sum(1 for _ in self.folder.rglob("*.aec")) >= count, 10 * PATIENCE)
             self.done.append(trouble())
 
 
-def kill_a_worker() -> int:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        for process in at_work():
-            os.kill(process, signal.SIGKILL)
-            return process
-        time.sleep(0.01)
-    raise AssertionError("no worker at work")
+def kill_a_worker() -> None:
+    found: list[int] = []
+    wait_for(lambda: found or found.extend(at_work()), PATIENCE)
+    os.kill(found[0], signal.SIGKILL)
 
 
 def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: Any, tmp_path: Path) -> None:

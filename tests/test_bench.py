@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import subprocess
 import sys
 import time
-import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +16,10 @@ from PIL import AvifImagePlugin
 from PIL import Image
 from PIL import JpegImagePlugin
 
-import aecodec
+from aecodec import api
 from aecodec.batch.progress import Bar
 from aecodec.bench import PEER_NAMES
 from aecodec.bench import BenchOptions
-from aecodec.bench import format_json
 from aecodec.bench import format_table
 from aecodec.bench import run_bench
 from aecodec.bench.codecs import Aecodec
@@ -134,16 +131,11 @@ def test_peers_give_the_picture_back(name: str, grey: bool) -> None:
     pixels = photograph(65, 91)
     pixels = pixels[:, :, 1].copy() if grey else pixels
     coarse, fine = (peer(name).encode(pixels, quality) for quality in (10, 90))
+    qualities = list(peer(name).qualities)
+    assert qualities == sorted(set(qualities)) and set(qualities) <= set(peer(name).steps)
     assert len(coarse) < len(fine)
     assert psnr(pixels, peer(name).decode(fine)) > 28
     assert psnr(pixels, peer(name).decode(coarse)) < psnr(pixels, peer(name).decode(fine))
-
-
-@pytest.mark.parametrize("name", PEER_NAMES)
-def test_default_settings_are_steps_in_ascending_order(name: str) -> None:
-    qualities = list(peer(name).qualities)
-    assert qualities == sorted(set(qualities))
-    assert set(qualities) <= set(peer(name).steps)
 
 
 def test_jpeg_is_optimised_and_4_2_0() -> None:
@@ -304,25 +296,15 @@ def test_a_run_at_bytes(folder: Path) -> None:
     assert "interpolated" in table
 
 
-def test_json_repeats_the_result(folder: Path) -> None:
-    result = run_bench(BenchOptions(folder, codecs=("jpeg",)), own=Stepper())
-    parsed = json.loads(format_json(result), parse_constant=pytest.fail)
-    assert parsed["pictures"] == 2
-    assert parsed["codecs"][0] == {"name": "stepper", "description": "a stand-in"}
-    assert [row["size_bytes"] for row in parsed["rows"]] == [row.size_bytes for row in result.rows]
-    lossless = [row for row in parsed["rows"] if row["codec"] == "stepper"][-1]
-    assert (lossless["psnr"], lossless["l1"], lossless["ms_ssim"]) == (None, 0.0, None)
-
-
 def test_a_pause_of_the_machine_changes_no_speed(folder: Path) -> None:
     class Pausing(Stepper):
         def encode(self, pixels: np.ndarray, quality: float) -> bytes:
             if quality == self.qualities[-1]:
-                time.sleep(1)
+                time.sleep(0.2)
             return super().encode(pixels, quality)
 
     own, _ = run_bench(BenchOptions(folder, ("jpeg",)), own=Pausing()).speeds
-    assert own.encode_megapixels > 96 * 128 / 1e6 / 0.5
+    assert own.encode_megapixels > 96 * 128 / 1e6 / 0.02
 
 
 def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> None:
@@ -365,10 +347,8 @@ def test_aecodec_is_called_through_its_public_interface(monkeypatch: pytest.Monk
         calls.append(weights)
         return Image.frombytes("L", (4, 3), data)
 
-    module = types.ModuleType("aecodec.api")
-    module.encode, module.decode = encode, decode
-    monkeypatch.setitem(sys.modules, "aecodec.api", module)
-    monkeypatch.setattr(aecodec, "api", module, raising=False)
+    monkeypatch.setattr(api, "encode", encode)
+    monkeypatch.setattr(api, "decode", decode)
     codec = Aecodec("paper", Path("own.safetensors"), effort=2)
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert np.array_equal(codec.decode(codec.encode(pixels, 12.5)), pixels)

@@ -115,13 +115,18 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def check_refused(arguments: tuple[str, ...], target: Path, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """The command fails with the system's error, and leaves the folder as it was."""
+    assert run([*arguments[:2], str(target), *arguments[2:]]) == 1
+    assert capfd.readouterr().err == f"aecodec: {target}: {os.strerror(code)}\n"
+    assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
 def test_full_disk(mounted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     source, target = tmp_path / "in.aec", mounted / "out.png"
     source.write_bytes(FILES["100"])
     target.write_bytes(b"old")
-    assert run(["decode", str(source), str(target)]) == 1
-    assert capfd.readouterr().err == f"aecodec: {target}: {os.strerror(errno.ENOSPC)}\n"
-    assert target.read_bytes() == b"old" and list(mounted.iterdir()) == [target]
+    check_refused(("decode", str(source)), target, errno.ENOSPC, capfd)
 
 
 def test_what_a_kill_left_makes_room_on_a_full_disk(mounted: Path):
@@ -138,9 +143,7 @@ def test_read_only_file_system(mounted: Path, capfd: pytest.CaptureFixture[str])
     target = mounted / "out.aec"
     target.write_bytes(b"old")
     subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
-    assert run([*ENCODE, str(target), *OPTIONS]) == 1
-    assert capfd.readouterr().err == f"aecodec: {target}: {os.strerror(errno.EROFS)}\n"
-    assert target.read_bytes() == b"old" and list(mounted.iterdir()) == [target]
+    check_refused((*ENCODE, *OPTIONS), target, errno.EROFS, capfd)
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO])
@@ -156,9 +159,7 @@ def test_a_folder_that_takes_no_file(
 
     with monkeypatch.context() as patch:
         patch.setattr("aecodec.files.os.open", refuse)
-        assert run([*ENCODE, str(target), *OPTIONS]) == 1
-    assert capfd.readouterr().err == f"aecodec: {target}: {os.strerror(code)}\n"
-    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+        check_refused((*ENCODE, *OPTIONS), target, code, capfd)
 
 
 @posix_only

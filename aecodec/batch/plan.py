@@ -89,9 +89,8 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
     """Every entry with its output's path below the output folder, or "" for a folder that cannot be read."""
     taken: set[str] = set()
     for source, relative in _inputs(options):
-        if not isinstance(relative, str):
-            reason = str(relative) if isinstance(relative, InputError) else f"{source}: {relative.strerror}"
-            yield "", failure(Item(source, ""), reason)
+        if isinstance(relative, InputError):
+            yield "", failure(Item(source, ""), str(relative))
             continue
         renamed = PurePath(relative).with_suffix(f".{options.extension}").as_posix()
         item = Item(source, storage.join(options.out_dir, renamed))
@@ -103,7 +102,7 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
             yield renamed, item
 
 
-def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | OSError | InputError]]:
+def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | InputError]]:
     """Every input with its path below the output folder, or the error that reading a folder raised."""
     for path in options.inputs:
         if isinstance(path, str) and storage.is_url(path):
@@ -124,12 +123,12 @@ def _objects(url: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | In
         yield url, error
 
 
-def _walk(folder: str, below: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | OSError]]:
+def _walk(folder: str, below: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError]]:
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        yield folder, error
+        yield folder, InputError(f"{folder}: {error.strerror}")
         return
     for entry in entries:
         if entry.name.startswith("."):

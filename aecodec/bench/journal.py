@@ -42,9 +42,6 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def get(self, key: str) -> Measurement | None:
         return self._known.get(key)
 

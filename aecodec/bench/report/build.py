@@ -14,7 +14,7 @@ from aecodec.bench.codecs import BenchCodec
 from aecodec.bench.peers import TITLES
 from aecodec.bench.pictures import Pictures
 from aecodec.bench.report.charts import draw_charts
-from aecodec.bench.report.choice import Choice
+from aecodec.bench.report.choice import Compared
 from aecodec.bench.report.choice import choose
 from aecodec.bench.report.choice import compared
 from aecodec.bench.report.page import fill_page
@@ -51,18 +51,18 @@ def bench_page(result: BenchResult, options: BenchOptions, own: BenchCodec | Non
     return fill_page(f"aecodec bench: {result.folder}", data, draw_charts(result))
 
 
-def _shown(chosen: Sequence[Choice], codecs: Sequence[BenchCodec], pictures: Pictures) -> list[Shown]:
+def _shown(chosen: Sequence[tuple[Compared, str]], codecs: Sequence[BenchCodec], pictures: Pictures) -> list[Shown]:
     """In the order of choice; codes the chosen pictures once more, as they were measured."""
-    choices = {choice.compared.own.picture: choice for choice in chosen}
+    choices = {pair.own.picture: (pair, reason) for pair, reason in chosen}
     by_name = {codec.name: codec for codec in codecs}
     shown: dict[str, Shown] = {}
     with Bar() as bar:
         for name, pixels in pictures.named(choices):
             bar.note(f"report: picture {len(shown) + 1} of {len(choices)}")
-            pair = choices[name].compared
+            pair, reason = choices[name]
             versions = [original(pixels), _version(by_name[pair.own.codec], "aecodec", pair.own, pair.own, pixels)]
             versions += [_version(by_name[peer.codec], peer.codec, peer, pair.own, pixels) for peer in pair.peers]
-            shown[name] = show(name, choices[name].reason, versions, BUDGET_BYTES // len(choices))
+            shown[name] = show(name, reason, versions, BUDGET_BYTES // len(choices))
     return [shown[name] for name in choices]
 
 

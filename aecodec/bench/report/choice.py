@@ -30,14 +30,6 @@ class Compared:
         return self.own.psnr - max(fitting, default=0.0)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A picture to show; `reason`: all, best, drawn or worst."""
-
-    compared: Compared
-    reason: str
-
-
 def compared(result: BenchResult) -> list[Compared]:
     """One for each picture, in the order of the result."""
     own_name = result.codecs[0].name
@@ -51,16 +43,19 @@ def compared(result: BenchResult) -> list[Compared]:
     ]
 
 
-def choose(pictures: Sequence[Compared], limit: int = MAX_SHOWN) -> list[Choice]:
-    """At most `limit`, by falling gain: all, or the best third, a third drawn by lot, and the worst third."""
+def choose(pictures: Sequence[Compared], limit: int = MAX_SHOWN) -> list[tuple[Compared, str]]:
+    """At most `limit`, by falling gain: all, or the best third, a third drawn by lot, and the worst third.
+
+    Each with its reason: all, best, drawn or worst.
+    """
     ranked = sorted(pictures, key=lambda each: (-each.gain, each.own.picture))
     if len(ranked) <= limit:
-        return [Choice(each, "all") for each in ranked]
+        return [(each, "all") for each in ranked]
     third = limit // 3
     middle = range(third, len(ranked) - third)
     drawn = sorted(random.Random(SEED).sample(middle, limit - 2 * third))
     return [
-        *(Choice(each, "best") for each in ranked[:third]),
-        *(Choice(ranked[index], "drawn") for index in drawn),
-        *(Choice(each, "worst") for each in ranked[len(ranked) - third :]),
+        *((each, "best") for each in ranked[:third]),
+        *((ranked[index], "drawn") for index in drawn),
+        *((each, "worst") for each in ranked[len(ranked) - third :]),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,37 +24,29 @@ from aecodec.image.reading import open_picture
 from aecodec.info import read_info
 
 
-@dataclass(frozen=True)
-class Pair:
-    """An `.aec` file and the picture it was made from, if known."""
-
-    file: Path
-    original: Path | None
-
-
-def view_page(pairs: Sequence[Pair]) -> str:
-    """A page that shows the files, one or more. Raises AecError if one cannot be read."""
-    shown = [_shown(pair, BUDGET_BYTES // len(pairs)) for pair in pairs]
-    title = ", ".join(pair.file.name for pair in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
+def view_page(pairs: Sequence[tuple[Path, Path | None]]) -> str:
+    """A page that shows `.aec` files, one or more, beside their originals. Raises AecError if one cannot be read."""
+    shown = [_shown(file, source, BUDGET_BYTES // len(pairs)) for file, source in pairs]
+    title = ", ".join(file.name for file, _ in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
     return fill_page(f"aecodec: {title}", {"viewer": [dataclasses.asdict(each) for each in shown]})
 
 
-def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[Pair]:
+def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tuple[Path, Path | None]]:
     """Each file with the original that has its name without extension; one file and one original belong together.
 
     Raises InputError for an original that fits no file.
     """
     if len(files) == len(originals) == 1:
-        return [Pair(files[0], originals[0])]
+        return [(files[0], originals[0])]
     by_stem = {path.stem: path for path in originals}
     for path in originals:
         if path.stem not in {file.stem for file in files}:
             raise InputError(f"{path}: no file here is named {path.stem}.aec")
-    return [Pair(file, by_stem.get(file.stem)) for file in files]
+    return [(file, by_stem.get(file.stem)) for file in files]
 
 
-def _shown(pair: Pair, budget_bytes: int) -> Shown:
-    data = read_bytes(pair.file)
+def _shown(file: Path, source: Path | None, budget_bytes: int) -> Shown:
+    data = read_bytes(file)
     pixels = _colours(api.decode_pixels(data))
     info = read_info(data)
     figures: dict[str, object] = {
@@ -67,14 +58,14 @@ def _shown(pair: Pair, budget_bytes: int) -> Shown:
         "pixels": f"{info.width} \u00d7 {info.height}",
     }
     versions = [Version("aecodec", "aecodec", pixels, data, figures)]
-    if pair.original is not None:
-        source = open_picture(pair.original).pixels
-        if source.shape[:2] != pixels.shape[:2]:
-            height, width = source.shape[:2]
-            raise InputError(f"{pair.original}: {width}x{height} pixels, not {info.width}x{info.height} as {pair.file}")
-        figures |= _distortion(source, pixels)
-        versions.insert(0, original(source))
-    return show(pair.file.name, "all", versions, budget_bytes)
+    if source is not None:
+        before = open_picture(source).pixels
+        if before.shape[:2] != pixels.shape[:2]:
+            height, width = before.shape[:2]
+            raise InputError(f"{source}: {width}x{height} pixels, not {info.width}x{info.height} as {file}")
+        figures |= {"psnr": psnr(before, pixels), "ms_ssim": ms_ssim(before, pixels), "l1": l1(before, pixels)}
+        versions.insert(0, original(before))
+    return show(file.name, "all", versions, budget_bytes)
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
@@ -82,7 +73,3 @@ def _colours(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         pixels = pixels[:, :, :-1]
     return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
-
-
-def _distortion(source: np.ndarray, pixels: np.ndarray) -> dict[str, object]:
-    return {"psnr": psnr(source, pixels), "ms_ssim": ms_ssim(source, pixels), "l1": l1(source, pixels)}

@@ -95,13 +95,13 @@ def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int)
 
 def _strongest(versions: Sequence[Version]) -> int:
     """The index of the peer with the highest PSNR, those with more bytes than aecodec last; 0 without peers."""
+
+    def strength(index: int) -> tuple[bool, float]:
+        figures = versions[index].figures
+        return figures.get("note") is None, psnr if isinstance(psnr := figures.get("psnr"), float) else 0.0
+
     peers = [index for index, version in enumerate(versions) if version.codec not in ("", "aecodec")]
-    return max(peers, key=lambda index: _strength(versions[index].figures), default=0)
-
-
-def _strength(figures: dict[str, object]) -> tuple[bool, float]:
-    psnr = figures.get("psnr")
-    return figures.get("note") is None, psnr if isinstance(psnr, float) else 0.0
+    return max(peers, key=strength, default=0)
 
 
 def _windows(width: int, height: int) -> list[Window]:
