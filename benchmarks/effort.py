@@ -74,7 +74,7 @@ def main() -> None:
     environment = describe()
     with Bar() as bar, Journal(options.resume) as journal:
         pictures = Pictures(options.folder, options.size)
-        found = measure_curves(plan, pictures, journal, environment, bar).measurements
+        found, _ = measure_curves(plan, pictures, journal, environment, bar)
 
     print(f"{environment.processor}, {environment.cores} cores, {len(pictures)} pictures, {refined.description}")
     before, after = rows(found, plain.name), rows(found, refined.name)

@@ -133,17 +133,14 @@ class _Worker(Generic[Item, Result]):
         with theirs, one_thread(), interrupts_held():  # only the child keeps `theirs`: its death ends the pipe
             self._process.start()
 
-    def give(self, item: Item) -> None:
-        self.item, self._retried = item, False
-        self._send()
-
-    def _send(self) -> None:
+    def give(self, item: Item, retried: bool = False) -> None:
+        self.item, self._retried = item, retried
         try:
-            self.connection.send((self.item, self._retried))
+            self.connection.send((item, retried))
         except OSError:  # killed while it had nothing to do
             self._restart()
             with suppress(OSError):  # killed again: `take` finds the pipe ended
-                self.connection.send((self.item, self._retried))
+                self.connection.send((item, retried))
 
     def _restart(self) -> None:
         self.stop()
@@ -159,8 +156,7 @@ class _Worker(Generic[Item, Result]):
         except (EOFError, OSError):
             self._restart()
             if not self._retried:  # a process may die of a neighbour's memory, but twice on one item is the item's
-                self._retried = True
-                self._send()
+                self.give(item, retried=True)
                 return None
             result = lost(item)
         self.item = None

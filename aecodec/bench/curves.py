@@ -38,60 +38,44 @@ class Plan:
         return sum(len(qualities) for _, qualities in self.settings) + equal
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Both in the order of the pictures, then of the plan."""
+def measure_curves(
+    plan: Plan, pictures: Pictures, journal: Journal, environment: Environment, bar: Bar
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Measures what the journal does not hold yet: the curves, and the peers at equal bytes. Raises AecError.
 
-    measurements: tuple[Measurement, ...]
-    equal_bytes: tuple[Measurement, ...]
-
-
-def measure_curves(plan: Plan, pictures: Pictures, journal: Journal, environment: Environment, bar: Bar) -> Measured:
-    """Measures what the journal does not hold yet. Raises AecError."""
+    Both are in the order of the pictures, then of the plan.
+    """
     bar.start("measuring", plan.per_picture * len(pictures))
     measurements: list[Measurement] = []
     equal_bytes: list[Measurement] = []
     for name, pixels in pictures.named():
-        bench = _PictureBench(plan, name, pixels, journal, environment, bar)
-        found = [bench.at(codec, quality) for codec, qualities in plan.settings for quality in qualities]
-        measurements += found
-        if plan.shown_quality is not None:
-            own = next(each for each in found if each.quality == plan.shown_quality)
-            equal_bytes += [bench.within(codec, own.size_bytes) for codec, _ in plan.settings[1:]]
-    return Measured(tuple(measurements), tuple(equal_bytes))
-
-
-class _PictureBench:
-    """One picture through any codec, unless the journal knows the result."""
-
-    def __init__(
-        self, plan: Plan, name: str, pixels: np.ndarray, journal: Journal, environment: Environment, bar: Bar
-    ) -> None:
-        self._plan, self._name, self._pixels, self._journal, self._bar = plan, name, pixels, journal, bar
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-        self._circumstances = (environment, name, pixels.shape, digest, plan.perceptual)
+        circumstances = (environment, name, pixels.shape, digest, plan.perceptual)
+        curves, peers = _measure_one(plan, name, pixels, circumstances, journal, bar)
+        measurements += curves
+        equal_bytes += peers
+    return measurements, equal_bytes
 
-    def at(self, codec: BenchCodec, quality: float) -> Measurement:
-        """At one quality."""
-        key = self._key(codec, "quality", float(quality))
-        return self._known(key) or self._measure(key, codec, quality)
 
-    def within(self, codec: BenchCodec, size_bytes: int) -> Measurement:
-        """At the largest quality whose file fits into `size_bytes`, or at the lowest if none does."""
-        key = self._key(codec, "bytes", size_bytes)
-        return self._known(key) or self._measure(key, codec, quality_within(codec, self._pixels, size_bytes))
-
-    def _key(self, codec: BenchCodec, kind: str, value: float) -> str:
-        return key_of(*self._circumstances, codec.name, codec.description, kind, value)
-
-    def _known(self, key: str) -> Measurement | None:
-        known = self._journal.get(key)
+def _measure_one(
+    plan: Plan, name: str, pixels: np.ndarray, circumstances: tuple[object, ...], journal: Journal, bar: Bar
+) -> tuple[list[Measurement], list[Measurement]]:
+    def measured(codec: BenchCodec, quality: float | None, size_bytes: int = 0) -> Measurement:
+        """At a quality; without one, at the largest whose file fits into `size_bytes`, or the lowest if none does."""
+        setting = ("bytes", size_bytes) if quality is None else ("quality", float(quality))
+        key = key_of(*circumstances, codec.name, codec.description, *setting)
+        known = journal.get(key)
         if known is not None:
-            self._bar.skip()
-        return known
-
-    def _measure(self, key: str, codec: BenchCodec, quality: float) -> Measurement:
-        found = measure_picture(codec, quality, self._name, self._pixels, perceptual=self._plan.perceptual)
-        self._journal.add(key, found)
-        self._bar.step(f"  {self._name}: {codec.name}, quality {quality:.4g}")
+            bar.skip()
+            return known
+        quality = quality_within(codec, pixels, size_bytes) if quality is None else quality
+        found = measure_picture(codec, quality, name, pixels, perceptual=plan.perceptual)
+        journal.add(key, found)
+        bar.step(f"  {name}: {codec.name}, quality {quality:.4g}")
         return found
+
+    curves = [measured(codec, quality) for codec, qualities in plan.settings for quality in qualities]
+    if plan.shown_quality is None:
+        return curves, []
+    own = next(each for each in curves if each.quality == plan.shown_quality)
+    return curves, [measured(codec, None, own.size_bytes) for codec, _ in plan.settings[1:]]

@@ -149,17 +149,17 @@ def _with_curves(
         perceptual=options.ssimulacra2,
     )
     with Journal(options.resume) as journal:
-        measured = measure_curves(plan, pictures, journal, describe(), bar)
-    rows = {codec.name: _rows(measured.measurements, codec.name, qualities) for codec, qualities in plan.settings}
+        measurements, equal_bytes = measure_curves(plan, pictures, journal, describe(), bar)
+    rows = {codec.name: _rows(measurements, codec.name, qualities) for codec, qualities in plan.settings}
     own, *peers = rows.values()
     return replace(
         result,
         rows=tuple(row for of_codec in rows.values() for row in of_codec),
         bd_rates=tuple(rate for metric in METRICS for rate in _bd_rates(own, peers, metric)),
-        speeds=tuple(_speed(measured.measurements, name) for name in rows),
+        speeds=tuple(_speed(measurements, name) for name in rows),
         shown_quality=plan.shown_quality,
-        measurements=measured.measurements,
-        equal_bytes=measured.equal_bytes,
+        measurements=tuple(measurements),
+        equal_bytes=tuple(equal_bytes),
     )
 
 

@@ -171,7 +171,9 @@ def _curves(axes: Axes, result: BenchResult, metric: Metric) -> None:
         _points(axes, result, rows, metric, ACCENT if own else MUTED, 5 if own else 3.2)
         right = axes.get_xlim()[1]
         if own:
-            _own_label(axes, name, rates[len(rates) // 2], values[len(rates) // 2])
+            middle = rates[len(rates) // 2], values[len(rates) // 2]
+            place: Any = {"xytext": (-8, 5), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+            axes.annotate(name, middle, color=ACCENT, fontweight="bold", fontsize=12, **place)
         elif rates[0] < right:
             ends.append((_height_at(right, rows, metric), name))
     _labels(axes, ends)
@@ -184,20 +186,6 @@ def _points(axes: Axes, result: BenchResult, rows: Sequence[Row], metric: Metric
             point = ([row.bits_per_pixel], [metric.height(row)])
             gid = f"point-{metric.field}-{result.rows.index(row)}"
             axes.plot(*point, marker="o", markersize=size, color=colour, markeredgewidth=0, gid=gid)
-
-
-def _own_label(axes: Axes, name: str, rate: float, value: float) -> None:
-    axes.annotate(
-        name,
-        (rate, value),
-        xytext=(-8, 5),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        color=ACCENT,
-        fontweight="bold",
-        fontsize=12,
-    )
 
 
 def _labels(axes: Axes, ends: Sequence[tuple[float, str]]) -> None:
