@@ -329,25 +329,22 @@ def test_results_are_read_as_written(finished: Path, tmp_path: Path):
     assert read_results(tmp_path / "nowhere") is None
 
 
+def slots(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place of a value in JSON, as the dict or list that holds it and the key there."""
+    for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(each, (dict, list)):
+            yield from slots(each)
+
+
 @pytest.mark.parametrize("damaged", [None, "text", [], {}, True, -1.5])
 def test_results_of_other_types_are_an_error(damaged: object, finished: Path, tmp_path: Path):
     """Replaces each value in turn by one of another type."""
-    whole = (finished / "results.json").read_text("utf-8")
-
-    def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        if path:
-            yield path
-        if isinstance(value, (dict, list)):
-            for key in value if isinstance(value, dict) else range(len(value)):
-                yield from places(value[key], (*path, key))
-
-    for path in places(json.loads(whole)):
-        content = json.loads(whole)
-        owner = content
-        for key in path[:-1]:
-            owner = owner[key]
-        owner[path[-1]] = damaged
+    content = json.loads((finished / "results.json").read_bytes())
+    for owner, key in slots(content):
+        whole, owner[key] = owner[key], damaged
         (tmp_path / "results.json").write_text(json.dumps(content), "utf-8")
+        owner[key] = whole
         try:
             report(read_results(tmp_path))
         except InputError as error:

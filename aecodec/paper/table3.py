@@ -182,7 +182,6 @@ def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Res
 
 def _train(training: Training, out: Path, results: Results, terminal: Terminal, interruption: Interruption) -> Results:
     """Train one system to its end, or until interrupted; writes its outcome after every epoch."""
-    speed = Speed(training)
 
     def record() -> Results:
         outcome = training.outcome()
@@ -197,30 +196,23 @@ def _train(training: Training, out: Path, results: Results, terminal: Terminal, 
     def tell(measured: bool) -> None:
         if measured:
             moment = record().table3[training.system.name].curve[-1]
-            terminal.say(f"{speed.line()}  loss {moment.loss:.5f}  dev L1 {moment.dev_l1:.4f}")
+            terminal.say(f"{_progress(training)}  loss {moment.loss:.5f}  dev L1 {moment.dev_l1:.4f}")
         elif terminal.wants_update():
-            terminal.note(f"{speed.line()}  loss {training.counters.mean_loss:.5f}")
+            terminal.note(f"{_progress(training)}  loss {training.counters.mean_loss:.5f}")
 
     training.run(lambda: interruption.requested, tell)
     return record()
 
 
-class Speed:
-    """Estimates the speed of a training and the time left, from what this process did."""
-
-    def __init__(self, training: Training) -> None:
-        self._training = training
-        self._start = training.share, training.counters.step, training.counters.seconds
-
-    def line(self) -> str:
-        training, setup, (share, step, seconds) = self._training, self._training.setup, self._start
-        spent = training.counters.seconds - seconds
-        parts = [f"{training.system.name}  epoch {training.epoch:.2f}"]
-        if spent > 0 and training.share > share:
-            pixels = (training.counters.step - step) * setup.batch_size * setup.crop**2
-            parts.append(f"{pixels / spent / 1e6:.2f} Mpx/s")
-            parts.append(f"{duration(max(1 - training.share, 0.0) * spent / (training.share - share))} left for it")
-        return "  ".join(parts)
+def _progress(training: Training) -> str:
+    """How far a training is, its speed, and the time left."""
+    counters, setup = training.counters, training.setup
+    line = f"{training.system.name}  epoch {training.epoch:.2f}"
+    if counters.step == 0:
+        return line
+    pixels = counters.step * setup.batch_size * setup.crop**2
+    left = counters.seconds * max(1 / training.share - 1, 0.0)
+    return f"{line}  {pixels / counters.seconds / 1e6:.2f} Mpx/s  {duration(left)} left for it"
 
 
 def _write_report(out: Path, results: Results, data: DataSet) -> None:
