@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -146,7 +147,7 @@ class _Builder:
         again = [candidate for candidate in drawn if candidate.name in lost]
         seen = {decision.sha256 for decision in self._folder.decisions if decision.outcome == KEPT}
         kept = self._kept(source)
-        with closing(in_order(sample, [*again, *rest], self._jobs)) as samples:
+        with closing(in_order(sample, chain(again, rest), self._jobs)) as samples:
             for candidate, made in zip(again, samples, strict=False):
                 if made.sha256 != lost[candidate.name].sha256:
                     raise InputError(f"{source.path}: {candidate.name} is not the picture it was when this was begun")
