@@ -22,6 +22,7 @@ import aecodec
 from aecodec.batch import jobs
 from aecodec.bench.metrics import psnr
 from aecodec.cli import run
+from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import bundled_folders
 from aecodec.codec.manifest import entries_of
 from aecodec.format.container import pack
@@ -42,6 +43,8 @@ from helpers.paths import PACKAGE_PARENT
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import TINY_ID
+from helpers.tiny import RUNTIME
+from helpers.tiny import Tiny
 
 PHOTO = PHOTOS / "dog.jpg"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -283,13 +286,15 @@ def test_target_size_above_the_best(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_target_size_between_two_qualities(
-    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(jobs, "REACHED", 1.0)  # the tiny network has no gap of 3 % between two of its sizes
-    pixels = np.asarray(Image.open(picture))
-    sizes = {len(aecodec.encode(pixels, step / 2.55, model="tiny")) for step in range(QUALITY_STEPS)}
+    pixels = noise(16, 16, 3)
+    Image.fromarray(pixels).save(tmp_path / "small.png")
+    analysed = PictureEncoder(pixels, *tiny, RUNTIME)
+    sizes = {len(analysed.encode(step).data) for step in range(QUALITY_STEPS)}
     target = next(size for size in range(max(sizes), min(sizes), -1) if size not in sizes)
-    arguments = [str(picture), str(tmp_path / "a.aec"), "--model", "tiny"]
+    arguments = [str(tmp_path / "small.png"), str(tmp_path / "a.aec"), "--model", "tiny"]
     assert run(["encode", *arguments, "--target-size", str(target)]) == 0
     assert (tmp_path / "a.aec").stat().st_size < target
     remark, _ = capsys.readouterr().err.splitlines()

@@ -112,6 +112,7 @@ def test_gradients_of_the_objective_are_those_of_differences(tiny: Tiny, photo: 
 
 
 def test_refined_files_cost_less(tiny: Tiny, photo: np.ndarray):
+    photo = photo[:64, :96]
     for quality in (60, 200):
         plain = PictureEncoder(photo, *tiny, RUNTIME).encode(quality).data
         refined = PictureEncoder(photo, *tiny, RUNTIME, steps=60).encode(quality).data
