@@ -621,6 +621,14 @@ def test_changed_sources_are_noticed(nine: dict[str, str], tmp_path: Path, refus
     assert "not the pictures it had" in refused(nine)
 
 
+def test_a_lost_picture_whose_source_has_become_shorter(of_broken: Built, tmp_path: Path, refused: Callable[..., str]):
+    out, source = write(tmp_path / "out", contents(of_broken.out)), broken_set(tmp_path / "in")
+    *_, last = journal_of(out)
+    (out / rows_of(out)[-1].file).unlink()
+    (source / last["name"]).unlink()
+    assert f"not the pictures it had when this was begun ({last['name']})" in refused({"--folder": f"x={source}:12"})
+
+
 def test_verification_finds_a_picture_in_both(nine: dict[str, str], tmp_path: Path, refused: Callable[..., str]):
     out = tmp_path / "out"
     assert build(nine, out) == 0

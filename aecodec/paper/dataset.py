@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -139,11 +140,11 @@ class _Builder:
         Raises InputError if it has too few, or has changed.
         """
         decisions = self._decisions(source)
-        for decided, candidate in zip(decisions, order, strict=False):
-            if decided.name != candidate.name:
+        drawn, rest = order[: len(decisions)], order[len(decisions) :]
+        for decided, candidate in zip_longest(decisions, drawn):
+            if candidate is None or decided.name != candidate.name:
                 raise InputError(f"{source.path}: not the pictures it had when this was begun ({decided.name})")
         lost = {row.name: row for row in self._lost if row.source == source.name}
-        drawn, rest = order[: len(decisions)], order[len(decisions) :]
         again = [candidate for candidate in drawn if candidate.name in lost]
         seen = {decision.sha256 for decision in self._folder.decisions if decision.outcome == KEPT}
         kept = self._kept(source)
