@@ -38,6 +38,7 @@ from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.numpy_runtime import shuffle
 from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.train import release
+from aecodec.train import rescale
 from aecodec.train.checkpoint import write_checkpoint
 from aecodec.train.export import Halves
 from aecodec.train.export import export
@@ -66,6 +67,11 @@ RUNTIME = NumpyRuntime()
 STEPS = np.array([0, 77, 255])  # quality steps of the three pictures
 QUALITIES = torch.from_numpy(STEPS).float() / 255
 NAMES = ("car", "church", "mountain")
+
+
+@pytest.fixture(autouse=True)
+def _small_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescale, "SIDE", 32)
 
 
 def pictures() -> np.ndarray:
@@ -516,7 +522,7 @@ def test_colours_that_photographs_lack_do_not_clip(name: str, network: str):
     model = small_model(name)
     for tensor in tensors_between(model.get_submodule(network)):
         tensor.scale.value.mul_(16)  # as if photographs had a sixteenth of the range
-    colours = torch.eye(3)[:, :, None, None].expand(3, 3, 64, 64)
+    colours = torch.eye(3)[:, :, None, None].expand(3, 3, 32, 32)
 
     def seen() -> torch.Tensor:
         if network == "analysis":
@@ -579,7 +585,7 @@ def test_rounding_in_turn_loses_less_than_rounding_to_the_nearest():
 
 def test_a_model_settles_on_the_grid_near_what_it_was():
     model, nearest = small_model("standard"), small_model("standard")
-    x, quality = crops(8), torch.linspace(0, 1, 8)
+    x, quality = crops(4), torch.linspace(0, 1, 4)
     exact = model(x, quality, noise=False).reconstruction
     nearest.mode.rounding = True
     settle_on_grid(model, x, quality)
