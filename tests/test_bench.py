@@ -370,6 +370,21 @@ def test_progress_is_one_line_on_a_terminal_and_cleared(
     assert err.endswith("\r\x1b[K")
 
 
+def test_a_status_is_overwritten_and_what_is_said_stays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = Bar()
+    silent.note("step 99")
+    silent.say("validation")
+    assert not silent.visible and capsys.readouterr().err == "validation\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    terminal = Bar()
+    assert terminal.visible
+    terminal.note("step 100")
+    terminal.say("validation")
+    assert capsys.readouterr().err.replace("\r\x1b[K", "|") == "|step 100|validation\n"
+
+
 def test_the_bench_imports_no_torch() -> None:
     command = "import sys, aecodec.bench; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=PACKAGE_PARENT, check=False).returncode == 0

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -448,27 +447,18 @@ def test_budget_counts_from_where_the_branch_began() -> None:
 
 def test_a_resumed_log_drops_what_lies_after_the_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    for step, kept in ((9, [1, 2, 3]), (2, [1, 2]), (None, [])):
+    whole = '{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+    for step, end, kept in (
+        (9, '{"st', [1, 2, 3]),
+        (9, '{"step":4}', [1, 2, 3]),
+        (2, "", [1, 2]),
+        (None, "", []),
+    ):
+        path.write_text(whole + end)
         progress.open_log(path, step).close()
         assert [record["step"] for record in records(path)] == kept
     with pytest.raises(OutputError):
         progress.open_log(tmp_path / "missing" / "log.jsonl", 2)
-
-
-def test_the_terminal_overwrites_its_status_and_keeps_what_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    silent = progress.Terminal()
-    silent.note("step 99")
-    silent.say("validation")
-    assert not silent.updates and capsys.readouterr().err == "validation\n"
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    terminal = progress.Terminal()
-    assert terminal.updates
-    terminal.note("step 100")
-    terminal.say("validation")
-    assert capsys.readouterr().err.replace("\r\x1b[K", "|") == "|step 100|validation\n"
 
 
 def test_status_line_names_rate_psnr_speed_and_time_left() -> None:

@@ -1,4 +1,4 @@
-"""Progress on stderr, on one line that is cleared at the end. Silent unless stderr is a terminal."""
+"""Progress on stderr, on one line that is cleared at the end. Only on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Bar:
     """A context manager."""
 
     def __init__(self) -> None:
-        self._visible = sys.stderr.isatty()
+        self.visible = sys.stderr.isatty()
         self._due_at = 0.0
         self.start("", 0)
 
@@ -28,9 +28,14 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Shows a text until the next note or step; for work of unknown length."""
-        if self._visible:
+        if self.visible:
             sys.stderr.write(CLEAR_LINE + text[: shutil.get_terminal_size().columns - 1])
             sys.stderr.flush()
+
+    def say(self, text: str) -> None:
+        """Prints a line that stays, on a terminal or not."""
+        self.note("")
+        print(text, file=sys.stderr, flush=True)
 
     def start(self, task: str, total: int) -> None:
         self._task, self._total, self._done = task, total, 0

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aecodec.batch.progress import Bar
 from aecodec.errors import InputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
@@ -53,7 +54,8 @@ from aecodec.paper.training import kept_picture
 from aecodec.train.data import hold
 from aecodec.train.loop import Interruption
 from aecodec.train.loop import choose_device
-from aecodec.train.progress import Terminal
+from aecodec.train.progress import REFRESH_SECONDS
+from aecodec.train.progress import Timer
 from aecodec.train.progress import duration
 
 LEARNING_RATE = 1e-3  # the paper's
@@ -96,7 +98,7 @@ def run(options: Table3Options) -> str:
     InputError, OutputError, MissingExtra and TrainingDiverged.
     """
     require_matplotlib()
-    terminal = Terminal()
+    terminal = Bar()
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -172,7 +174,7 @@ def _difference(previous: Setup, setup: Setup) -> str:
     return f"{name.replace('_', ' ')}: {before[name]}, not {now[name]}"
 
 
-def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Results:
+def _with_references(results: Results, data: DataSet, terminal: Bar) -> Results:
     if results.references.keys() == TITLES.keys():
         return results
     terminal.say("measuring principal components and JPEG")
@@ -180,8 +182,9 @@ def _with_references(results: Results, data: DataSet, terminal: Terminal) -> Res
     return replace(results, references=references)
 
 
-def _train(training: Training, out: Path, results: Results, terminal: Terminal, interruption: Interruption) -> Results:
+def _train(training: Training, out: Path, results: Results, terminal: Bar, interruption: Interruption) -> Results:
     """Train one system to its end, or until interrupted; writes its outcome after every epoch."""
+    refresh = Timer(REFRESH_SECONDS)
 
     def record() -> Results:
         outcome = training.outcome()
@@ -197,7 +200,7 @@ def _train(training: Training, out: Path, results: Results, terminal: Terminal, 
         if measured:
             moment = record().table3[training.system.name].curve[-1]
             terminal.say(f"{_progress(training)}  loss {moment.loss:.5f}  dev L1 {moment.dev_l1:.4f}")
-        elif terminal.wants_update():
+        elif refresh.due():
             terminal.note(f"{_progress(training)}  loss {training.counters.mean_loss:.5f}")
 
     training.run(lambda: interruption.requested, tell)

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from aecodec.batch.progress import Bar
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
@@ -38,7 +39,6 @@ from aecodec.train.model import build
 from aecodec.train.model import start_from_components
 from aecodec.train.progress import Observer
 from aecodec.train.progress import Step
-from aecodec.train.progress import Terminal
 from aecodec.train.progress import Timer
 from aecodec.train.progress import open_log
 from aecodec.train.rounding import settle_on_grid
@@ -65,7 +65,7 @@ def train(options: TrainOptions) -> None:
     second signal ends the process at once. Raises InputError (data, checkpoint or weights are missing or do not fit, or
     the folder has a run already), OutputError and TrainingDiverged.
     """
-    terminal = Terminal()
+    terminal = Bar()
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)

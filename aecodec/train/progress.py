@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,24 +55,6 @@ class Timer:
         """Set the interval, which begins now."""
         self._seconds = seconds
         self._due_at = time.monotonic() + seconds
-
-
-class Terminal(Bar):
-    """Lines on stderr; on a terminal, `note` also shows a status that is overwritten."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.updates = sys.stderr.isatty()
-        self._refresh = Timer(REFRESH_SECONDS)
-
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
-        self.note("")
-        print(text, file=sys.stderr, flush=True)
-
-    def wants_update(self) -> bool:
-        """Whether the status is shown and old."""
-        return self.updates and self._refresh.due()
 
 
 @dataclass(frozen=True)
@@ -134,7 +115,7 @@ class Observer:
         dataset: Dataset,
         options: TrainOptions,
         log: JsonLines,
-        terminal: Terminal,
+        terminal: Bar,
         interrupted: Callable[[], bool],
     ) -> None:
         """`interrupted` ends a validation early."""
@@ -149,6 +130,7 @@ class Observer:
         self._validation = central_crops(dataset.validation, VALIDATION_PICTURES)
         self._training = central_crops(dataset.training, len(self._validation))
         self._shown = central_crops(dataset.validation or dataset.training, SHEET_PICTURES)
+        self._refresh_timer = Timer(REFRESH_SECONDS)
         self._report_timer = Timer(REPORT_SECONDS)
         self._validation_timer = Timer(VALIDATION_SECONDS)
         self._sheet_timer = Timer(SHEET_SECONDS)
@@ -157,7 +139,7 @@ class Observer:
         """After each step."""
         self._meter.add(step)
         self._learning_rate = step.learning_rate
-        if self._terminal.wants_update():
+        if self._terminal.visible and self._refresh_timer.due():
             self._terminal.note(self._status())
         if self._report_timer.due():
             self._report()
@@ -179,11 +161,11 @@ class Observer:
         return status_line(counters, self._meter.means(), seconds_left)
 
     def _report(self) -> None:
-        """Log the means since the last report; say them too, unless the terminal shows them all the time."""
+        """Log the means since the last report and show them; in a file or pipe the line stays."""
         means = self._meter.means()
         if means:
             self._write(**means, learning_rate=self._learning_rate)
-        show = self._terminal.note if self._terminal.updates else self._terminal.say
+        show = self._terminal.note if self._terminal.visible else self._terminal.say
         show(self._status())
         self._meter.clear()
 
