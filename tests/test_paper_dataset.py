@@ -741,17 +741,11 @@ def test_the_command_is_one_thread(nine: dict[str, str], tmp_path: Path):
     assert subprocess.run(program, env=environment, cwd=PACKAGE_PARENT, capture_output=True, text=True).stdout == "1\n"
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(
-    nine: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nine: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert build(nine, tmp_path / "out") == 0
-    shown = terminal.getvalue()
+    shown = capsys.readouterr().err
     assert "] 9/9, 0:00 left, x" in shown
     assert "\r\x1b[Kx: 9 pictures; left out: 0 undecodable, 0 duplicates\n" in shown
