@@ -95,10 +95,7 @@ def test_shards_are_a_partition_that_does_not_depend_on_the_place(photos: Path, 
         assert [item.target for item in here] == [item.target for item in there]
         targets += [item.target for item in here]
     assert sorted(targets) == [str(Path("out", name)) for name in OUTPUTS]
-
-
-def test_the_shard_of_an_output_never_changes() -> None:
-    assert [Shard(1, 3).holds(name) for name in OUTPUTS] == [True, False, False, True, True]
+    assert [Shard(1, 3).holds(name) for name in OUTPUTS] == [True, False, False, True, True], "never to change"
 
 
 def test_of_two_inputs_with_one_output_the_first_has_it(photos: Path) -> None:
@@ -250,7 +247,6 @@ def test_a_shard_that_failed_or_grew_or_is_damaged_is_resumed(
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (("photos", "out.aec"), "photos: is a folder"),
         (("photos/a.jpg",), "IN and OUT, or inputs and --out-dir"),
         (("photos/a.jpg", "photos/b.PNG", "out.aec"), "IN and OUT, or inputs and --out-dir"),
         (("--out-dir", "out"), "files or folders"),

@@ -29,7 +29,7 @@ from aecodec.bench.measure import measure_at_bytes
 from aecodec.bench.measure import measure_between
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import psnr
-from aecodec.bench.peers import PEERS
+from aecodec.bench.peers import PillowCodec
 from aecodec.bench.peers import peers_named
 from aecodec.bench.pictures import Pictures
 from aecodec.errors import InputError
@@ -37,26 +37,19 @@ from aecodec.errors import MissingExtra
 from helpers.codecs import Stepper
 from helpers.codecs import peer
 from helpers.paths import PACKAGE_PARENT
+from helpers.paths import TINY
 from helpers.pictures import photograph
 
 
 @dataclass(frozen=True)
-class PaddedJpeg:
+class PaddedJpeg(PillowCodec):
     """JPEG with files `factor` times as large: its BD-rate against JPEG is known."""
 
-    factor: int
-    qualities: tuple[float, ...] = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90)
-
-    name = "padded"
-    description = "JPEG and zeros"
-    steps = range(1, 101)
+    factor: int = 1
 
     def encode(self, pixels: np.ndarray, quality: float) -> bytes:
-        data = PEERS[0].encode(pixels, quality)
+        data = super().encode(pixels, quality)
         return data + bytes((self.factor - 1) * len(data))
-
-    def decode(self, data: bytes) -> np.ndarray:
-        return PEERS[0].decode(data)
 
 
 def silent(text: str) -> None:
@@ -279,7 +272,10 @@ def test_a_run_measures_every_codec_at_its_settings(folder: Path, capsys: pytest
 @pytest.mark.parametrize("factor", [1, 2])
 def test_bd_rate_in_a_run_has_the_right_sign_and_size(tmp_path: Path, factor: int) -> None:
     Image.fromarray(photograph(160, 480) // 4 + 80).save(tmp_path / "a.png")
-    result = run_bench(BenchOptions(tmp_path, codecs=("jpeg",)), own=PaddedJpeg(factor))
+    result = run_bench(
+        BenchOptions(tmp_path, codecs=("jpeg",)),
+        own=PaddedJpeg(**vars(peer("jpeg")) | {"name": "padded", "factor": factor}),
+    )
     [rate] = result.bd_rates
     assert rate.percent == pytest.approx(100 * (factor - 1), abs=3)
     assert rate.overlap > 0.95
@@ -336,23 +332,13 @@ def test_options_without_sense_are_refused(changes: dict[str, object], message: 
         BenchOptions(Path("pictures"), **changes)
 
 
-def test_aecodec_is_called_through_its_public_interface(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def encode(image: np.ndarray, quality: float, *, model: str, weights: Path | None, effort: int) -> bytes:
-        calls.append((quality, model, weights, effort))
-        return image.tobytes()
-
-    def decode(data: bytes, *, weights: Path | None) -> Image.Image:
-        calls.append(weights)
-        return Image.frombytes("L", (4, 3), data)
-
-    monkeypatch.setattr(api, "encode", encode)
-    monkeypatch.setattr(api, "decode", decode)
-    codec = Aecodec("paper", Path("own.safetensors"), effort=2)
-    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert np.array_equal(codec.decode(codec.encode(pixels, 12.5)), pixels)
-    assert calls == [(12.5, "paper", Path("own.safetensors"), 2), Path("own.safetensors")]
+def test_aecodec_is_called_through_its_public_interface() -> None:
+    pixels, weights = photograph(48, 40), TINY / "tiny.decoder.safetensors"
+    for options in ({"model": "tiny"}, {"weights": weights}, {"model": "tiny", "effort": 1}):
+        codec = Aecodec(**options)
+        data = codec.encode(pixels, 12.5)
+        assert data == api.encode(pixels, 12.5, **options)
+        assert np.array_equal(codec.decode(data), api.decode_pixels(data))
     assert len(codec.steps) == 256
     assert (codec.steps[0], codec.steps[255]) == (0, 100)
 

@@ -1,10 +1,12 @@
-"""An interrupted bench goes on where it was; what other programs read of it."""
+"""An interrupted bench resumes where it was; what other programs read from it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +30,12 @@ from helpers.codecs import peer
 from helpers.pictures import photograph
 
 
+@dataclass(frozen=True)
 class Counting(Stepper):
-    """Counts what it encodes, and is interrupted by a person after so many."""
+    """Notes what it encodes; after `patience` pictures, someone interrupts it."""
 
-    def __init__(self, patience: int = 10**6) -> None:
-        super().__init__()
-        object.__setattr__(self, "calls", [])
-        object.__setattr__(self, "patience", patience)
+    patience: int = 10**6
+    calls: list[float] = field(default_factory=list)
 
     def encode(self, pixels, quality: float) -> bytes:
         self.calls.append(quality)
@@ -62,7 +63,7 @@ def untimed(measurements: tuple[Measurement, ...]) -> list[Measurement]:
     return [replace(each, encode_seconds=0, decode_seconds=0) for each in measurements]
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(options: BenchOptions) -> None:
+def test_an_interrupted_run_resumes_and_ends_the_same(options: BenchOptions) -> None:
     whole = run_bench(replace(options, resume=None), own=Stepper())
     with pytest.raises(KeyboardInterrupt):
         run_bench(options, own=Counting(patience=5))
@@ -76,7 +77,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(options: BenchOptions) -> 
     assert again.calls == []
 
 
-def test_another_list_of_qualities_takes_up_what_it_shares(options: BenchOptions) -> None:
+def test_another_list_of_qualities_reuses_what_it_shares(options: BenchOptions) -> None:
     run_bench(options, own=Stepper())
     codec = Counting()
     run_bench(replace(options, qualities=(30.0, 40.0)), own=codec)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import Field
 from dataclasses import fields
 from pathlib import Path
-from typing import IO
 from typing import Any
 from typing import TypeVar
 
@@ -148,11 +147,6 @@ def check_ends(source: Path, target: Path) -> None:
             raise click.UsageError("Standard output is a terminal: binary data is not written to one.")
     elif source.exists() and target.exists() and source.samefile(target) and target.is_file():
         raise OutputError(f"{target}: is the input itself")
-
-
-def open_source(path: Path) -> Path | IO[bytes]:
-    """What a job reads: the file, or standard input for `-`."""
-    return sys.stdin.buffer if str(path) == STANDARD else path
 
 
 def read_source(path: Path) -> tuple[str, bytes]:

@@ -25,7 +25,6 @@ from aecodec.cli.common import PLACE
 from aecodec.cli.common import STANDARD
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import check_ends
-from aecodec.cli.common import open_source
 from aecodec.cli.common import say
 from aecodec.cli.common import write_target
 from aecodec.errors import InputError
@@ -114,7 +113,8 @@ def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> N
     if options.no_clobber and target.exists():
         raise OutputError(f"{target}: exists; --no-clobber keeps it")
     started = time.perf_counter()
-    product = job(open_source(source), "<stdout>" if str(target) == STANDARD else str(target))
+    stream = sys.stdin.buffer if str(source) == STANDARD else source
+    product = job(stream, "<stdout>" if str(target) == STANDARD else str(target))
     write_target(target, product.data)
     seconds = time.perf_counter() - started
     if options.as_json:

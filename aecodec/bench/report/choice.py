@@ -43,17 +43,17 @@ def compared(result: BenchResult) -> list[Compared]:
     ]
 
 
-def choose(pictures: Sequence[Compared], limit: int = MAX_SHOWN) -> list[tuple[Compared, str]]:
-    """At most `limit`, by falling gain: all, or the best third, a third drawn by lot, and the worst third.
+def choose(pictures: Sequence[Compared]) -> list[tuple[Compared, str]]:
+    """At most MAX_SHOWN, by falling gain: all, or the best third, a third drawn by lot, and the worst third.
 
     Each with its reason: all, best, drawn or worst.
     """
     ranked = sorted(pictures, key=lambda each: (-each.gain, each.own.picture))
-    if len(ranked) <= limit:
+    if len(ranked) <= MAX_SHOWN:
         return [(each, "all") for each in ranked]
-    third = limit // 3
+    third = MAX_SHOWN // 3
     middle = range(third, len(ranked) - third)
-    drawn = sorted(random.Random(SEED).sample(middle, limit - 2 * third))
+    drawn = sorted(random.Random(SEED).sample(middle, MAX_SHOWN - 2 * third))
     return [
         *((each, "best") for each in ranked[:third]),
         *((ranked[index], "drawn") for index in drawn),

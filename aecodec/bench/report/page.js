@@ -1,7 +1,6 @@
 "use strict";
 
 const QUALITY_FIELDS = ["psnr", "ms_ssim", "l1", "ssimulacra2"];
-const METRIC_NAMES = { psnr: "PSNR", ms_ssim: "MS-SSIM", ssimulacra2: "SSIMULACRA2" };
 
 const $id = (id) => document.getElementById(id);
 const DATA = JSON.parse($id("data").textContent);
@@ -12,16 +11,18 @@ function theme() {
   // A page opened from a file may have no storage: the choice then lasts as long as the page.
   const stored = { get: () => { try { return localStorage.getItem("aecodec-theme"); } catch { return null; } },
     set: (value) => { try { localStorage.setItem("aecodec-theme", value); } catch { /* not kept */ } } };
-  const choose = (value) => {
-    if (value === "auto") document.documentElement.removeAttribute("data-theme");
-    else document.documentElement.dataset.theme = value;
-  };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
   const inputs = [...$id("theme").querySelectorAll("input")];
+  const choose = () => {
+    const { value } = inputs.find((input) => input.checked);
+    document.documentElement.dataset.theme = value === "auto" ? (dark.matches ? "dark" : "light") : value;
+  };
   for (const input of inputs) {
     input.checked = input.value === (stored.get() || "auto");
-    if (input.checked) choose(input.value);
-    input.onchange = () => { choose(input.value); stored.set(input.value); };
+    input.onchange = () => { choose(); stored.set(input.value); };
   }
+  dark.addEventListener("change", choose);
+  choose();
 }
 
 function lead(result) {
@@ -43,11 +44,11 @@ function rowsTable(result) {
 }
 
 function ratesTable(result) {
-  const metrics = Object.keys(METRIC_NAMES).filter((metric) => result.bd_rates.some((rate) => rate.metric === metric));
+  const metrics = QUALITY_FIELDS.filter((metric) => result.bd_rates.some((rate) => rate.metric === metric));
   const peers = [...new Set(result.bd_rates.map((rate) => rate.peer))];
   const find = (peer, metric) => result.bd_rates.find((rate) => rate.peer === peer && rate.metric === metric);
   const columns = metrics.map((metric) => ({
-    head: METRIC_NAMES[metric],
+    head: FORMATS[metric].name,
     unit: metric === "ms_ssim" ? "in dB" : undefined,
     value: (peer) => { const rate = find(peer, metric); return rate ? rate.percent : null; },
     write: (percent, peer) => {

@@ -3,7 +3,9 @@
 // A table. columns: {head, unit, value(row), write(value, row), className(row)}; `value` is what sorting goes by, null last.
 function table(columns, rows, { sortable = false, own = () => false, tall = false } = {}) {
   const body = element("tbody", {});
-  const fill = (sorted) => body.replaceChildren(...sorted.map((row) => tableRow(columns, row, own(row))));
+  const cell = (column, row) => element("td", { className: column.className?.(row) }, column.write(column.value(row), row));
+  const fill = (sorted) => body.replaceChildren(...sorted.map((row) =>
+    element("tr", { className: own(row) ? "own" : "" }, ...columns.map((column) => cell(column, row)))));
   const heads = columns.map((column, i) => {
     const unit = column.unit ? element("span", { className: "unit" }, column.unit) : null;
     if (!sortable) return element("th", { scope: "col" }, column.head, unit);
@@ -23,15 +25,6 @@ function table(columns, rows, { sortable = false, own = () => false, tall = fals
   return element("div", { className: tall ? "scroll tall wide" : "scroll", tabIndex: 0, role: "region", "aria-label": "Table" }, made);
 }
 
-function tableRow(columns, row, own) {
-  const cells = columns.map((column) => {
-    const value = column.value(row);
-    const shown = column.write(value, row);
-    return element("td", { className: column.className ? column.className(row) : "" }, shown);
-  });
-  return element("tr", { className: own ? "own" : "" }, ...cells);
-}
-
 function ordered(a, b, ascending) {
   const missing = (a === null) - (b === null);
   if (missing || a === null) return missing;
@@ -39,9 +32,9 @@ function ordered(a, b, ascending) {
   return ascending ? order : -order;
 }
 
-function metricColumn(field, value = (row) => row[field]) {
+function metricColumn(field) {
   const { name, unit } = FORMATS[field];
-  return { head: name, unit, value, write: (v) => written(field, v) };
+  return { head: name, unit, value: (row) => row[field], write: (v) => written(field, v) };
 }
 
 function present(fields, rows) {

@@ -55,7 +55,7 @@ class Viewer {
     this.zooms = Viewer.ZOOMS.map(([name, zoom]) =>
       element("button", { type: "button", onclick: () => this.setZoom(zoom) }, name));
     this.hold = element("button", { type: "button", className: "hold" }, "Hold for the original");
-    for (const begin of ["pointerdown"]) this.hold.addEventListener(begin, () => this.peek(true));
+    this.hold.addEventListener("pointerdown", () => this.peek(true));
     for (const end of ["pointerup", "pointerleave", "pointercancel", "blur"]) this.hold.addEventListener(end, () => this.peek(false));
     this.hold.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") this.peek(true); });
     this.hold.addEventListener("keyup", () => this.peek(false));
