@@ -198,37 +198,6 @@ def test_the_name_says_the_format(extension: str, tmp_path: Path, encoded: Path)
         assert image.format == Image.registered_extensions()[f".{extension.lower()}"]
 
 
-def test_quality_runs_from_small_to_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = []
-    for quality in ("0", "50", "100"):
-        assert run(["encode", str(PHOTO), str(tmp_path / "a.aec"), "--model", "tiny", "-q", quality]) == 0
-        sizes.append((tmp_path / "a.aec").stat().st_size)
-    assert sizes[0] < sizes[1] < sizes[2]
-
-
-def test_grey_stays_grey(tmp_path: Path) -> None:
-    Image.fromarray(noise(24, 40)).save(tmp_path / "in.png")
-    assert run(["encode", str(tmp_path / "in.png"), str(tmp_path / "a.aec"), "--model", "tiny"]) == 0
-    assert run(["decode", str(tmp_path / "a.aec"), str(tmp_path / "out.png")]) == 0
-    with Image.open(tmp_path / "out.png") as image:
-        assert (image.mode, image.size) == ("L", (40, 24))
-
-
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown after a quarter turn clockwise
-    pixels = np.zeros((32, 64, 3), np.uint8)
-    pixels[:, 32:] = 255
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    Image.fromarray(np.ascontiguousarray(np.rot90(pixels, -1))).save(tmp_path / "upright.png")
-    for name in ("turned", "upright"):
-        assert run(["encode", str(tmp_path / f"{name}.png"), str(tmp_path / f"{name}.aec"), "--model", "tiny"]) == 0
-    assert (tmp_path / "turned.aec").read_bytes() == (tmp_path / "upright.aec").read_bytes()
-    assert run(["decode", str(tmp_path / "turned.aec"), str(tmp_path / "back.png")]) == 0
-    with Image.open(tmp_path / "back.png") as image:
-        assert image.size == (32, 64)
-
-
 def test_losses_are_reported_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(noise(24, 40, 4), "RGBA").save(tmp_path / "alpha.png")
     Image.fromarray(noise(24, 40).astype(np.uint16) * 257).save(tmp_path / "deep.png")
@@ -674,18 +643,6 @@ def test_closed_pipe_is_quiet(picture: Path, encoded: Path) -> None:
 
 
 # Real processes.
-
-
-def test_two_processes_in_two_folders(tmp_path: Path, picture: Path) -> None:
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-    encoding = command("encode", picture, "a.aec", "--model", "tiny")
-    subprocess.run(encoding, env=environment(), cwd=tmp_path / "here", check=True, capture_output=True)
-    decoding = command("decode", Path("..", "here", "a.aec"), "a.png")
-    subprocess.run(decoding, env=environment(), cwd=tmp_path / "there", check=True, capture_output=True)
-    with Image.open(tmp_path / "there" / "a.png") as image:
-        again = aecodec.decode_pixels((tmp_path / "here" / "a.aec").read_bytes())
-        np.testing.assert_array_equal(np.asarray(image), again)
 
 
 def test_a_failure_is_quick_and_one_line(tmp_path: Path) -> None:
