@@ -23,6 +23,8 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file
 
+from aecodec import cli
+from aecodec.train import checkpoint
 from aecodec.train import evaluate
 from aecodec.train import loop
 from aecodec.train import progress
@@ -406,6 +408,47 @@ def test_missing_existing_damaged_and_foreign_checkpoints_are_input_errors(built
         with pytest.raises(InputError, match="not a readable checkpoint") as caught:
             loop.train(resume)
         assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def runs(built: Built, options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Checkpoints of three runs with rounding, of 1, 3 and 2 steps."""
+    monkeypatch.setattr(checkpoint, "build", built)
+    runs = [replace(options, out=options.out / str(n), steps=n, seed=n, rounding=True) for n in (1, 3, 2)]
+    for run in runs:
+        loop.train(run)
+    return [run.checkpoint for run in runs]
+
+
+def test_an_average_has_the_mean_weights_and_all_else_of_the_first(runs: list[Path], options: TrainOptions) -> None:
+    assert cli.run(["model", "average", *map(str, runs), "--out", str(options.checkpoint)]) == 0
+    mean, *parts = map(read_checkpoint, (options.checkpoint, *runs))
+    for key in ("model", "mean", "unrounded"):
+        assert mean[key].keys() == parts[0][key].keys()
+        for name, tensor in mean[key].items():
+            values = torch.stack([part[key][name] for part in parts])
+            assert len(values.unique(dim=0)) == 3
+            assert torch.allclose(tensor, values[0] if name == "scale" else values.mean(0), atol=1e-6), name
+    assert mean["counters"] == parts[0]["counters"] | {"pixels": parts[1]["counters"]["pixels"]}
+    for key in ("optimizer", "random"):
+        assert flat(mean[key]) == flat(parts[0][key])
+    assert train(replace(options, resume=True))["counters"]["step"] == 1 + 6
+    parts[1]["unrounded"] = {}
+    checkpoint.write_checkpoint(runs[1], parts[1])
+    checkpoint.average(runs, options.checkpoint)
+    assert flat(read_checkpoint(options.checkpoint)["unrounded"]) == flat(parts[0]["unrounded"]), "not all have it"
+
+
+def test_other_networks_and_damaged_files_are_not_averaged(runs: list[Path], options: TrainOptions) -> None:
+    content = read_checkpoint(runs[1])
+    for change in ({"config": "other"}, {"model": content["model"] | {"up.bias": torch.zeros(7)}}):
+        checkpoint.write_checkpoint(runs[1], content | change)
+        with pytest.raises(InputError, match=r"3/latest\.pt: not of the same network as .*1/latest\.pt"):
+            checkpoint.average(runs, options.checkpoint)
+    runs[1].write_bytes(runs[1].read_bytes()[:1000])
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        checkpoint.average(runs, options.checkpoint)
+    assert not options.checkpoint.exists()
 
 
 def test_an_output_folder_that_cannot_be_made_is_an_output_error(built: Built, options: TrainOptions) -> None:

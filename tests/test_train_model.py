@@ -37,6 +37,7 @@ from aecodec.network.layers import DepthToSpace
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.numpy_runtime import shuffle
 from aecodec.network.quantized import FLOAT32_LIMIT
+from aecodec.network.quantized import Network
 from aecodec.train import release
 from aecodec.train import rescale
 from aecodec.train.checkpoint import write_checkpoint
@@ -80,7 +81,7 @@ def pictures() -> np.ndarray:
 
 
 def tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    return real(pixels, 255)
 
 
 def small_model(name: str) -> AutoEncoder:
@@ -143,6 +144,18 @@ def integers(x: Tensor, scale: float | Tensor) -> np.ndarray:
     return values
 
 
+def real(values: np.ndarray, scale: float | Tensor) -> Tensor:
+    """Integers [B, H, W, C] of a grid as values [B, C, H, W]."""
+    return torch.from_numpy(values).permute(0, 3, 1, 2).float() / scale
+
+
+def assert_same_synthesis(model: AutoEncoder, network: Network, seen: np.ndarray, side: np.ndarray) -> None:
+    out = RUNTIME.run(network, seen, side)
+    assert out.std() > 20
+    got = model.synthesis(real(seen, model.synthesis_scale.value), real(side, model.latent_scale.value))
+    assert np.array_equal(integers(got, model.synthesis.output_scale.value), out)
+
+
 def raw_latent(pair: Pair) -> np.ndarray:
     return analyse(pair.encoder.analysis, RUNTIME, pictures())
 
@@ -183,8 +196,7 @@ def test_analysis_with_rounding_is_the_exported_one(pair: Pair):
 def test_entropy_networks_with_rounding_are_the_exported_ones(pair: Pair):
     """The same latents in, the same decoded latents and features out: so every symbol and mean was the same."""
     latent, decoded, features = code(pair)
-    x = torch.from_numpy(latent).permute(0, 3, 1, 2).float() / 64
-    got, seen, _, _ = pair.model.code_latent(x, QUALITIES, noise=False)
+    got, seen, _, _ = pair.model.code_latent(real(latent, 64), QUALITIES, noise=False)
     assert features.std() > 5 and decoded.std() > 50
     assert np.array_equal(integers(seen, pair.model.latent_scale.value), features)
     assert np.array_equal(integers(got, 64), decoded)
@@ -193,14 +205,8 @@ def test_entropy_networks_with_rounding_are_the_exported_ones(pair: Pair):
 @torch.no_grad()
 def test_synthesis_with_rounding_is_the_exported_one(pair: Pair):
     _, decoded, features = code(pair)
-    rng = np.random.default_rng(2)
-    model, network = pair.model, pair.decoder.synthesis
-    seen = rng.integers(-700, 700, decoded.shape)
-    x = torch.from_numpy(seen).permute(0, 3, 1, 2).float() / model.synthesis_scale.value
-    side = torch.from_numpy(features).permute(0, 3, 1, 2).float() / model.latent_scale.value
-    out = RUNTIME.run(network, seen, features)
-    assert out.std() > 20
-    assert np.array_equal(integers(model.synthesis(x, side), model.synthesis.output_scale.value), out)
+    seen = np.random.default_rng(2).integers(-700, 700, decoded.shape)
+    assert_same_synthesis(pair.model, pair.decoder.synthesis, seen, features)
 
 
 @torch.no_grad()
@@ -247,14 +253,11 @@ def test_channels_that_have_died_keep_their_layer_in_float32():
     for channel, (weight, bias) in enumerate(product((0.0, 1e-9, 1e-4), (0.0, 1e-6, 3.0))):
         layer.weight[channel], layer.bias[channel] = weight, bias
     halves = export(model, [])
-    network = halves.parsed()[1].synthesis
     assert not [line for line in wide_layers(*halves.parsed()) if line.startswith("synthesis")]
     rng = np.random.default_rng(0)
     seen, side = rng.integers(-700, 700, (1, 4, 4, 16)), rng.integers(-700, 700, (1, 4, 4, 32))
     model.mode.rounding = True
-    x, features = (torch.from_numpy(values).permute(0, 3, 1, 2).float() for values in (seen, side))
-    out = model.synthesis(x / model.synthesis_scale.value, features / model.latent_scale.value)
-    assert np.array_equal(integers(out, model.synthesis.output_scale.value), RUNTIME.run(network, seen, side))
+    assert_same_synthesis(model, halves.parsed()[1].synthesis, seen, side)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
