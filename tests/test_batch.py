@@ -1,4 +1,4 @@
-"""Many files: what a folder becomes, in shards too; what one bad file, a killed worker and an interrupt do."""
+"""Many files: plans, whole and in shards; bad files, killed workers, interrupts."""
 
 from __future__ import annotations
 
@@ -170,10 +170,10 @@ def test_bad_files_do_not_stop_the_rest(photos: Path, tmp_path: Path, capsys: py
 def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "a.jpg").write_bytes(b"no picture")
     assert encode(photos, "--out-dir", tmp_path / "out", "--json") == 1
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert told[0].keys() == {"input", "error"}
-    assert told[1]["output"] == str(tmp_path / "out" / "b.aec")
-    assert [Path(fields["output"]).stat().st_size for fields in told[1:]] == [fields["bytes"] for fields in told[1:]]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].keys() == {"input", "error"}
+    assert lines[1]["output"] == str(tmp_path / "out" / "b.aec")
+    assert [Path(fields["output"]).stat().st_size for fields in lines[1:]] == [fields["bytes"] for fields in lines[1:]]
     assert encode(photos, "--out-dir", tmp_path / "out", "--json", "--quiet") == 1
     said = capsys.readouterr()
     assert [json.loads(line).get("skipped", False) for line in said.out.splitlines()] == [False, *[True] * 4]
@@ -207,8 +207,8 @@ def test_shards_leave_their_results_and_are_done_once(
     for part in ("1/2", "2/2"):
         assert encode(photos, "--out-dir", out, "--shard", part) == 0
     marks = [out / f"shard-0000{index}-of-00002.jsonl" for index in (1, 2)]
-    told = [json.loads(line) for mark in marks for line in mark.read_text().splitlines()]
-    assert sorted(fields["output"] for fields in told) == [str(out / name) for name in OUTPUTS]
+    lines = [json.loads(line) for mark in marks for line in mark.read_text().splitlines()]
+    assert sorted(fields["output"] for fields in lines) == [str(out / name) for name in OUTPUTS]
     assert {name: data for name, data in contents(out).items() if name.endswith(".aec")} == contents(whole)
     capsys.readouterr()
     before = [mark.stat().st_mtime_ns for mark in marks]
@@ -346,7 +346,7 @@ def test_a_worker_killed_once_loses_nothing() -> None:
 
 
 def die_when_done(source: Path | IO[bytes], target: str) -> Product:
-    """Killed, the first time, when its output is in place and nobody has been told."""
+    """Killed, the first time, between writing its output and reporting it."""
     path = Path(target)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ PATIENCE = 120.0
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without processors of its own, and two machines of one."""
+    """A head without processors, and two machines with one each."""
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", str(PACKAGE_PARENT))
@@ -80,7 +80,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in contents(folder).items() if name.endswith(".aec")}
 
 
-def told(folder: Path) -> list[str]:
+def recorded(folder: Path) -> list[str]:
     """The outputs in the results of all shards."""
     marks = [path.read_text().splitlines() for path in sorted(folder.glob("shard-*.jsonl"))]
     return sorted(json.loads(line)["output"] for lines in marks for line in lines)
@@ -99,7 +99,7 @@ def at_work() -> list[int]:
 
 
 class _Trouble(threading.Thread):
-    """Does something as soon as there are so many outputs; keeps what each returned."""
+    """Calls each function once that number of outputs exists; `done` has what they returned."""
 
     def __init__(self, folder: Path, troubles: list[tuple[int, Callable[[], object]]]) -> None:
         super().__init__(daemon=True)
@@ -137,7 +137,7 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
     assert [result.error for result in results if result.error is not None] == []
     names = sorted(str(out / path.relative_to(photos).with_suffix(".aec")) for path in photos.rglob("*.png"))
     assert sorted(result.target for result in results) == names
-    assert told(out) == names
+    assert recorded(out) == names
     assert [path for path in out.rglob(".*") if path.is_file() and not path.name.endswith(".aec-tmp")] == []
     alone = tmp_path / "alone"
     sample = sorted(photos.rglob("*.png"))[:: max(1, PICTURES // 100)]

@@ -1,4 +1,4 @@
-"""The report as a file: what it holds, how large it is, and that nothing in it can break out of its data."""
+"""The report as a file: its contents, its size, and that no data can break out of it."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_view_of_a_file_with_alpha_compares_its_colours(tmp_path: Path, mode: st
     assert 8 < shown["sides"][1]["figures"]["psnr"] < 50
 
 
-def test_originals_are_told_by_name_and_a_single_one_needs_none(folder: Path) -> None:
+def test_originals_are_matched_by_name_and_a_single_one_by_itself(folder: Path) -> None:
     assert match_originals([Path("a.aec")], [Path("b.png")]) == [(Path("a.aec"), Path("b.png"))]
     with pytest.raises(InputError, match=r"named c\.aec"):
         match_originals([Path("a.aec"), Path("b.aec")], [Path("c.png")])

@@ -1,7 +1,7 @@
-"""What `encode` and `decode` do with one picture, apart from where its bytes come from and go to.
+"""What `encode` and `decode` do with one picture, wherever its bytes come from and go to.
 
 A job is a frozen record of options that travels to other processes and machines. It loads weights, NumPy and Pillow
-where it first runs.
+when it first runs there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aecodec.options import DecodeOptions
 from aecodec.options import EncodeOptions
 from aecodec.options import quality_of_step
 
-# The files taken from a folder. A file given by name is taken whatever its extension.
+# The files taken from a folder. A file given by name is taken with any extension.
 PICTURE_SUFFIXES = frozenset(
     {
         *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"),
@@ -49,7 +49,7 @@ class EncodeJob(EncodeOptions):
     """Encodes pictures with its options."""
 
     def check(self) -> None:
-        """Raises UnknownWeights for what would fail with every picture."""
+        """Raises UnknownWeights if every picture would fail."""
         _ = manifest.find_by_name(self.model) if self.weights is None else manifest.find_by_file(self.weights)
 
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
@@ -77,12 +77,12 @@ class EncodeJob(EncodeOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeJob(DecodeOptions):
-    """Decodes `.aec` files to the picture format of `extension`, or else of the output's name."""
+    """Decodes `.aec` files to the picture format of `extension`, or of the output's name without one."""
 
     extension: str | None = None
 
     def check(self) -> None:
-        """Raises OutputError for what would fail with every file."""
+        """Raises OutputError if every file would fail."""
         from aecodec.image.writing import format_of
 
         if self.extension is not None:
@@ -108,13 +108,13 @@ class DecodeJob(DecodeOptions):
 
 
 def name_of(source: Path | IO[bytes]) -> str:
-    """How messages call an input."""
+    """The name of an input in messages."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "<stdin>"))
 
 
 @contextmanager
 def naming(name: str | Path) -> Iterator[None]:
-    """Puts a file's name before the message of an AecError that does not know it."""
+    """Puts a file's name before the message of an AecError."""
     try:
         yield
     except AecError as error:
@@ -123,7 +123,7 @@ def naming(name: str | Path) -> Iterator[None]:
 
 @contextmanager
 def naming_limit(max_pixels: int) -> Iterator[None]:
-    """Says which option set a limit, where it was one that a user gave."""
+    """Adds the option to the message about a limit that the user set."""
     try:
         yield
     except LimitExceeded as error:

@@ -1,4 +1,4 @@
-"""A file of JSON lines that grows a record at a time, for runs that are interrupted and resumed."""
+"""A file of JSON lines that grows record by record, for runs that are interrupted and resumed."""
 
 from __future__ import annotations
 

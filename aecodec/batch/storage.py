@@ -1,8 +1,8 @@
-"""Where inputs and outputs lie: files by their path, objects by their URL (`s3://`, `gs://`, `memory://`) by fsspec.
+"""Reads and writes inputs and outputs: files by path, objects by URL (`s3://`, `gs://`, `memory://`) through fsspec.
 
-Only here is a difference made between the two. A file is replaced in one step (`files.py`); an object is put whole or
-not at all, which is what object stores do. The extra `ray` brings fsspec and the package for S3; credentials are found
-as those packages find them, in the environment or from the machine's role.
+No other module distinguishes the two. A file is replaced in one step (`files.py`); object stores write an object whole
+or not at all. The extra `ray` brings fsspec and the package for S3, which find credentials in the environment or in the
+machine's role.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from aecodec.files import write_atomic
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")  # two characters or more, unlike a drive of Windows
 _FILE = "file://"
 
-# What the stores call the time of the last change: S3, Google, Azure, others, fsspec's own memory.
+# Names of the modification time: of S3, Google, Azure, others, and of fsspec's memory.
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "modified", "created")
 
 
 @dataclass(frozen=True)
 class Status:
-    """Bytes of a file or object, and when it was last changed, in nanoseconds since 1970 where its store tells."""
+    """Bytes of a file or object, and its last change in nanoseconds since 1970, if its store knows."""
 
     size: int
     modified: int | None
@@ -51,22 +51,22 @@ class Object(BytesIO):
 
 
 def is_url(place: str | Path) -> bool:
-    """Whether a place is an object's, or a folder of objects."""
+    """Whether a place is an object or a folder of objects."""
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def place(name: str) -> Path | str:
-    """What a user named: a URL as it is, all else a path; `file://` URLs are paths, too."""
+    """The place that a user named: a URL stays a string; a `file://` URL and everything else becomes a path."""
     return Path(name.removeprefix(_FILE)) if name.startswith(_FILE) or not is_url(name) else name
 
 
 def join(folder: str | Path, relative: str) -> str:
-    """The name of what lies below a folder; `relative` has "/" between its parts."""
+    """The name of a file or object below a folder; `relative` has "/" between its parts."""
     return f"{str(folder).rstrip('/')}/{relative}" if is_url(folder) else str(Path(folder, relative))
 
 
 def status(name: str) -> Status | None:
-    """None if no such file or object exists. Raises InputError if that cannot be determined."""
+    """None if there is no such file or object. Raises InputError if that cannot be determined."""
     if not is_url(name):
         if not os.path.isfile(name):
             return None
@@ -90,7 +90,7 @@ def read(name: str) -> bytes:
 
 
 def write(name: str, data: bytes) -> None:
-    """Replaces a file or object; folders are made as needed. Raises OutputError."""
+    """Replaces a file or object; creates folders as needed. Raises OutputError."""
     if is_url(name):
         with _naming(name, OutputError):
             _filesystem(name).pipe_file(name, data)
@@ -103,7 +103,7 @@ def write(name: str, data: bytes) -> None:
 
 
 def find(url: str) -> Iterator[tuple[str, str]]:
-    """URL and path below `url` of every object there, in one order; an object alone is itself. Raises InputError."""
+    """URL and path below `url` of every object, sorted; the URL of an object gives that object. Raises InputError."""
     with _naming(url, InputError):
         filesystem = _filesystem(url)
         root: str = filesystem._strip_protocol(url).rstrip("/")
@@ -128,7 +128,7 @@ def _filesystem_of(root: str) -> Any:
     except ImportError as error:
         raise MissingExtra('URLs need fsspec: pip install "aecodec[ray]"') from error
     try:
-        return url_to_fs(root, use_listings_cache=False)[0]  # others write there, too
+        return url_to_fs(root, use_listings_cache=False)[0]  # others write there too
     except ImportError as error:
         raise MissingExtra(f"{root}: {error}") from error
 
@@ -144,12 +144,12 @@ def _nanoseconds(info: dict[str, Any]) -> int | None:
 
 @contextmanager
 def _naming(url: str, kind: type[AecError]) -> Iterator[None]:
-    """Whatever a store's package raises, of whose exceptions there is no common base, as one line with the URL."""
+    """Turns any exception of a store's package, which have no common base, into one line with the URL."""
     try:
         yield
     except AecError:
         raise
-    except FileNotFoundError as error:  # its words are the stores' own, or the name alone
+    except FileNotFoundError as error:  # its text depends on the store, or is only the name
         raise kind(f"{url}: {os.strerror(errno.ENOENT)}") from error
     except Exception as error:
         raise kind(" ".join(f"{url}: {error or type(error).__name__}".split())) from error

@@ -35,7 +35,7 @@ class Pictures:
 
     Whole pictures are read again on every pass, so a folder of any size fits in memory; with `size` they are
     reduced to centre squares and kept. Pictures that cannot be read, or are smaller than `size`, are left out.
-    `notices` names those, and what reading the others lost, on one line each.
+    `notices` has a line for each of those, and for what reading the others lost.
     """
 
     def __init__(self, folder: Path, size: int | None = None) -> None:

@@ -18,7 +18,7 @@ HEADINGS = ("codec", "quality", "bytes", "bpp", "PSNR", "L1", "MS-SSIM", "encode
 
 
 def format_table(result: BenchResult) -> str:
-    """Everything in `result`, with what the columns mean; ends without a newline."""
+    """Everything in `result`, with the meaning of the columns; ends without a newline."""
     blocks = [_heading(result)]
     if result.rows:
         blocks.append(_align([HEADINGS, *map(_cells, result.rows)]))
@@ -69,7 +69,7 @@ def _bd_rates(rates: Sequence[BdRate]) -> str:
     footnote = f"\n{NOTHING} fewer than {MIN_POINTS} points on a curve, or no range in common" if unknown else ""
     return (
         f"BD-rate: bits of aecodec at an equal metric, its curve cut at {LOW_RATE} and {HIGH_RATE} bpp, the peer's\n"
-        "whole (MS-SSIM in dB); overlap: how much of aecodec's range the peer covers, and the figure speaks of\n"
+        "whole (MS-SSIM in dB); overlap: the part of aecodec's range that the peer, and so the figure, covers\n"
         + _align(lines)
         + footnote
     )

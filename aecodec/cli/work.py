@@ -89,7 +89,7 @@ def work_options(command: Command) -> Command:
 
 
 def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Path]:
-    """IN and OUT of one picture. Raises UsageError if the arguments are for many, and whatever `check_ends` raises."""
+    """IN and OUT of one picture. Raises UsageError if the arguments are for many, and as `check_ends`."""
     paths = paths if options.output is None else (*paths, options.output)
     if len(paths) != 2:
         raise click.UsageError("Give IN and OUT, or inputs and --out-dir DIR.")

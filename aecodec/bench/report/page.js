@@ -54,7 +54,7 @@ function ratesTable(result) {
     write: (percent, peer) => {
       if (percent === null) return "\u2013";
       const share = element("span", {}); share.style.width = `${100 * find(peer, metric).overlap}%`;
-      const reach = element("span", { className: "reach", title: `speaks of ${Math.round(100 * find(peer, metric).overlap)} % of the range` }, share);
+      const reach = element("span", { className: "reach", title: `covers ${Math.round(100 * find(peer, metric).overlap)} % of the range` }, share);
       return element("span", {}, `${signed(percent, 1)} %`, reach);
     },
     className: (peer) => { const rate = find(peer, metric); return rate && rate.percent < 0 ? "better" : ""; },

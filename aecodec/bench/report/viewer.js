@@ -1,7 +1,7 @@
 "use strict";
 
 // Two versions of a picture over each other, and a divider between them. Fit scales the picture to its frame; the other
-// zooms show each pixel as a square of so many, and the frame scrolls.
+// zooms show each pixel as a square of 1, 2 or 4 pixels, and the frame scrolls.
 class Viewer {
   static ZOOMS = [["Fit", 0], ["1\u00d7", 1], ["2\u00d7", 2], ["4\u00d7", 4]];
   static MAX_HEIGHT = 0.74; // of the window
@@ -83,7 +83,7 @@ class Viewer {
     document.addEventListener("keyup", (event) => { if (event.key.toLowerCase() === "o") this.peek(false); });
   }
 
-  // Dragging moves the divider, or the picture where it is larger than its frame. A finger scrolls by itself.
+  // Dragging moves the divider, or a picture that is larger than its frame. A finger needs no help to scroll.
   drag(handle, movesDivider) {
     let last = null;
     handle.addEventListener("pointerdown", (event) => {
