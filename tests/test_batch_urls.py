@@ -192,6 +192,7 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
     storage.write(str(part.mark), b"{")
     assert recorded(with_more.entries, str(part.mark)) is None and len(do_part(with_more)) == 5
     assert recorded(with_more.entries, str(part.mark)) is not None
+    assert recorded([Result(f"{bucket}/f.png", f"{bucket}/out/a.aec")], str(part.mark)) is None, "of a failed entry"
 
 
 def test_a_part_with_a_failure_is_tried_again_and_counted_by_reason(bucket: str) -> None:

@@ -219,6 +219,7 @@ def test_at_bytes_finds_the_largest_setting_within(codec) -> None:
         target = round(min(sizes.values()) * (1 - share) + max(sizes.values()) * share)
         found = measure_at_bytes(codec, target, pictures, silent)
         within = found.row.quality
+        assert found.smallest_bytes == sizes[codec.steps[0]]
         assert found.row.size_bytes == sizes[within] <= target < sizes[within + 1]
         above = measure(codec, within + 1, pictures, silent)
         values = [found.interpolated_psnr, found.interpolated_l1]
