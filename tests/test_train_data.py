@@ -166,10 +166,10 @@ def test_pictures_of_different_sizes_give_views() -> None:
 def test_a_restored_generator_repeats_the_views() -> None:
     drawn = batches(noise(4))
     drawn.draw()
-    state = drawn.random_state()
+    state = drawn.generator.get_state()
     expected = [drawn.draw() for _ in range(3)]
     again = batches(noise(4), seed=99)
-    again.set_random_state(state)
+    again.generator.set_state(state)
     for x, quality in expected:
         other_x, other_quality = again.draw()
         assert torch.equal(x, other_x) and torch.equal(quality, other_quality)

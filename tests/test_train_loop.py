@@ -385,10 +385,13 @@ def test_a_time_limit_ends_the_run(built: Built, options: TrainOptions) -> None:
     assert counters["step"] > 1 and 0.3 <= counters["seconds"] < 1
 
 
-def test_checkpoints_are_written_at_intervals(built: Built, options: TrainOptions) -> None:
+def test_checkpoints_are_written_at_intervals(
+    built: Built, options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     built.on_step = lambda step: step and seen.append(read_checkpoint(options.checkpoint)["counters"]["step"])
-    loop.train(replace(options, steps=3, checkpoint_minutes=0))
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    loop.train(replace(options, steps=3))
     assert seen == [1, 2]
 
 

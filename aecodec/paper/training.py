@@ -200,7 +200,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "counters": asdict(self.counters),
-            "random": self._batches.random_state(),
+            "random": self._batches.generator.get_state(),
         }
         write_checkpoint(self._checkpoint, content)
 
@@ -213,7 +213,7 @@ class Training:
             self._optimizer.load_state_dict(content["optimizer"])
             curve = [Moment(**moment) for moment in content["counters"]["curve"]]
             self.counters = Counters(**{**content["counters"], "curve": curve})
-            self._batches.set_random_state(content["random"])
+            self._batches.generator.set_state(content["random"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self._checkpoint}: not a checkpoint of {self.system.name} ({first_line(error)})"

@@ -106,7 +106,7 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all; raises OutputError."""
-        random = {"batches": self.batches.random_state(), "torch": torch.get_rng_state()}
+        random = {"batches": self.batches.generator.get_state(), "torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
         content = {
@@ -134,7 +134,7 @@ class State:
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(f"{path}: made by another version of the network ({first_line(error)})") from error
         random = content["random"]
-        self.batches.set_random_state(random["batches"])
+        self.batches.generator.set_state(random["batches"])
         torch.set_rng_state(random["torch"])
         if self.device.type == "cuda" and "cuda" in random:
             torch.cuda.set_rng_state(random["cuda"], self.device)

@@ -189,14 +189,7 @@ class Batches:
         self._crop = crop
         self._batch_size = batch_size
         self._device = device
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def random_state(self) -> Tensor:
-        """State of the generator, uint8 on the CPU."""
-        return self._generator.get_state()
-
-    def set_random_state(self, state: Tensor) -> None:
-        self._generator.set_state(state)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int | None = None) -> tuple[Tensor, Tensor]:
         """A batch of `count` views (default: the batch size) and their qualities.
@@ -212,7 +205,7 @@ class Batches:
         reduce = self._uniform(count) < REDUCE_PROBABILITY
         window = torch.where(reduce, (self._crop * growth).floor().long(), self._crop)  # side of the square that is cut
         top, left = self._places(picture, window)
-        turns = torch.randint(1, 4, (count,), generator=self._generator)
+        turns = torch.randint(1, 4, (count,), generator=self.generator)
         flip = self._uniform(count) < FLIP_PROBABILITY
         turns = torch.where(self._uniform(count) < TURN_PROBABILITY, turns, 0)
         shape = count, 3, self._crop, self._crop
@@ -220,7 +213,7 @@ class Batches:
         for side in window.unique().tolist():
             members = (window == side).nonzero().squeeze(1)
             x[members.to(self._device)] = self._cut(picture[members], top[members], left[members], side)
-        even = (torch.randperm(count, generator=self._generator) + self._uniform(count)) / count  # one in each part
+        even = (torch.randperm(count, generator=self.generator) + self._uniform(count)) / count  # one in each part
         return _turned(x, flip, turns), (even**QUALITY_POWER).float().to(self._device)
 
     def patches(self, count: int, side: int) -> np.ndarray:
@@ -230,10 +223,10 @@ class Batches:
         return self._pictures.cut(picture, top, left, side).cpu().numpy()
 
     def _uniform(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self._generator, dtype=torch.float64)
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
     def _choose(self, count: int) -> Tensor:
-        return torch.randint(len(self._pictures.sizes), (count,), generator=self._generator)
+        return torch.randint(len(self._pictures.sizes), (count,), generator=self.generator)
 
     def _places(self, picture: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
         """Random top and left of windows inside their pictures."""

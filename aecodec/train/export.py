@@ -135,17 +135,11 @@ def _integers(module: Product) -> dict[str, np.ndarray]:
         low[LATENT_CHANNELS:], high[LATENT_CHANNELS:] = 0, SCALE_COUNT - 1
     return {
         "weight": weight.permute(2, 3, 1, 0).reshape(-1, outputs).to(torch.int8).numpy(),
-        "bias": _smallest(bias.numpy()),
+        "bias": bias.numpy().astype(np.int32 if bias.abs().max() < 2**31 else np.int64),
         "shift": shift.numpy().astype(np.int8),
         "low": low.numpy().astype(np.int32),
         "high": high.numpy().astype(np.int32),
     }
-
-
-def _smallest(bias: np.ndarray) -> np.ndarray:
-    """int32 if it fits: the sums of a layer that runs in float32 do."""
-    fits = np.abs(bias).max(initial=0) < 2**31
-    return bias.astype(np.int32 if fits else np.int64)
 
 
 @torch.no_grad()

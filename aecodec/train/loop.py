@@ -46,6 +46,7 @@ from aecodec.train.schedule import TrainOptions
 from aecodec.train.schedule import learning_rate_factor
 from aecodec.train.schedule import rate_weight
 
+CHECKPOINT_SECONDS = 180.0
 MAX_GRADIENT_NORM = 1.0
 MAX_SKIPPED_IN_A_ROW = 50
 
@@ -170,7 +171,7 @@ def _switch_rounding(state: State, on: bool) -> None:
 def _run(state: State, options: TrainOptions, observer: Observer, interruption: Interruption) -> None:
     """Step until the budget is used up or the run is interrupted; write a checkpoint."""
     counters, budget = state.counters, observer.budget
-    save_timer = Timer(60 * options.checkpoint_minutes)
+    save_timer = Timer(CHECKPOINT_SECONDS)
     skipped_in_a_row = 0
     now = time.monotonic()
     while True:

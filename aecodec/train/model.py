@@ -236,10 +236,8 @@ def _round(x: Tensor) -> Tensor:
 def _step_masks() -> Tensor:
     """[STEPS, 16, 2, 2]: which channels are coded in a step at which position of a 2x2 tile."""
     masks = torch.zeros(STEPS, LATENT_CHANNELS, 2, 2)
-    for step in range(STEPS):
-        for row in range(2):
-            for column in range(2):
-                masks[step, STEP_CHANNELS[step, row, column], row, column] = 1
+    for step, row, column in np.ndindex(STEPS, 2, 2):
+        masks[step, STEP_CHANNELS[step, row, column], row, column] = 1
     return masks
 
 

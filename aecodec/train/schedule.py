@@ -39,7 +39,6 @@ class TrainOptions:
     rounding: bool | None = None  # integer rounding in the loop; None: in the last part of a decay branch
     bfloat16: bool = False  # the wide products, wherever there is no rounding
     learning_rate: float | None = None  # None: the run's own, at first the configuration's
-    checkpoint_minutes: float = 3.0
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
