@@ -240,10 +240,6 @@ class RayTaskError(RayError):
     cause: Exception | None = None
 
 
-class WorkerCrashedError(RayError):
-    pass
-
-
 Ref = tuple[Callable[[Part], list[Result]], Part]
 
 
@@ -327,14 +323,14 @@ def test_the_command_on_ray_is_that_of_one_machine(
 def test_an_item_that_kills_its_workers_is_found_and_lost_alone(fake: FakeRay, bucket: str) -> None:
     def die(part: Part) -> None:
         if any(isinstance(entry, Item) and entry.source.endswith("b.PNG") for entry in part.entries):
-            raise WorkerCrashedError("The worker died unexpectedly")
+            raise RayError("The worker died unexpectedly")
 
     fake.accident = die
     results = list(run_on_ray(JOB, options(f"{bucket}/photos", out=f"{bucket}/out"), "auto"))
     assert sorted(result.source for result in results) == [f"{bucket}/photos/{name}" for name in NAMES]
     (lost,) = (result for result in results if result.error is not None)
     assert lost.source == f"{bucket}/photos/b.PNG"
-    assert "were lost, 4 times (WorkerCrashedError)" in str(lost.error)
+    assert "were lost, 4 times (RayError)" in str(lost.error)
     assert storage.status(f"{bucket}/out/shard-00001-of-00001.jsonl") is None
 
 

@@ -86,7 +86,6 @@ def test_another_list_of_qualities_reuses_what_it_shares(options: BenchOptions) 
 
 def test_half_a_line_is_measured_again(options: BenchOptions) -> None:
     whole = run_bench(options, own=Stepper())
-    assert options.resume is not None
     options.resume.write_bytes(options.resume.read_bytes()[:-20])
     codec = Counting()
     assert untimed(run_bench(options, own=codec).measurements) == untimed(whole.measurements)
@@ -112,7 +111,6 @@ def test_changed_pixels_and_changed_codecs_are_measured_again(options: BenchOpti
 
 @pytest.mark.parametrize("content", [b"a letter\nof two lines\n", b"a letter without end"])
 def test_a_file_that_is_something_else_is_left_alone(options: BenchOptions, content: bytes) -> None:
-    assert options.resume is not None
     options.resume.write_bytes(content)
     with pytest.raises(InputError, match="another file"):
         run_bench(options, own=Stepper())
@@ -121,7 +119,6 @@ def test_a_file_that_is_something_else_is_left_alone(options: BenchOptions, cont
 
 def test_a_damaged_file_and_one_that_cannot_be_written_are_one_line(options: BenchOptions) -> None:
     run_bench(options, own=Stepper())
-    assert options.resume is not None
     options.resume.write_bytes(options.resume.read_bytes().replace(b'"psnr"', b'"pnsr"'))
     with pytest.raises(InputError, match="damaged"):
         run_bench(options, own=Stepper())

@@ -12,7 +12,7 @@ from aecodec.bench.bdrate import Pchip
 from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.bdrate import overlap
 from aecodec.bench.metrics import MS_SSIM_MIN_SIDE
-from aecodec.bench.metrics import _halve
+from aecodec.bench.metrics import halve
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
@@ -98,8 +98,8 @@ def test_ms_ssim_needs_room_for_its_window_at_the_coarsest_scale() -> None:
     assert 0 < ms_ssim(picture, coarse(picture)) < 1
 
 
-def test_an_odd_side_is_continued_when_halved() -> None:
-    assert _halve(np.array([[0.0, 2.0, 8.0], [4.0, 6.0, 8.0], [1.0, 3.0, 9.0]])).tolist() == [[3.0, 8.0], [2.0, 9.0]]
+def test_an_odd_side_is_continued_whenhalved() -> None:
+    assert halve(np.array([[0.0, 2.0, 8.0], [4.0, 6.0, 8.0], [1.0, 3.0, 9.0]])).tolist() == [[3.0, 8.0], [2.0, 9.0]]
 
 
 def test_ms_ssim_of_an_inverted_picture_is_a_number() -> None:

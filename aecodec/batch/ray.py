@@ -113,7 +113,10 @@ def run_on_ray(
     this process already has is used instead. Raises MissingExtra without Ray, InputError if no cluster answers, and
     AecError for what would fail with every shard.
     """
-    ray = _library()
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra('--ray needs Ray: pip install "aecodec[ray]"') from error
     job = replace(job, weights=job.weights.absolute()) if isinstance(job, EncodeJob) and job.weights else job
     ours = _connect(ray, address, options.jobs)
     try:
@@ -124,14 +127,6 @@ def run_on_ray(
     finally:
         if ours:
             ray.shutdown()
-
-
-def _library() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra('--ray needs Ray: pip install "aecodec[ray]"') from error
-    return ray
 
 
 def _connect(ray: Any, address: str, jobs: int) -> bool:
@@ -181,10 +176,6 @@ def _gather(ray: Any, remote: Any, waiting: list[Part]) -> Iterator[Result]:
             if len(part.entries) > 1:
                 running |= {remote.remote(half): half for half in part.halves()}
                 continue
-            results = [_lost(entry, error) for entry in part.entries]
+            lost = f"the processes that worked on it were lost, {_RETRIES + 1} times ({type(error).__name__})"
+            results = [failure(entry, lost) if isinstance(entry, Item) else entry for entry in part.entries]
         yield from results
-
-
-def _lost(entry: Item | Result, error: Exception) -> Result:
-    attempts = f"the processes that worked on it were lost, {_RETRIES + 1} times"
-    return failure(entry, f"{attempts} ({type(error).__name__})") if isinstance(entry, Item) else entry

@@ -79,7 +79,7 @@ def _ms_ssim_plane(first: np.ndarray, second: np.ndarray) -> float:
     for weight in SCALE_WEIGHTS[:-1]:
         contrast, _ = _similarity(first, second)
         product *= math.pow(max(contrast, 0.0), weight)
-        first, second = _halve(first), _halve(second)
+        first, second = halve(first), halve(second)
     _, similarity = _similarity(first, second)
     return product * math.pow(max(similarity, 0.0), SCALE_WEIGHTS[-1])
 
@@ -94,13 +94,9 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     return float(np.mean(contrast)), float(np.mean(luminance * contrast))
 
 
-def _gaussian_window() -> np.ndarray:
-    offsets = np.arange(WINDOW_SIDE) - WINDOW_SIDE // 2
-    window = np.exp(-(offsets**2) / (2 * WINDOW_SIGMA**2))
-    return window / window.sum()
-
-
-WINDOW = _gaussian_window()  # [11], separable
+_OFFSETS = np.arange(WINDOW_SIDE) - WINDOW_SIDE // 2
+_GAUSSIAN = np.exp(-(_OFFSETS**2) / (2 * WINDOW_SIGMA**2))
+WINDOW = _GAUSSIAN / _GAUSSIAN.sum()  # [11], separable
 
 
 def _smooth(plane: np.ndarray) -> np.ndarray:
@@ -109,7 +105,7 @@ def _smooth(plane: np.ndarray) -> np.ndarray:
     return sliding_window_view(rows, WINDOW_SIDE, axis=1) @ WINDOW
 
 
-def _halve(plane: np.ndarray) -> np.ndarray:
+def halve(plane: np.ndarray) -> np.ndarray:
     """Means of 2x2 samples; an odd side is continued by its last line, as the authors' program does."""
     height, width = plane.shape
     even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")

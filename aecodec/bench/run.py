@@ -150,7 +150,10 @@ def _with_curves(
     )
     with Journal(options.resume) as journal:
         measurements, equal_bytes = measure_curves(plan, pictures, journal, describe(), bar)
-    rows = {codec.name: _rows(measurements, codec.name, qualities) for codec, qualities in plan.settings}
+    settings: dict[tuple[str, float], list[Measurement]] = {}
+    for each in measurements:
+        settings.setdefault((each.codec, each.quality), []).append(each)
+    rows = {codec.name: [mean_row(settings[codec.name, at]) for at in qualities] for codec, qualities in plan.settings}
     own, *peers = rows.values()
     return replace(
         result,
@@ -161,14 +164,6 @@ def _with_curves(
         measurements=tuple(measurements),
         equal_bytes=tuple(equal_bytes),
     )
-
-
-def _rows(measurements: Sequence[Measurement], codec: str, qualities: Sequence[float]) -> list[Row]:
-    found: dict[float, list[Measurement]] = {quality: [] for quality in qualities}
-    for measurement in measurements:
-        if measurement.codec == codec:
-            found[measurement.quality].append(measurement)
-    return [mean_row(of_quality) for of_quality in found.values()]
 
 
 def _speed(measurements: Sequence[Measurement], codec: str) -> Speed:

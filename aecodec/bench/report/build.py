@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from aecodec.bench.report.choice import choose
 from aecodec.bench.report.choice import compared
 from aecodec.bench.report.page import fill_page
 from aecodec.bench.report.viewer import BUDGET_BYTES
-from aecodec.bench.report.viewer import Shown
 from aecodec.bench.report.viewer import Version
 from aecodec.bench.report.viewer import original
 from aecodec.bench.report.viewer import show
@@ -46,16 +46,18 @@ def bench_page(result: BenchResult, options: BenchOptions, own: BenchCodec | Non
         "date": datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
         "result": dataclasses.asdict(brief),
         "names": TITLES,
-        "viewer": [dataclasses.asdict(each) for each in shown],
+        "viewer": shown,
     }
     return fill_page(f"aecodec bench: {result.folder}", data, draw_charts(result))
 
 
-def _shown(chosen: Sequence[tuple[Compared, str]], codecs: Sequence[BenchCodec], pictures: Pictures) -> list[Shown]:
+def _shown(
+    chosen: Sequence[tuple[Compared, str]], codecs: Sequence[BenchCodec], pictures: Pictures
+) -> list[dict[str, Any]]:
     """In the order of choice; codes the chosen pictures once more, as they were measured."""
     choices = {pair.own.picture: (pair, reason) for pair, reason in chosen}
     by_name = {codec.name: codec for codec in codecs}
-    shown: dict[str, Shown] = {}
+    shown: dict[str, dict[str, Any]] = {}
     with Bar() as bar:
         for name, pixels in pictures.named(choices):
             bar.note(f"report: picture {len(shown) + 1} of {len(choices)}")

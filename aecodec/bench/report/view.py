@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
 from aecodec.bench.report.page import fill_page
 from aecodec.bench.report.viewer import BUDGET_BYTES
-from aecodec.bench.report.viewer import Shown
 from aecodec.bench.report.viewer import Version
 from aecodec.bench.report.viewer import original
 from aecodec.bench.report.viewer import show
@@ -28,7 +27,7 @@ def view_page(pairs: Sequence[tuple[Path, Path | None]]) -> str:
     """A page that shows `.aec` files, one or more, beside their originals. Raises AecError if one cannot be read."""
     shown = [_shown(file, source, BUDGET_BYTES // len(pairs)) for file, source in pairs]
     title = ", ".join(file.name for file, _ in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
-    return fill_page(f"aecodec: {title}", {"viewer": [dataclasses.asdict(each) for each in shown]})
+    return fill_page(f"aecodec: {title}", {"viewer": shown})
 
 
 def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tuple[Path, Path | None]]:
@@ -45,7 +44,7 @@ def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tu
     return [(file, by_stem.get(file.stem)) for file in files]
 
 
-def _shown(file: Path, source: Path | None, budget_bytes: int) -> Shown:
+def _shown(file: Path, source: Path | None, budget_bytes: int) -> dict[str, Any]:
     data = read_bytes(file)
     pixels = _colours(api.decode_pixels(data))
     info = read_info(data)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -40,57 +42,27 @@ def original(pixels: np.ndarray) -> Version:
     return Version("original", "", pixels, b"", {"pixels": f"{width} \u00d7 {height}", "raw bytes": pixels.size})
 
 
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of a picture, in pixels."""
+def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int) -> dict[str, Any]:
+    """All versions of one picture for `viewer.js`, whole if they fit into the budget, else a centre window that does.
 
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Side:
-    """A version as the page holds it: an image, and where the window lies in it."""
-
-    label: str
-    codec: str
-    src: str
-    left: int
-    top: int
-    image_width: int
-    image_height: int
-    figures: dict[str, object]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture in the viewer: `left` and `right` are the indices of the sides shown first."""
-
-    name: str
-    reason: str
-    width: int
-    height: int
-    window: Window
-    sides: tuple[Side, ...]
-    left: int
-    right: int
-
-
-def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int) -> Shown:
-    """All versions of one picture, whole if they fit into the budget, else the largest centre window that does.
-
-    On the left, the first shown is the peer closest to the original, as the weakest would prove little, or the original
-    itself without peers; on the right, the first of aecodec's.
+    `left` and `right` are the indices of the sides shown first: on the left the peer closest to the original, as the
+    weakest would prove little, or the original itself without peers; on the right the first of aecodec's.
     """
     height, width = versions[0].pixels.shape[:2]
     for window in _windows(width, height):
-        sides = tuple(_side(version, window) for version in versions)
-        if sum(len(side.src) for side in sides) * 3 // 4 <= budget_bytes:
+        sides = [_side(version, *window) for version in versions]
+        if sum(len(side["src"]) for side in sides) * 3 // 4 <= budget_bytes:
             break
-    own = next(index for index, version in enumerate(versions) if version.codec == "aecodec")
-    return Shown(name, reason, width, height, window, sides, left=_strongest(versions), right=own)
+    return {
+        "name": name,
+        "reason": reason,
+        "width": width,
+        "height": height,
+        "window": dict(zip(("left", "top", "width", "height"), window, strict=True)),
+        "sides": sides,
+        "left": _strongest(versions),
+        "right": next(index for index, version in enumerate(versions) if version.codec == "aecodec"),
+    }
 
 
 def _strongest(versions: Sequence[Version]) -> int:
@@ -104,26 +76,37 @@ def _strongest(versions: Sequence[Version]) -> int:
     return max(peers, key=strength, default=0)
 
 
-def _windows(width: int, height: int) -> list[Window]:
-    """The whole picture, then smaller and smaller centre windows."""
-    windows = [Window(0, 0, width, height)]
+def _windows(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
+    """Left, top, width and height of the whole picture, then of smaller and smaller centre windows."""
+    yield 0, 0, width, height
     for side in WINDOW_SIDES:
         if side < max(width, height):
             w, h = min(side, width), min(side, height)
-            windows.append(Window((width - w) // 2, (height - h) // 2, w, h))
-    return windows
+            yield (width - w) // 2, (height - h) // 2, w, h
 
 
-def _side(version: Version, window: Window) -> Side:
-    """The codec's own file if a browser can show it, or a lossless one if that is likely to be smaller."""
-    height, width = version.pixels.shape[:2]
-    rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+def _side(version: Version, left: int, top: int, width: int, height: int) -> dict[str, Any]:
+    """A version as an image, and where the window lies in it.
+
+    The image is the codec's own file if a browser can show it, or a lossless one if that is likely to be smaller.
+    """
+    image_height, image_width = version.pixels.shape[:2]
     mime = BROWSER_TYPES.get(version.codec)
-    if mime is not None and len(version.data) < window.width * window.height // 8:
-        src, place = _uri(mime, version.data), (window.left, window.top, width, height)
+    if mime is not None and len(version.data) < width * height // 8:
+        src = _uri(mime, version.data)
     else:
-        src, place = _uri("image/webp", _lossless(version.pixels[rows, columns])), (0, 0, window.width, window.height)
-    return Side(version.label, version.codec, src, *place, version.figures)
+        src = _uri("image/webp", _lossless(version.pixels[top : top + height, left : left + width]))
+        left, top, image_width, image_height = 0, 0, width, height
+    return {
+        "label": version.label,
+        "codec": version.codec,
+        "src": src,
+        "left": left,
+        "top": top,
+        "image_width": image_width,
+        "image_height": image_height,
+        "figures": version.figures,
+    }
 
 
 def _lossless(pixels: np.ndarray) -> bytes:
