@@ -1,11 +1,12 @@
-"""`standard` on one GPU for some minutes: small batches at the rate of large ones, each step a replay of one graph.
+"""Trains `standard` on one GPU for some minutes: small batches as fast as large ones, each step a replay of one graph.
 
     python benchmarks/train_on_gpu.py DATA --init weights/standard.float16.safetensors --out RUN --minutes 7
 
-Networks this small keep a GPU waiting for Python. Here the step (forward, backward, clipping, Adam) is compiled and
-captured once without rounding and once with it, and pictures wait on the card as uint8. On an H100 a batch of 64 crops
-of 128 takes 5.1 ms, 11.2 ms with rounding (8.3 and 23.1 captured but not compiled); compiling takes minutes, of which
-`--minutes` count none. Start from weights that have seen some gigapixels: the rate counts from the first step.
+With networks this small a GPU waits for Python. This script compiles and captures the step (forward, backward,
+clipping, Adam) once without rounding and once with it, and keeps the pictures on the card as uint8. On an H100 a batch
+of 64 crops of 128 takes 5.1 ms, 11.2 ms with rounding (8.3 and 23.1 captured but not compiled). Compiling takes
+minutes, which `--minutes` does not count. Start from weights trained on some gigapixels: the loss includes the rate
+from the first step.
 
 Three parts, by the share of the time: the constant rate up to HELD; from the moving mean of that a cosine that starts
 at BRANCH of the rate; from ROUNDING on, again from the mean, with integer rounding in the loop. RUN/decayed.pt, for
@@ -50,7 +51,7 @@ VALIDATION_PICTURES, VALIDATION_SECONDS = 64, 75.0
 
 
 class ShiftedDepthwise(layers.DepthwiseLayer):
-    """Nine shifted products, which the compiler makes one kernel of, with what stands before and after them."""
+    """Nine shifted products, which the compiler fuses with the operations around them into one kernel."""
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         weight, bias = self.used()
@@ -65,7 +66,7 @@ class ShiftedDepthwise(layers.DepthwiseLayer):
 
 
 class Step:
-    """One step of learning on inputs that stay where they are, replayed on a GPU, run as it is elsewhere."""
+    """One training step on inputs at fixed addresses, replayed as a graph on a GPU."""
 
     def __init__(self, model: AutoEncoder, device: torch.device) -> None:
         self.model, self.device = model, device
@@ -91,7 +92,7 @@ class Step:
         self.skipped += wrong
 
     def prepare(self, rounding: bool) -> None:
-        """Compiles and captures the step, with bfloat16 products or with rounding; weights and moments stay."""
+        """Compiles and captures the step, with bfloat16 products or with rounding; keeps weights and moments."""
         self.model.mode.rounding = rounding
         self.model.mode.bfloat16 = not rounding
         self.run = self.body
@@ -120,12 +121,12 @@ class Step:
         return self.model.loss(x, quality, self.model(x, quality, noise=True), 1.0)
 
     def moments(self) -> list[Tensor]:
-        """What Adam holds, empty before its first step."""
+        """The state of Adam, empty before its first step."""
         return [tensor for state in self.optimizer.state.values() for tensor in state.values()]
 
 
 class Campaign:
-    """The run and what looks at it."""
+    """A run and its validation."""
 
     def __init__(self, state: State, step: Step, dataset: Dataset, out: Path) -> None:
         self.state, self.step, self.out = state, step, out
@@ -134,7 +135,7 @@ class Campaign:
         self.begin("held")
 
     def begin(self, part: str) -> None:
-        """Its mean moves from here."""
+        """Begin a part and its moving mean."""
         self.part, self.state.mean_steps = part, MEAN_STEPS[part]
         self.state.counters.begin_branch()
         self.state.start_mean()
@@ -158,7 +159,7 @@ class Campaign:
 
 
 def learn(campaign: Campaign, seconds: float) -> None:
-    """Until the time is up; what preparing takes is no part of it."""
+    """Train until the time is up, not counting the time to prepare steps."""
     step, state = campaign.step, campaign.state
     counters = state.counters
     step.prepare(rounding=False)

@@ -378,7 +378,7 @@ def test_quality_functions_are_linear_between_knots():
 
 @torch.no_grad()
 def test_start_from_components_is_a_transform_already():
-    """With principal components in its outer layers a plain pass gives the picture back, coarsely."""
+    """With principal components in its outer layers, a plain pass reconstructs the picture coarsely."""
     torch.manual_seed(3)
     model = small("standard")
     photos = np.stack([open_picture(path).pixels[80:176, 80:176] for path in sorted(PHOTOS.glob("*.jpg"))])
@@ -428,7 +428,7 @@ def test_another_default_quality_leaves_the_decoder_and_its_id(pair: Pair):
 
 
 def test_gains_over_quality():
-    """Gain rises with quality as trained, the inverse falls, and their product is what it was in the model."""
+    """Gain rises with quality as trained, the inverse falls, and their product is the model's."""
     model = small_model("standard")
     with torch.no_grad():
         model.log_inverse_gain.zero_()
@@ -470,14 +470,14 @@ def test_tables_counted_on_pictures_code_them_in_fewer_bits(pair: Pair):
 
 
 def test_every_exported_layer_is_exact_in_float32(pair: Pair):
-    """Untrained weights fill their width and are the worst case: their scales give way."""
+    """Untrained weights fill their width and are the worst case: their scales are reduced."""
     assert wide_layers(pair.encoder, pair.decoder) == []
     for network in (pair.encoder.analysis, pair.decoder.synthesis, *pair.decoder.entropy.context):
         assert max(network.bounds.values()) < FLOAT32_LIMIT
     assert max(pair.decoder.entropy.context[1].bounds.values()) > FLOAT32_LIMIT / 4, "and no more than they have to"
 
 
-def test_layers_that_are_not_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
+def test_layers_that_need_float64_are_named(tiny: tuple[EncoderHalf, DecoderHalf]):
     """The permanent test network has three."""
     named = wide_layers(*tiny)
     assert [line.split()[0] for line in named] == ["context1.0", "context2.0", "context3.0"]
@@ -521,7 +521,7 @@ def test_float_weights_are_those_from_before_rounding(
 )
 @torch.no_grad()
 def test_colours_that_photographs_lack_do_not_clip(name: str, network: str):
-    """A channel's range is moved from what reads it to what writes it; in float that changes nothing."""
+    """A factor moves from the writers of a channel to its readers, which changes nothing in float."""
     model = small_model(name)
     for tensor in tensors_between(model.get_submodule(network)):
         tensor.scale.value.mul_(16)  # as if photographs had a sixteenth of the range
@@ -546,7 +546,7 @@ def test_colours_that_photographs_lack_do_not_clip(name: str, network: str):
 @pytest.mark.parametrize("name", ["standard", "paper"])
 @torch.no_grad()
 def test_filled_ranges_change_nothing_in_float(name: str):
-    """The weights of a channel that one layer writes come to 94 % of their range, whatever they were."""
+    """The weights of a channel that one layer writes fill 94 % of their range."""
     model = small_model(name)
     x, quality = crops(2), torch.tensor([0.3, 0.7])
     before = model(x, quality, noise=False)
@@ -566,7 +566,7 @@ def test_filled_ranges_change_nothing_in_float(name: str):
 
 @torch.no_grad()
 def test_rounding_in_turn_loses_less_than_rounding_to_the_nearest():
-    """Inputs that vary together, in a dense layer, one over positions and one of each channel by itself."""
+    """With correlated inputs: of a dense layer, one over positions and one of each channel by itself."""
     model = small_model("standard")
     for path in ("analysis.1.0", "synthesis.0", "synthesis.2.1"):
         layer = model.get_submodule(path)
@@ -602,7 +602,7 @@ def test_a_model_settles_on_the_grid_near_what_it_was():
 
 
 def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
-    """Its error on photographs falls, what a flat picture comes back with inside a block, and what white loses."""
+    """The error on photographs falls, the pattern inside the blocks of a flat picture, and the loss of white."""
     photos = [open_picture(path).pixels for path in sorted(PHOTOS.glob("*.jpg"))]
     pieces = [photo[y : y + 64, x : x + 64] for photo in photos for y in range(0, 192, 64) for x in range(0, 192, 64)]
     model = small_model("standard")
@@ -629,7 +629,7 @@ def test_the_last_layer_is_solved_for_photographs_and_for_flat_areas():
     assert torch.equal(layer.weight, layer.rounded_weight()), "rounded already, in turn"
 
 
-def test_a_synthesis_that_ends_otherwise_is_left_alone():
+def test_a_synthesis_without_an_expansion_is_left_alone():
     model = small_model("paper")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     solve_last_layer(model, list(pictures()))

@@ -1,4 +1,4 @@
-"""Weights: found by name, id and file in the order of the search path; whatever is damaged is refused in one line."""
+"""Weights: found by name, id and file in the order of the search path; damage is refused in one line."""
 
 from __future__ import annotations
 

@@ -36,17 +36,17 @@ MEAN_STEPS = 5000
 
 @dataclass
 class Counters:
-    """Where a run stands."""
+    """The progress of a run."""
 
     learning_rate: float  # of the constant schedule, before warm-up and decay
     step: int = 0  # batches seen, skipped ones included
-    first_step: int = 0  # where the present branch began; 0 unless it is a decay branch
+    first_step: int = 0  # of a decay branch; otherwise 0
     skipped: int = 0  # steps without an update, because the loss was not finite
-    pixels: int = 0  # seen by these weights, over all runs
-    mean_step: int = 0  # where the moving mean of the weights began
+    pixels: int = 0  # that these weights were trained on, over all runs
+    mean_step: int = 0  # at which the moving mean of the weights began
     seconds: float = 0.0  # of training in the present branch, over all sittings
-    pretrained: bool = False  # started from a weights file, so the rate counts from the first step
-    calibrated: bool = False  # activation scales have been measured in the present branch
+    pretrained: bool = False  # started from a weights file, so the loss includes the rate from the first step
+    calibrated: bool = False  # the present branch has chosen its activation scales
 
     def begin_branch(self) -> None:
         """Count the present branch from here."""
@@ -57,7 +57,7 @@ class Counters:
 
 @dataclass
 class State:
-    """A run: what learns, what it learns from, and where it stands.
+    """A run: model, optimizer, data and counters.
 
     `mean` is the moving mean of the weights. At a constant learning rate they never settle; their mean does (Polyak and
     Juditsky, "Acceleration of stochastic approximation by averaging", 1992).

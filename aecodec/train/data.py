@@ -78,7 +78,7 @@ def load_folders(folders: Sequence[Path], min_side: int) -> Dataset:
 
 
 def is_validation(photograph: str) -> bool:
-    """Whether a photograph belongs to the validation part; depends on its key alone, not on the other pictures."""
+    """Whether a photograph belongs to the validation part; its key alone decides."""
     return zlib.crc32(photograph.encode()) % VALIDATION_DIVISOR == 0
 
 
@@ -94,7 +94,7 @@ def _picture_files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 class Photographs:
-    """Which photograph a picture is cut from, by the nearest photos.csv in its folder or a parent.
+    """The photograph that a picture is cut from, by the nearest photos.csv in its folder or a parent.
 
     The table has the columns `file` and `photo`. `file` may be relative to the table's folder or to a parent of it: its
     trailing parts are compared with the picture's path relative to the table, if they are unambiguous. A picture that

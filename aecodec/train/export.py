@@ -38,7 +38,7 @@ from aecodec.train.layers import Product
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import at_quality
 
-PRIOR_WEIGHT = 2000.0  # a table's Gaussian start counts as this many observed symbols
+PRIOR_WEIGHT = 2000.0  # of a table's Gaussian, in observed symbols
 # Largest symbol of each table: about six standard deviations.
 SUPPORTS = np.ceil(6.0 * scale_of_index(np.arange(SCALE_COUNT))).astype(np.int64) + 1
 

@@ -27,7 +27,7 @@ from aecodec.network.quantized import FLOAT32_LIMIT
 
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
-WEIGHT_LIMIT = 1.04 * (WEIGHT_MAXIMUM + 0.5)  # clipping the largest weight by 4 % costs less than halving
+WEIGHT_LIMIT = 1.04 * (WEIGHT_MAXIMUM + 0.5)  # clipping the largest weight by up to 4 % costs less than halving all
 SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # for a sum; the rest is for what rounding the weights adds
 
 
@@ -92,7 +92,7 @@ def limits(bits: int) -> tuple[float, float]:
 
 
 class Product(nn.Module):
-    """A layer with weights. `outside` is the scale of its input, `given` of its output; without it, it makes one."""
+    """A layer with weights. `outside`: the scale of its input. `given`: that of its output, if another layer has it."""
 
     input_bound: Tensor  # of the input's integers, in the shape of the weight's input channels
 
@@ -107,7 +107,7 @@ class Product(nn.Module):
         self.register_buffer("input_bound", torch.zeros(1), persistent=False)
         if given is None:
             self.scale = Scale(mode)
-        self.between = (outside, given or self.scale)  # in a tuple: held, not owned, so that a scale is saved once
+        self.between = (outside, given or self.scale)  # in a tuple, so that torch does not save a shared scale twice
 
     @property
     def input_scale(self) -> Scale:
@@ -281,7 +281,7 @@ class SumLayer(Stack):
 
 def _add(x: Tensor, body: Tensor) -> Tensor:
     missing = body.shape[1] - x.shape[1]
-    x = x.float()  # the sum is kept in float32 where products are in bfloat16
+    x = x.float()  # sums stay in float32 if products are in bfloat16
     if missing > 0:
         x = functional.pad(x, (0, 0, 0, 0, 0, missing))
     return body + x[:, : body.shape[1]]

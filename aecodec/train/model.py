@@ -40,7 +40,7 @@ from aecodec.train.layers import straight_through
 
 @dataclass(frozen=True)
 class Config:
-    """How one codec is trained. `distortion` is "mse" or "l1"; lambda runs geometrically over quality 0..1.
+    """How one codec is trained. `distortion` is "mse" or "l1"; lambda is geometric in quality 0..1.
 
     The first `plain_steps` train a plain auto-encoder (no rate, no rounding); then the rate comes in over as many.
     """
@@ -49,7 +49,7 @@ class Config:
     distortion: str
     lambda_range: tuple[float, float] = (0.0005, 0.02)
     knots: int = 5  # quality functions are piecewise linear between these
-    lambda_exponent: float = 0.5  # the loss is divided by lambda to this power: every quality then weighs about alike
+    lambda_exponent: float = 0.5  # the loss is divided by lambda to this power, so all qualities weigh about the same
     learning_rate: float = 1e-3
     plain_steps: int = 0
 
@@ -105,7 +105,7 @@ class AutoEncoder(nn.Module):
         means_then_indexes = torch.cat([torch.full((16, 1, 1), float(UNIT)), torch.ones(16, 1, 1)])
         parameters = Scale(mode, fixed=means_then_indexes)
         features = self.latent_scale
-        self.fixed_scales = nn.ModuleList((image, unit, parameters))  # so that they move to a device with the rest
+        self.fixed_scales = nn.ModuleList((image, unit, parameters))  # registered, to move to a device with the rest
         self.analysis = Stack(shape.analysis, mode, image, image)
         self.synthesis = Stack(shape.synthesis, mode, self.synthesis_scale, features)
         self.hyper_analysis = Stack(shape.hyper_analysis, mode, self.hyper_input_scale, unit, last=unit)
@@ -113,7 +113,7 @@ class AutoEncoder(nn.Module):
         for step, layers in enumerate(shape.context):
             self.add_module(f"context{step}", Stack(layers, mode, features, features, last=parameters))
         for name in shape.networks():
-            bounds = (INPUT_BOUNDS[name], INPUT_BOUNDS["context0"])  # the second input is the features, as there
+            bounds = (INPUT_BOUNDS[name], INPUT_BOUNDS["context0"])  # the second input is the features, as for context0
             self.get_submodule(name).bound(*(torch.from_numpy(bound).float() for bound in bounds))
         knots = config.knots
         self.log_gain = nn.Parameter(torch.arange(knots)[:, None].repeat(1, LATENT_CHANNELS) / 2 + math.log(2))
@@ -234,7 +234,7 @@ def _round(x: Tensor) -> Tensor:
 
 
 def _step_masks() -> Tensor:
-    """[STEPS, 16, 2, 2]: which channels are coded in a step at which position of a 2x2 tile."""
+    """[STEPS, 16, 2, 2]: 1 if a step codes a channel at a position of a 2x2 tile."""
     masks = torch.zeros(STEPS, LATENT_CHANNELS, 2, 2)
     for step, row, column in np.ndindex(STEPS, 2, 2):
         masks[step, STEP_CHANNELS[step, row, column], row, column] = 1

@@ -1,4 +1,4 @@
-"""From a checkpoint to a weights folder: export, default quality, what the rounding costs, manifest entry."""
+"""From a checkpoint to a weights folder: export, default quality, cost of rounding, manifest entry."""
 
 from __future__ import annotations
 

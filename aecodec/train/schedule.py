@@ -65,7 +65,7 @@ class TrainOptions:
         return self.out / "sheets" / (f"decayed-{step}.png" if self.decay else f"{step}.png")
 
     def budget(self, counters: Counters) -> Budget:
-        """From here, or from where the branch began."""
+        """Counted from here or, for a branch, from its start."""
         if self.decay:
             return Budget(self.minutes, self.steps, from_seconds=0.0, from_step=counters.first_step)
         return Budget(self.minutes, self.steps, from_seconds=counters.seconds, from_step=counters.step)
@@ -77,7 +77,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train, counted from where the counters stood."""
+    """How long to train, from given counters."""
 
     minutes: float | None
     steps: int | None
