@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -36,8 +35,7 @@ from helpers.folders import tree
 from helpers.folders import wait_for
 from helpers.marks import linux_only
 from helpers.marks import posix_only
-from helpers.numbers import die_at_seven
-from helpers.numbers import die_once
+from helpers.numbers import dangerous_square
 from helpers.numbers import lost
 from helpers.numbers import square
 from helpers.paths import PACKAGE_PARENT
@@ -319,14 +317,8 @@ def test_every_item_is_worked_on_once(jobs: int) -> None:
 
 
 def test_items_are_taken_as_workers_are_free() -> None:
-    taken = []
-
-    def stream() -> Iterator[int]:
-        for number in range(1000):
-            taken.append(number)
-            yield number
-
-    results = in_any_order(square, stream(), 2, lost)
+    taken: list[int] = []
+    results = in_any_order(square, (taken.append(n) or n for n in range(1000)), 2, lost)
     for _ in range(10):
         next(results)
     assert len(taken) <= 12
@@ -334,15 +326,9 @@ def test_items_are_taken_as_workers_are_free() -> None:
 
 
 @posix_only
-def test_an_item_that_kills_its_worker_is_lost_alone() -> None:
-    results = sorted(in_any_order(die_at_seven, range(20), 2, lost))
-    assert results == sorted([-7, *(n * n for n in range(20) if n != 7)])
-
-
-@posix_only
-def test_a_worker_killed_once_loses_nothing() -> None:
-    results = sorted(in_any_order(die_once, range(12), 2, lost))
-    assert results == [n * n for n in range(12)]
+def test_an_item_whose_workers_are_killed_is_tried_again_and_then_lost_alone() -> None:
+    results = sorted(in_any_order(dangerous_square, range(12), 2, lost))
+    assert results == sorted(-7 if n == 7 else n * n for n in range(12))
 
 
 def die_when_done(source: Path | IO[bytes], target: str) -> Product:

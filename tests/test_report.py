@@ -103,7 +103,7 @@ def test_each_chart_has_a_line_for_each_codec_and_numbered_points(report: tuple[
 
 @pytest.mark.parametrize("codecs", [("jpeg",), ()])
 def test_a_report_of_a_single_quality_and_of_no_peer(folder: Path, codecs: tuple[str, ...]) -> None:
-    options = BenchOptions(folder, codecs, qualities=(50.0,), equal_bytes=True)
+    options = BenchOptions(folder, codecs, qualities=(50.0,), size=64, equal_bytes=True)
     page = bench_page(run_bench(options, own=OWN), options, own=OWN)
     assert data_of(page)["result"]["shown_quality"] == 50
 
@@ -171,7 +171,7 @@ def test_a_thousand_photographs_make_a_page_under_thirty_megabytes(report: tuple
 
 def test_the_command_writes_report_and_json_of_one_run(folder: Path, tmp_path: Path) -> None:
     html, figures = tmp_path / "report.html", tmp_path / "figures.json"
-    options = ["--model", "tiny", "--codecs", "jpeg", "-q", "20,40,60"]
+    options = ["--model", "tiny", "--codecs", "jpeg", "-q", "20,40,60", "--size", "64"]
     assert run(["bench", str(folder), *options, "--html", str(html), "--json", str(figures)]) == 0
     assert data_of(html.read_text("utf-8"))["result"]["rows"] == json.loads(figures.read_text())["rows"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "report.html"]

@@ -137,10 +137,9 @@ def peers_named(names: Sequence[str]) -> list[PillowCodec]:
     known = {codec.name: codec for codec in PEERS}
     chosen = [known[name] for name in dict.fromkeys(names)]
     for codec in chosen:
-        if codec.plugin is not None and not codec.available:
-            raise MissingExtra(f'{codec.name}: needs `pip install "aecodec[bench]"`, or leave it out with --codecs')
         if not codec.available:
-            raise MissingExtra(f"{codec.name}: this Pillow is built without it; leave it out with --codecs")
+            missing = 'needs `pip install "aecodec[bench]"`, or' if codec.plugin else "this Pillow is built without it;"
+            raise MissingExtra(f"{codec.name}: {missing} leave it out with --codecs")
         if codec.plugin is not None:
             importlib.import_module(codec.plugin)  # registers the format
     return chosen

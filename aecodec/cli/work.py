@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
-from typing import TypeVar
 
 import click
 
@@ -23,6 +22,7 @@ from aecodec.cli import PATH
 from aecodec.cli import fail
 from aecodec.cli.common import PLACE
 from aecodec.cli.common import STANDARD
+from aecodec.cli.common import Command
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import check_ends
 from aecodec.cli.common import say
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from aecodec.batch.results import Summary
     from aecodec.batch.run import Job
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _REASONS = 10  # most frequent failures in the report of a Ray run
 
 _OPTIONS = (

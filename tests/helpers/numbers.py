@@ -14,13 +14,8 @@ def lost(number: int) -> int:
     return -number
 
 
-def die_at_seven(number: int, retried: bool) -> int:
-    if number == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number * number
-
-
-def die_once(number: int, retried: bool) -> int:
-    if number % 5 == 0 and not retried:
+def dangerous_square(number: int, retried: bool) -> int:
+    """Kills its process for 7, and for multiples of 5 the first time."""
+    if number == 7 or (number % 5 == 0 and not retried):
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number

@@ -29,6 +29,8 @@ from aecodec.bench.run import BenchOptions
 from aecodec.bench.run import codecs_of
 from aecodec.errors import MissingExtra
 
+FIGURES = ("size_bytes", "bits_per_pixel", "quality", "psnr", "ms_ssim", "l1", "ssimulacra2")
+
 
 def check() -> None:
     """Raises MissingExtra if a report cannot be drawn here: before hours of measuring, not after."""
@@ -76,13 +78,5 @@ def _version(codec: BenchCodec, name: str, measured: Measurement, own: Measureme
 def _figures(measured: Measurement, own: Measurement) -> dict[str, object]:
     """The figures below a version; fields of Measurement keep their names."""
     more = measured.size_bytes - own.size_bytes
-    return {
-        "size_bytes": measured.size_bytes,
-        "bits_per_pixel": measured.bits_per_pixel,
-        "quality": measured.quality,
-        "psnr": measured.psnr,
-        "ms_ssim": measured.ms_ssim,
-        "l1": measured.l1,
-        "ssimulacra2": measured.ssimulacra2,
-        "note": f"its smallest file: {100 * more / own.size_bytes:.0f} % more bytes" if more > 0 else None,
-    }
+    note = f"its smallest file: {100 * more / own.size_bytes:.0f} % more bytes" if more > 0 else None
+    return {name: getattr(measured, name) for name in FIGURES} | {"note": note}
