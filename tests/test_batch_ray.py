@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +25,8 @@ from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.ray import run_on_ray
 from aecodec.batch.run import run_batch
+from helpers.commands import command
+from helpers.commands import environment
 from helpers.folders import contents
 from helpers.folders import wait_for
 from helpers.paths import GOLDEN
@@ -164,19 +165,18 @@ def test_a_killed_worker_and_a_stopped_machine_lose_and_double_nothing(cluster: 
 def test_the_whole_command_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     photos = crops(tmp_path / "photos", 40)
     (photos / "0" / "bad.png").write_bytes(b"no picture")
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT), "AECODEC_WEIGHTS": "tiny"}
-    environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    variables = environment() | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "AECODEC_WEIGHTS": "tiny"}
     (tmp_path / "tiny").symlink_to(GOLDEN / "tiny")
-    command = [sys.executable, "-m", "aecodec", "encode", "photos", "--out-dir", "out", "--model", "tiny", "-q", "30"]
-    command += ["--ray", "local", "--jobs", "2", "--shard-size", "8"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    encode = command("encode", "photos", "--out-dir", "out", "--model", "tiny", "-q", "30", "--ray", "local")
+    encode += ["--jobs", "2", "--shard-size", "8"]
+    done = subprocess.run(encode, cwd=tmp_path, env=variables, capture_output=True, text=True)
     error, summary, reason = done.stderr.splitlines()
     assert error.startswith("aecodec: ")
     assert "bad.png" in error
     assert summary.startswith("40 done, 1 failed in ")
     assert reason.startswith("1 failed: not a picture")
     assert len(outputs(tmp_path / "out")) == 40
-    without = subprocess.run([*command, "--ray", "auto"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    without = subprocess.run([*encode, "--ray", "auto"], cwd=tmp_path, env=variables, capture_output=True, text=True)
     assert without.returncode == 1
     assert without.stderr.startswith("aecodec: --ray auto: no cluster answers (")
     assert without.stderr.count("\n") == 1
