@@ -38,7 +38,6 @@ from aecodec.train.loop import MAX_GRADIENT_NORM
 from aecodec.train.loop import load_init
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
-from aecodec.train.rounding import settle_on_grid
 from aecodec.train.schedule import WARM_UP_STEPS
 from aecodec.train.schedule import falling
 
@@ -192,10 +191,8 @@ def learn(campaign: Campaign, seconds: float) -> None:
             campaign.begin("falling")
         if campaign.part == "falling" and share >= ROUNDING:
             campaign.validate(spent)
-            state.keep_unrounded()
-            state.take_mean()
             paused = time.monotonic()
-            settle_on_grid(state.model, views, qualities)
+            state.begin_rounding(views, qualities)
             step.prepare(rounding=True)
             started += time.monotonic() - paused
             campaign.begin("rounding")

@@ -108,7 +108,7 @@ class Built:
 def built(monkeypatch: pytest.MonkeyPatch) -> Built:
     built = Built()
     monkeypatch.setattr(loop, "build", built)
-    monkeypatch.setattr(loop, "settle_on_grid", Tiny.calibrate)
+    monkeypatch.setattr(checkpoint, "settle_on_grid", Tiny.calibrate)
     monkeypatch.setattr(loop, "start_from_components", Tiny.start_from)
     return built
 

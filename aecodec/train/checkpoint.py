@@ -30,6 +30,7 @@ from aecodec.files import write_atomic
 from aecodec.train.data import Batches
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
+from aecodec.train.rounding import settle_on_grid
 
 MEAN_STEPS = 5000
 
@@ -91,9 +92,16 @@ class State:
         """Set the weights to their moving mean."""
         self.model.load_state_dict(self.mean, strict=False)
 
-    def keep_unrounded(self) -> None:
-        """Keep the moving mean before rounding begins: weights trained with rounding are worse without it."""
+    def begin_rounding(self, x: torch.Tensor, quality: torch.Tensor) -> None:
+        """Continue from the mean, moved to the integer grid by a batch of pictures.
+
+        `unrounded` keeps the mean, since weights trained with rounding are worse without it.
+        """
         self.unrounded = {name: weight.clone() for name, weight in self.mean.items()}
+        self.take_mean()
+        settle_on_grid(self.model, x, quality)
+        self.start_mean()
+        self.counters.calibrated = True
 
     @property
     def plain_steps(self) -> int:

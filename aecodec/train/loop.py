@@ -41,7 +41,6 @@ from aecodec.train.progress import Observer
 from aecodec.train.progress import Step
 from aecodec.train.progress import Timer
 from aecodec.train.progress import open_log
-from aecodec.train.rounding import settle_on_grid
 from aecodec.train.schedule import TrainOptions
 from aecodec.train.schedule import learning_rate_factor
 from aecodec.train.schedule import rate_weight
@@ -160,11 +159,7 @@ def _switch_rounding(state: State, on: bool) -> None:
     if on == state.model.mode.rounding:
         return
     if on and not state.counters.calibrated:
-        state.keep_unrounded()
-        state.take_mean()
-        settle_on_grid(state.model, *state.batches.draw(CALIBRATION_PICTURES))
-        state.start_mean()
-        state.counters.calibrated = True
+        state.begin_rounding(*state.batches.draw(CALIBRATION_PICTURES))
     state.model.mode.rounding = on
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,14 +94,11 @@ def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
     runtime = NumpyRuntime()
     encoder, decoder = halves.parsed()
     analysed = [PictureEncoder(picture, encoder, decoder, runtime) for picture in pictures]
-    low, high = 0, QUALITY_STEPS - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if np.mean([len(picture.encode(middle)) for picture in analysed]) <= TARGET_BYTES:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+
+    def total_bytes(step: int) -> int:
+        return sum(len(picture.encode(step)) for picture in analysed)
+
+    return bisect_right(range(QUALITY_STEPS), TARGET_BYTES * len(analysed), lo=1, key=total_bytes) - 1
 
 
 def _rounding_cost(
