@@ -30,7 +30,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="A model of `aecodec model list`.")
 @click.option("--weights", type=PATH, help="Your own weights file, instead of --model.")
 @click.option(
-    "-q", "--quality", "qualities", callback=_numbers, metavar="LIST", help="Of aecodec. Default: 0,10,..,100."
+    "-q", "--quality", "qualities", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100."
 )
 @click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Effort of aecodec's encoder.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
