@@ -276,15 +276,12 @@ class SumLayer(Stack):
     def forward(self, x: Tensor, side: Tensor | None = None) -> Tensor:
         start = side if self.from_side else x
         assert start is not None, "this network has a second input"
-        return self.output_scale(_add(x, super().forward(start, side)), self.low, self.high)
-
-
-def _add(x: Tensor, body: Tensor) -> Tensor:
-    missing = body.shape[1] - x.shape[1]
-    x = x.float()  # sums stay in float32 if products are in bfloat16
-    if missing > 0:
-        x = functional.pad(x, (0, 0, 0, 0, 0, missing))
-    return body + x[:, : body.shape[1]]
+        body = super().forward(start, side)
+        channels = body.shape[1]
+        x = x.float()  # sums stay in float32 if products are in bfloat16
+        if channels > x.shape[1]:
+            x = functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+        return self.output_scale(body + x[:, :channels], self.low, self.high)
 
 
 def _make(layer: Layer, mode: Mode, outside: Scale, beside: Scale, given: Scale | None) -> nn.Module:
