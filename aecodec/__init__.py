@@ -27,6 +27,10 @@ _HOMES = {
     "EncodeOptions": "options",
     "register_aec_opener": "pillow_plugin",
     "read_info": "info",
+    "decode_stages": "api",
+    "pack": "forms",
+    "unpack": "forms",
+    "cut": "forms",
     "verify": "api",
     "Info": "info",
     "AecError": "errors",
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from aecodec.api import decode as decode
     from aecodec.api import decode_latent as decode_latent
     from aecodec.api import decode_pixels as decode_pixels
+    from aecodec.api import decode_stages as decode_stages
     from aecodec.api import encode as encode
     from aecodec.api import verify as verify
     from aecodec.errors import AecError as AecError
@@ -61,6 +66,9 @@ if TYPE_CHECKING:
     from aecodec.errors import OutsidePicture as OutsidePicture
     from aecodec.errors import UnknownWeights as UnknownWeights
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion
+    from aecodec.forms import cut as cut
+    from aecodec.forms import pack as pack
+    from aecodec.forms import unpack as unpack
     from aecodec.imagecodecs import aec_check as aec_check
     from aecodec.imagecodecs import aec_decode as aec_decode
     from aecodec.imagecodecs import aec_encode as aec_encode

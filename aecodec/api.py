@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +16,27 @@ import numpy as np
 
 from aecodec.codec import decoder
 from aecodec.codec import manifest
+from aecodec.codec.decoder import Decoded
+from aecodec.codec.decoder import Loader
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
+from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.format.container import read_header
 from aecodec.format.extras import Extras
+from aecodec.format.header import Size
+from aecodec.format.header import Weights
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.limits import MAX_PIXELS
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
+from aecodec.options import CHECKS
 from aecodec.options import EFFORT_STEPS
+from aecodec.options import Crop
 from aecodec.options import DecodeOptions
 from aecodec.options import EncodeOptions
-from aecodec.options import metadata_kinds
 from aecodec.options import no_progress
 from aecodec.options import quality_step
 
@@ -54,6 +64,10 @@ def encode(
     max_pixels: int = MAX_PIXELS,
     alpha: bool = True,
     metadata: Iterable[str] = (),
+    shrink: bool = False,
+    shrink_to: int | None = None,
+    compact: bool = False,
+    checksum: str = "crc-8",
 ) -> bytes:
     """Encodes a picture to the bytes of an `.aec` file.
 
@@ -68,6 +82,11 @@ def encode(
     `alpha`: False drops alpha. It is coded without loss, and only if some of it is below 255; colours under an alpha of
     0 are not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image to store, or "all". With "icc" the
     pixels stay in the colour space of their profile; without it they are converted to sRGB.
+
+    `shrink`: with a target in bytes or bits, code the picture reduced as far as suits the target; the file remembers
+    its size and decodes to it. `shrink_to`: reduce it to this longer side, in pixels. A target in dB then holds for the
+    reduced picture. `compact`: write the compact form, 7 to 12 bytes shorter, for a picture of up to 1024x1024 pixels
+    without alpha and metadata; `checksum` is "none", "crc-8", "crc-16" or "crc-32".
 
     Raises AecError: InputError for anything but a picture, InvalidOption, LimitExceeded, UnknownWeights, or if the
     target cannot be reached.
@@ -84,16 +103,33 @@ def encode(
         progress=progress,
         max_pixels=max_pixels,
         alpha=alpha,
-        metadata=metadata_kinds(metadata),
+        metadata=frozenset([metadata] if isinstance(metadata, str) else metadata),
+        shrink=shrink,
+        shrink_to=shrink_to,
+        compact=compact,
+        checksum=checksum,
     )
     return encode_picture(image, options).data
 
 
 def encode_picture(image: Image.Image | np.ndarray | Picture, options: EncodeOptions) -> Encoded:
     """The file of a picture and its quality step, which depends on the target. Raises as `encode`."""
+    picture = _picture(image, options)
+    height, width = picture.pixels.shape[:2]
+    allowed = options.allowed_bytes(width * height)
+    if options.shrink and allowed is not None:
+        return _encode_shrunk(picture, options, allowed)
+    if options.shrink_to is not None:
+        from aecodec.image.resizing import reduced
+
+        return _encode(reduced(picture, options.shrink_to), options, allowed, (width, height))
+    return _encode(picture, options, allowed, None)
+
+
+def _encode(picture: Picture, options: EncodeOptions, allowed: int | None, display: Size | None) -> Encoded:
+    """The file of a picture, of at most `allowed` bytes, shown at the `display` size."""
     from aecodec.codec.encoder import PictureEncoder
 
-    picture = _picture(image, options)
     entry = manifest.find_by_name(options.model) if options.weights is None else manifest.find_by_file(options.weights)
     encoder = load_encoder(entry)
     analysed = PictureEncoder(
@@ -105,15 +141,34 @@ def encode_picture(image: Image.Image | np.ndarray | Picture, options: EncodeOpt
         options.progress,
         picture.extras,
         options.max_pixels,
+        display,
+        CHECKS[options.checksum] if options.compact else None,
     )
-    height, width = picture.pixels.shape[:2]
-    allowed = options.allowed_bytes(width * height)
     if allowed is not None:
         return analysed.encode_to_size(allowed)
     if options.target_psnr is not None:
         return analysed.encode_to_psnr(options.target_psnr)
     default = encoder.default_quality
     return analysed.encode(default if options.quality is None else quality_step(options.quality))
+
+
+def _encode_shrunk(picture: Picture, options: EncodeOptions, allowed: int) -> Encoded:
+    """The file that comes closest to the picture, of several reductions. Raises AecError if not even the last fits."""
+    from aecodec.image.resizing import error_at
+    from aecodec.image.resizing import reduced
+    from aecodec.image.resizing import sides_for
+
+    display = picture.pixels.shape[1], picture.pixels.shape[0]
+    best, least = None, math.inf
+    *sides, last = sides_for(display, allowed)
+    for side in sides:
+        with suppress(AecError):  # it does not fit
+            encoded = _encode(reduced(picture, side), options, allowed, display)
+            found = decoder.decode_picture(encoded.data, runtime(options.device), _loader(options.weights))
+            error = error_at(picture.pixels, found.pixels)
+            if error < least:
+                best, least = encoded, error
+    return best or _encode(reduced(picture, last), options, allowed, display)
 
 
 def decode(
@@ -123,8 +178,10 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     crop: tuple[int, int, int, int] | None = None,
+    partial: bool = False,
+    coded_size: bool = False,
 ) -> Image.Image:
-    """Decodes the bytes of an `.aec` file to a Pillow image, mode RGB or L, with alpha RGBA or LA.
+    """Decodes the bytes of an `.aec` file, of either form, to a Pillow image, mode RGB or L, with alpha RGBA or LA.
 
     Its `info` holds the stored metadata: "icc_profile", "exif" and "xmp". The file names its weights; `weights`, a
     weights file with its manifest beside it, is tried before the search path.
@@ -133,23 +190,76 @@ def decode(
     picture. Every checksum of the file is compared, but only the coded tiles (1024x1024) that the region depends on are
     decoded, so damage that passes the checksums goes unnoticed in the others.
 
+    `partial` also decodes a file that ends anywhere after its header, to the picture that its bytes give; what is
+    missing is predicted, and damage goes unnoticed. `info["share"]` is then the share of its symbols that are known.
+    `coded_size`: the exact pixels of a shrunk picture, instead of the picture enlarged (by Pillow's Lanczos) to its
+    own size. `crop` counts in the pixels of the picture that is returned.
+
     Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights, InvalidOption, or OutsidePicture for a
     crop beyond the picture; all are AecError.
     """
     return decode_picture(
-        as_bytes(data), DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), crop=crop)
+        as_bytes(data),
+        DecodeOptions(
+            device=device,
+            max_pixels=max_pixels,
+            weights=_path(weights),
+            crop=crop,
+            partial=partial,
+            coded_size=coded_size,
+        ),
     )
 
 
 def decode_picture(data: bytes, options: DecodeOptions) -> Image.Image:
     """As `decode`, with the options as one record."""
+    found, crop = _decoded(data, options)
+    return _shown(found, options, crop)
+
+
+def _decoded(data: bytes, options: DecodeOptions) -> tuple[Decoded, Crop | None]:
+    """The decoded picture, and the crop that remains to be taken once it is shown at its own size."""
+    enlarged = not options.coded_size and read_header(data, max_pixels=options.max_pixels).display is not None
+    found = decoder.decode_picture(
+        data,
+        runtime(options.device),
+        _loader(options.weights),
+        max_pixels=options.max_pixels,
+        crop=None if enlarged else options.crop,
+        partial=options.partial,
+    )
+    return found, options.crop if enlarged else None
+
+
+def _shown(found: Decoded, options: DecodeOptions, crop: Crop | None) -> Image.Image:
+    from aecodec.image.resizing import resized
     from aecodec.image.writing import to_image
 
-    load = _loader(options.weights)
-    found = decoder.decode_picture(
-        data, runtime(options.device), load, max_pixels=options.max_pixels, crop=options.crop
+    image = to_image(found.pixels, found.extras)
+    if found.header.display is not None and not options.coded_size:
+        image = resized(image, found.header.display)
+        if crop is not None:
+            box = decoder.area_of(crop, *found.header.display)
+            image = image.crop((box.left, box.top, box.right, box.bottom))
+    if options.partial:
+        image.info["share"] = found.share
+    return image
+
+
+def decode_stages(
+    data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+) -> Iterator[Image.Image]:
+    """The picture in five stages, as its bytes come: after the hyper-latent and after each of four context steps.
+
+    `data` may end anywhere after its header. The last image is the one that `decode` gives, with `partial` if the file
+    ends early. Raises as `decode`.
+    """
+    options = DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), partial=True)
+    stages = decoder.decode_stages(
+        as_bytes(data), runtime(device), _loader(options.weights), max_pixels=max_pixels, partial=True
     )
-    return to_image(*found)
+    for found in stages:
+        yield _shown(found, options, None)
 
 
 def decode_pixels(
@@ -159,15 +269,26 @@ def decode_pixels(
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     crop: tuple[int, int, int, int] | None = None,
+    partial: bool = False,
+    coded_size: bool = False,
 ) -> np.ndarray:
     """As `decode`, to a uint8 array [H, W, 3], or [H, W] of a grey picture; with alpha [H, W, 4] or [H, W, 2]."""
-    options = DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), crop=crop)
-    load = _loader(options.weights)
-    return decoder.decode(as_bytes(data), runtime(device), load, max_pixels=options.max_pixels, crop=options.crop)
+    options = DecodeOptions(
+        device=device,
+        max_pixels=max_pixels,
+        weights=_path(weights),
+        crop=crop,
+        partial=partial,
+        coded_size=coded_size,
+    )
+    found, crop = _decoded(as_bytes(data), options)
+    if found.header.display is None or coded_size:
+        return found.array
+    return np.asarray(_shown(found, options, crop))
 
 
 def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
-    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], without making its pixels.
+    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], without making its pixels; H and W at least 32.
 
         x = aecodec.decode_latent(Path("in.aec").read_bytes()).astype(np.float32)    # [16, 32, 32] at 256x256
 
@@ -193,22 +314,22 @@ def _path(name: str | Path | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def _loader(weights: Path | None) -> Callable[[bytes], DecoderHalf]:
-    """A function from weights id to decoding half: that of the file `weights`, or one on the search path."""
+def _loader(weights: Path | None) -> Loader:
+    """Finds the decoding half that a header names: that of the file `weights`, or one on the search path."""
 
-    def load(weights_id: bytes) -> DecoderHalf:
+    def load(named: Weights) -> DecoderHalf:
         own = None if weights is None else manifest.find_by_file(weights)
-        if own is None or own.weights_id != weights_id:
-            return _found_decoder(weights_id, os.environ.get(manifest.SEARCH_PATH))
+        if own is None or named not in (own.weights_id, own.number):
+            return _found_decoder(named, os.environ.get(manifest.SEARCH_PATH))
         return load_decoder(own)
 
     return load
 
 
 @lru_cache(maxsize=8)
-def _found_decoder(weights_id: bytes, search_path: str | None) -> DecoderHalf:
-    """Cached for each search path: an id names the content of a file, even if the file changes later."""
-    return load_decoder(manifest.find_by_id(weights_id))
+def _found_decoder(weights: Weights, search_path: str | None) -> DecoderHalf:
+    """Cached for each search path: a name stands for the content of a file, even if the file changes later."""
+    return load_decoder(manifest.find_by_weights(weights))
 
 
 @lru_cache(maxsize=4)

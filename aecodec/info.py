@@ -1,17 +1,24 @@
-"""What the header and the directory of a file say, without NumPy and without loading weights."""
+"""What a file says of itself, without NumPy and without loading weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from aecodec.codec import manifest
+from aecodec.codec.manifest import Entry
+from aecodec.errors import CorruptFile
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
 from aecodec.format.container import extra_sizes
+from aecodec.format.container import read_header
+from aecodec.format.container import unpack
 from aecodec.format.header import VERSION
+from aecodec.format.header import Check
 from aecodec.format.header import Extra
-from aecodec.format.header import read_header
+from aecodec.format.header import Header
+from aecodec.format.header import Weights
 from aecodec.limits import MAX_PIXELS
+from aecodec.options import name_of_check
 from aecodec.options import quality_of_step
 
 Buffer = bytes | bytearray | memoryview
@@ -19,20 +26,28 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class Info:
-    """The header of a file. `quality` 0..100; `model` is None if its weights are not on the search path.
+    """The header of a file. `quality` 0..100; `model` and `weights_id` (in hex) are None if not known here.
 
-    `mode` is L, LA, RGB or RGBA. Alpha and metadata are given in bytes of the file, 0 if it has none.
+    Width and height are those that the picture is shown at; it is coded at others if it was shrunk. `mode` is L, LA,
+    RGB or RGBA. Alpha and metadata are given in bytes of the file, 0 if it has none. `complete` is False if the file
+    ends early or its checksum does not match, None if it has none or only unknown weights could tell.
     """
 
     version: int
     width: int
     height: int
+    coded_width: int
+    coded_height: int
     mode: str
     quality: float
     quality_index: int
     model: str | None
-    weights_id: str
+    weights_id: str | None
     tiles: int
+    compact: bool
+    checksum: str
+    cut: bool
+    complete: bool | None
     size_bytes: int
     bits_per_pixel: float
     alpha_bytes: int = 0
@@ -46,25 +61,33 @@ class Info:
 
 
 def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
-    """The header of an `.aec` file; pixels and metadata are not read.
+    """The header of an `.aec` file, of either form; pixels and metadata are not read.
 
     Raises CorruptFile, HeaderLimitExceeded or UnsupportedVersion.
     """
     data = as_bytes(data)
     header = read_header(data, max_pixels=max_pixels)
     sizes = extra_sizes(data, max_pixels=max_pixels)
+    width, height = header.shown
+    entry = entry_of(header.weights)
     return Info(
         version=VERSION,
-        width=header.width,
-        height=header.height,
+        width=width,
+        height=height,
+        coded_width=header.width,
+        coded_height=header.height,
         mode=header.mode,
         quality=quality_of_step(header.quality),
         quality_index=header.quality,
-        model=model_of(header.weights_id),
-        weights_id=header.weights_id.hex(),
+        model=None if entry is None else entry.name,
+        weights_id=id_in_hex(header.weights),
         tiles=header.tiles,
+        compact=header.compact is not None,
+        checksum=name_of_check(Check.CRC32 if header.compact is None else header.compact),
+        cut=header.cut,
+        complete=_is_complete(header, data, max_pixels),
         size_bytes=len(data),
-        bits_per_pixel=round(8 * len(data) / (header.width * header.height), 5),
+        bits_per_pixel=round(8 * len(data) / (width * height), 5),
         alpha_bytes=sizes.get(Extra.ALPHA, 0),
         icc_bytes=sizes.get(Extra.ICC, 0),
         exif_bytes=sizes.get(Extra.EXIF, 0),
@@ -72,12 +95,36 @@ def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
     )
 
 
-def model_of(weights_id: bytes) -> str | None:
-    """The name of the model with these weights; None if they are not on the search path."""
+def entry_of(weights: Weights) -> Entry | None:
+    """The model that a header names; None if it is not known here."""
     try:
-        return manifest.find_by_id(weights_id).name
+        return manifest.find_by_weights(weights)
     except UnknownWeights:
         return None
+
+
+def id_of(weights: Weights) -> bytes:
+    """The id of the weights that a header names. Raises UnknownWeights for the number of an unknown model."""
+    return weights if isinstance(weights, bytes) else manifest.find_by_weights(weights).weights_id
+
+
+def id_in_hex(weights: Weights) -> str | None:
+    """The id of the weights that a header names; None for the number of an unknown model."""
+    try:
+        return id_of(weights).hex()
+    except UnknownWeights:
+        return None
+
+
+def _is_complete(header: Header, data: bytes, max_pixels: int) -> bool | None:
+    if header.compact is Check.NONE:
+        return None
+    try:
+        return unpack(data, id_of, max_pixels=max_pixels, partial=True).complete
+    except UnknownWeights:
+        return None
+    except CorruptFile:
+        return False
 
 
 def as_bytes(data: Buffer) -> bytes:

@@ -16,3 +16,12 @@ MAX_METADATA_BYTES = 1 << 22
 
 # Of a zstd frame, in bytes: what RFC 8878 asks of every decoder, and the most that levels up to 19 use.
 MAX_WINDOW_BYTES = 1 << 23
+
+
+def size_excess(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str | None:
+    """What exceeds which limit, in words, if a picture of that size does; sides of at least 1."""
+    if max(width, height) > MAX_SIDE:
+        return f"{width}x{height} pixels: the limit is {MAX_SIDE} a side"
+    if height > max_pixels // width:
+        return f"{width}x{height} pixels: the limit is {max_pixels} in all"
+    return None

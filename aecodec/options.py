@@ -21,11 +21,14 @@ from typing import NamedTuple
 
 from aecodec.errors import InvalidOption
 from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.header import Check
 from aecodec.limits import MAX_PIXELS
+from aecodec.limits import MAX_SIDE
 
 QUALITY_MAXIMUM = 100
 EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
 METADATA = ("icc", "exif", "xmp")  # the kinds of a picture's metadata that a file can hold
+CHECKS = {"none": Check.NONE, "crc-8": Check.CRC8, "crc-16": Check.CRC16, "crc-32": Check.CRC32}
 DEVICES = ("auto", "cpu", "cuda")
 
 Crop = tuple[int, int, int, int]  # x, y, width, height, in pixels from the top left
@@ -143,6 +146,18 @@ class EncodeOptions(CommonOptions):
         metavar="WHAT",
         help="Store icc, exif, xmp (with commas between) or all.",
     )
+    shrink: bool = _option(False, "--shrink", help="With a target in bytes: reduce the picture as far as suits it.")
+    shrink_to: int | None = _option(
+        None,
+        "--shrink-to",
+        metavar="SIDE",
+        whole=True,
+        low=1,
+        high=MAX_SIDE,
+        help="Reduce the picture to this longer side; it is shown at its own size.",
+    )
+    compact: bool = _option(False, "--compact", help="Write the compact form, a header of 3 to 7 bytes.")
+    checksum: str = _option("crc-8", "--checksum", help="Checksum of the compact form.")
     progress: Callable[[float], None] = no_progress  # gets the share done of one refinement; does not travel
 
     def __post_init__(self) -> None:
@@ -150,6 +165,10 @@ class EncodeOptions(CommonOptions):
         targets = (self.quality, self.target_size, self.target_bpp, self.target_psnr)
         if sum(value is not None for value in targets) > 1:
             raise InvalidOption("give one of quality, target_size, target_bpp and target_psnr")
+        if self.checksum not in CHECKS:
+            raise InvalidOption(f"checksum {self.checksum!r} is not one of {', '.join(CHECKS)}")
+        if self.shrink and (self.shrink_to is not None or (self.target_size is None and self.target_bpp is None)):
+            raise InvalidOption("shrink goes with target_size or target_bpp, and without shrink_to")
         object.__setattr__(self, "metadata", metadata_kinds(self.metadata))
 
     def allowed_bytes(self, pixels: int) -> int | None:
@@ -163,6 +182,8 @@ class DecodeOptions(CommonOptions):
 
     weights: Path | None = None  # looked at before the search path
     crop: Crop | None = _option(None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height.")
+    partial: bool = _option(False, "--partial", help="Decode what is there of a file that ends early.")
+    coded_size: bool = _option(False, "--coded-size", help="Keep the size that a shrunk picture is coded at.")
 
 
 def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
@@ -184,3 +205,8 @@ def quality_step(quality: float) -> int:
 def quality_of_step(step: int) -> float:
     """The quality on the scale of 0..100 for a file's quality step 0..255, to two decimals."""
     return round(step * QUALITY_MAXIMUM / (QUALITY_STEPS - 1), 2)
+
+
+def name_of_check(check: Check) -> str:
+    """The name of a checksum in the options."""
+    return next(name for name, kind in CHECKS.items() if kind is check)

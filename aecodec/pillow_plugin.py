@@ -31,14 +31,20 @@ from PIL import UnidentifiedImageError
 from aecodec import api
 from aecodec.codec.decoder import decode_metadata
 from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
+from aecodec.format.compact import is_compact
+from aecodec.format.container import read_header
 from aecodec.format.container import unpack
 from aecodec.format.header import MAGIC
 from aecodec.format.header import MAX_HEADER_BYTES
+from aecodec.format.header import Check
 from aecodec.format.header import Extra
-from aecodec.format.header import read_header
+from aecodec.format.header import Header
 from aecodec.image.writing import info_of
-from aecodec.info import model_of
+from aecodec.info import entry_of
+from aecodec.info import id_in_hex
+from aecodec.info import id_of
 from aecodec.options import EncodeOptions
 from aecodec.options import metadata_kinds
 from aecodec.options import quality_of_step
@@ -68,23 +74,34 @@ class AecImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
+        start = self.fp.read(MAX_HEADER_BYTES)
         try:
-            header = read_header(self.fp.read(MAX_HEADER_BYTES))
-        except HeaderLimitExceeded as error:
-            raise Image.DecompressionBombError(str(error)) from error
+            header = read_header(start)
+            if header.compact is not None:
+                self._check_compact(header)
         except AecError as error:
+            if isinstance(error, HeaderLimitExceeded) and not is_compact(start):
+                raise Image.DecompressionBombError(str(error)) from error
             name = self.filename or self.fp
             raise UnidentifiedImageError(f"cannot identify image file {name!r}: {error}") from error
-        self._mode, self._size = header.mode, (header.width, header.height)
+        self._mode, self._size = header.mode, header.shown
+        entry = entry_of(header.weights)
         self.info |= {
             "quality": quality_of_step(header.quality),
-            "model": model_of(header.weights_id),
-            "weights_id": header.weights_id.hex(),
+            "model": None if entry is None else entry.name,
+            "weights_id": id_in_hex(header.weights),
         }
         if header.extras & ~Extra.ALPHA:
             with suppress(AecError):  # load() will raise it
-                self.info.update(info_of(decode_metadata(self._read())))
+                self.info.update(dict(info_of(decode_metadata(self._read()))))
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
+
+    def _check_compact(self, header: Header) -> None:
+        """Raises CorruptFile if a file that begins like a compact one is none: its first byte alone says little."""
+        assert self.fp is not None
+        if header.compact is Check.NONE and not str(self.filename).endswith(EXTENSION):
+            raise CorruptFile("a compact file without a checksum is known by its extension only")
+        unpack(self._read(), id_of)
 
     def load(self) -> PixelAccess | None:
         """Decodes the file unless that is done. Raises OSError."""
@@ -109,7 +126,7 @@ class AecImageFile(ImageFile.ImageFile):
         if self.fp is None:
             raise RuntimeError("verify must be called directly after open")
         try:
-            unpack(self._read())
+            unpack(self._read(), id_of)
         except AecError as error:
             raise OSError(str(error)) from error
         finally:
@@ -135,7 +152,7 @@ def register_aec_opener() -> None:
 
 
 def _accept(prefix: bytes) -> bool:
-    return prefix.startswith(MAGIC)
+    return prefix.startswith(MAGIC) or is_compact(prefix)
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:

@@ -165,7 +165,7 @@ def report(folder: Path, megapixels: float, model: str) -> None:
     small, large = per_pixel[1000], per_pixel[side]
     print(f"time a pixel against 1 megapixel: encode {large[0] / small[0]:.2f}, decode {large[1] / small[1]:.2f}")
     data = coded.read_bytes()
-    header, parts = unpack(data)
+    header, parts, _ = unpack(data)
     overhead = len(data) - sum(map(len, parts))
     tile_bytes = (overhead - header_size(header)) / max(header.tiles, 1)
     print(f"{len(data)} bytes; header and directory {overhead / len(data):.3%} ({tile_bytes:.1f} bytes a tile)")

@@ -1,12 +1,13 @@
 """Decode an `.aec` file from the text of its format and its weights file alone.
 
-    python examples/decode_from_spec.py IN.aec OUT.png [WEIGHTS_FOLDER]
+    python examples/decode_from_spec.py IN.aec OUT.png [WEIGHTS_FOLDER] [--partial]
 
 Read it beside the format page, the head of `aecodec/format/container.py`, and the pages that it names, in their order.
 NumPy and the standard library only, nothing of aecodec, and no floating-point number anywhere. Clear before quick: some
 seconds for 256x256 pixels, and the networks run over the whole picture at once. Weights are looked for in the folder
 given, else in `weights/` and the folders in AECODEC_WEIGHTS. Alpha is left out, with a line that says so, where Python
-is older than 3.14: zstd is in the standard library from there on. ICC, EXIF and XMP change no pixel and stay unread.
+is older than 3.14: zstd is in the standard library from there on. ICC, EXIF and XMP change no pixel and stay unread. A
+shrunk picture comes in the size it was coded at. --partial decodes what is there of a file that ends early.
 """
 
 from __future__ import annotations
@@ -45,14 +46,16 @@ def require(condition: bool, otherwise: str) -> None:
 # aecodec/format/container.py: the file
 
 
-@dataclass(frozen=True)
+@dataclass
 class Header:
     width: int
     height: int
     quality: int
-    weights_id: bytes
+    weights: int | bytes  # number of a registered model, or weights id
     grey: bool
     extras: list[int]  # bits of the kinds, in the order of their parts
+    display: tuple[int, int] | None
+    prefix: bool = False  # whether the streams may end anywhere
 
 
 class Fields:
@@ -81,34 +84,64 @@ class Fields:
         return self.take(len(self.data) - self.at)
 
 
-def read_file(data: bytes) -> tuple[Header, list[bytes], dict[int, bytes]]:
+def read_file(data: bytes, registry: Registry, partial: bool) -> tuple[Header, list[bytes], dict[int, bytes]]:
     """Header, the stream of every coded tile in raster order, and the extras by their bits."""
+    if 0xC0 <= data[0] < 0xF8 if data else False:
+        return read_compact(data, registry, partial)
     file = Fields(data)
     require(data[:4] == b"\xaeC\r\n", "not an .aec file")
     file.take(4)
     version, flags = divmod(file.take(1)[0], 16)
-    require(version == 0, f"format version {version}: needs a newer reader")
-    weights_id = file.take(4)
-    width, height = file.varint(), file.varint()
+    require(version == 1, f"format version {version}: needs another reader")
+    (number,) = file.take(1)
+    weights = file.take(4) if number == 255 else number
+    size = read_size(file)
+    display = read_size(file) if flags & 4 else None
+    require(display != size, "damaged: a display size that is the picture's own")
+    (quality,) = file.take(1)
+    extras = read_extras(file) if flags & 2 else []
+    header = Header(*size, quality, weights, bool(flags & 1), extras, display, bool(flags & 8))
+    tiles = -(-header.width // 1024) * -(-header.height // 1024)
+    fields, checksum = data[: file.at], file.take(4)
+    if tiles == 1 and not extras:
+        stream = file.rest()
+        header.prefix |= partial and crc(fields + stream) != checksum
+        require(header.prefix or crc(fields + stream) == checksum, "damaged: checksum")
+        return header, [stream], {}
+    return read_parts(file, header, tiles, fields, checksum, partial)
+
+
+def read_parts(
+    file: Fields, header: Header, tiles: int, fields: bytes, checksum: bytes, partial: bool
+) -> tuple[Header, list[bytes], dict[int, bytes]]:
+    start = file.at
+    try:
+        entries = [(file.varint(), file.take(4)) for _ in range(tiles + len(header.extras))]
+    except Refused:
+        if not partial:
+            raise
+        header.prefix = True
+        return header, [b""] * tiles, {}
+    missing = sum(length for length, _ in entries) - (len(file.data) - file.at)
+    require(missing == 0 or (partial and missing > 0), "damaged: parts do not fill the file")
+    require(crc(fields + file.data[start : file.at]) == checksum, "damaged: checksum")
+    header.prefix |= missing > 0
+    parts = [file.take(min(length, len(file.data) - file.at)) for length, _ in entries]
+    whole = [len(part) == length for part, (length, _) in zip(parts, entries, strict=True)]
+    for part, (_, stored), complete in zip(parts, entries, whole, strict=True):
+        require(not complete or crc(part) == stored, "damaged: a part's checksum")
+    extras = zip(header.extras, parts[tiles:], whole[tiles:], strict=True)
+    return header, parts[:tiles], {kind: part for kind, part, complete in extras if complete}
+
+
+def read_size(file: Fields) -> tuple[int, int]:
+    return check_size(file.varint(), file.varint())
+
+
+def check_size(width: int, height: int) -> tuple[int, int]:
     require(width > 0 and height > 0, "damaged: a side is 0")
     require(max(width, height) <= MAX_SIDE and height <= MAX_PIXELS // width, f"too large: {width}x{height} pixels")
-    tiles = -(-width // 1024) * -(-height // 1024)
-    require(flags < 8, "damaged: reserved bits are set")
-    require(bool(flags & 2) == (tiles > 1 or bool(flags & 4)), "damaged: directory flag and parts disagree")
-    header = Header(width, height, file.take(1)[0], weights_id, bool(flags & 1), read_extras(file) if flags & 4 else [])
-    fields, checksum = data[: file.at], file.take(4)
-    if not flags & 2:
-        stream = file.rest()
-        require(crc(fields + stream) == checksum, "damaged: checksum")
-        return header, [stream], {}
-    directory_at = file.at
-    entries = [(file.varint(), file.take(4)) for _ in range(tiles + len(header.extras))]
-    directory = data[directory_at : file.at]
-    require(sum(length for length, _ in entries) == len(data) - file.at, "damaged: parts do not fill the file")
-    require(crc(fields + directory) == checksum, "damaged: checksum")
-    parts = [file.take(length) for length, _ in entries]
-    require([crc(part) for part in parts] == [stored for _, stored in entries], "damaged: a part's checksum")
-    return header, parts[:tiles], dict(zip(header.extras, parts[tiles:], strict=True))
+    return width, height
 
 
 def read_extras(file: Fields) -> list[int]:
@@ -119,6 +152,89 @@ def read_extras(file: Fields) -> list[int]:
 
 def crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
+
+
+# aecodec/format/compact.py: the compact form
+
+
+def read_compact(data: bytes, registry: Registry, partial: bool) -> tuple[Header, list[bytes], dict[int, bytes]]:
+    file = Fields(data)
+    (lead,) = file.take(1)
+    weights, cut = read_model(file, lead >> 3 & 7)
+    (quality,) = file.take(1)
+    start = file.at
+    size, display = read_sides(file)
+    for width, height in (size, display or size):
+        check_size(width, height)
+    packed = pack_size(*size) if display is None else bytes([0xE0 | max(size) // 8 - 1]) + pack_size(*display)
+    require(max(size) <= 1024 and packed == data[start : file.at], "damaged: sides not in their shortest form")
+    fields, checksum = data[: file.at], file.take((0, 1, 2, 4)[lead & 3])
+    stream = file.rest()
+    weights_id = weights if isinstance(weights, bytes) else registry.id_of(weights)
+    sound = compact_check(lead & 3, weights_id + fields + stream) == checksum
+    require(sound or partial, "damaged: checksum")
+    early = not sound or (partial and lead & 3 == 0)
+    return Header(*size, quality, weights, bool(lead & 4), [], display, cut or early), [stream], {}
+
+
+def read_model(file: Fields, model: int) -> tuple[int | bytes, bool]:
+    if model < 6:
+        return model, False
+    cut, number = divmod(file.take(1)[0], 128)
+    require(number >= 6 or bool(cut), "damaged: model not in its shortest form")
+    return file.take(4) if number == 127 else number, bool(cut)
+
+
+def read_sides(file: Fields) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    first = file.data[file.at] if file.at < len(file.data) else 0
+    if first < 0xE0:
+        return read_packed_size(file), None
+    file.take(1)
+    longer, display = 8 * (first & 31) + 8, read_packed_size(file)
+    require(min(display) > 0, "damaged: a side is 0")
+    most = max(display)
+    width, height = (max(1, (2 * longer * side + most) // (2 * most)) for side in display)
+    require((width, height) != display, "damaged: a display size that is the picture's own")
+    return (width, height), display
+
+
+def read_packed_size(file: Fields) -> tuple[int, int]:
+    (first,) = file.take(1)
+    if first < 0x80:
+        return 8 * first + 8, 8 * first + 8
+    if first < 0xC0:
+        value = (first << 8) + file.take(1)[0]
+        return (value >> 7 & 127) + 1, (value & 127) + 1
+    if first < 0xE0:
+        value = (first << 16) + int.from_bytes(file.take(2), "big")
+        return (value >> 11 & 1023) + 1, (value >> 1 & 1023) + 1
+    return file.varint(), file.varint()
+
+
+def pack_size(width: int, height: int) -> bytes:
+    if width == height <= 1024 and width % 8 == 0:
+        return bytes([width // 8 - 1])
+    if max(width, height) <= 128:
+        return (0x8000 + 128 * (width - 1) + height - 1).to_bytes(2, "big")
+    if max(width, height) <= 1024:
+        return (0xC00000 + 2048 * (width - 1) + 2 * (height - 1)).to_bytes(3, "big")
+    return b"\xff" + varint(width) + varint(height)
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
+def compact_check(kind: int, data: bytes) -> bytes:
+    if kind == 3:
+        return crc(data)
+    bits, polynomial, register = ((0, 0, 0), (8, 0x07, 0), (16, 0x1021, 0xFFFF))[kind]
+    for byte in data if bits else b"":
+        register ^= byte << bits - 8
+        for _ in range(8):
+            register = register << 1 ^ (polynomial if register >> bits - 1 else 0)
+            register &= (1 << bits) - 1
+    return register.to_bytes(bits // 8, "big")
 
 
 # aecodec/codec/weights.py: the weights file
@@ -150,13 +266,28 @@ class Weights:
         yield [share * value for value in range(2049)] + [2**24]
 
 
-def find_weights(weights_id: bytes, folders: Sequence[Path]) -> Weights:
-    for folder in folders:
-        for path in sorted(folder.glob("*.safetensors")):
-            data = path.read_bytes()
-            if hashlib.sha256(data).digest()[:4] == weights_id:
-                return Weights(data)
-    raise Refused(f"needs weights {weights_id.hex()}, not found in {', '.join(map(str, folders))}")
+class Registry:
+    """The registered models and all other weights in some folders."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
+
+    def id_of(self, number: int) -> bytes:
+        for folder in self.folders:
+            if (folder / "manifest.json").is_file():
+                for model in json.loads((folder / "manifest.json").read_text("utf-8"))["models"]:
+                    if model.get("number") == number:
+                        return bytes.fromhex(model["id"])
+        raise Refused(f"needs model number {number}, not found in {', '.join(map(str, self.folders))}")
+
+    def weights(self, name: int | bytes) -> Weights:
+        weights_id = name if isinstance(name, bytes) else self.id_of(name)
+        for folder in self.folders:
+            for path in sorted(folder.glob("*.safetensors")):
+                data = path.read_bytes()
+                if hashlib.sha256(data).digest()[:4] == weights_id:
+                    return Weights(data)
+        raise Refused(f"needs weights {weights_id.hex()}, not found in {', '.join(map(str, self.folders))}")
 
 
 def weights_folders() -> list[Path]:
@@ -247,23 +378,26 @@ class RangeDecoder:
         self.width = 2**64 - 1
         self.offset = self.take(8)  # value - low
 
-    def take(self, count: int) -> int:
+    def take(self, count: int, beyond: bytes = b"\0") -> int:
         """The next bytes as a big-endian number; beyond the end there are zeros."""
         self.read += count
-        return int.from_bytes(self.stream[self.read - count : self.read].ljust(count, b"\0"), "big")
+        return int.from_bytes(self.stream[self.read - count : self.read].ljust(count, beyond), "big")
 
     def symbol(self, sums: list[int]) -> int:
         """The next symbol by a table given as running sums."""
-        scale = self.width >> 24
-        quotient = self.offset // scale
+        quotient = self.offset // (self.width >> 24)
         require(quotient < 2**24, "damaged: no symbol of its table")
         symbol = bisect_right(sums, quotient) - 1
-        self.offset -= scale * sums[symbol]
-        self.width = scale * (sums[symbol + 1] - sums[symbol])
+        self.narrow(sums[symbol], sums[symbol + 1])
+        return symbol
+
+    def narrow(self, left: int, right: int) -> None:
+        scale = self.width >> 24
+        self.offset -= scale * left
+        self.width = scale * (right - left)
         if self.width < 2**32:
             self.offset = (self.offset << 32) + self.take(4)
             self.width <<= 32
-        return symbol
 
     def finish(self) -> None:
         """Refuses a stream that is not the shortest, then smallest, of its interval: no encoder wrote it."""
@@ -279,6 +413,37 @@ class RangeDecoder:
         require(self.stream == shortest, "damaged: a stream does not end where its symbols end")
 
 
+class Undecided(Exception):
+    """The prefix of a stream does not decide the next symbol."""
+
+
+class PrefixDecoder(RangeDecoder):
+    """Two decoders of a prefix, with zero bytes and with ff bytes after it."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.highest = PaddedDecoder(stream)
+        self.decided = True
+
+    def symbol(self, sums: list[int]) -> int:
+        quotients = [decoder.offset // (self.width >> 24) for decoder in (self, self.highest)]
+        symbols = [bisect_right(sums, quotient) - 1 for quotient in quotients]
+        self.decided = self.decided and max(quotients) < 2**24 and symbols[0] == symbols[1]
+        if not self.decided:
+            raise Undecided
+        for decoder in (self, self.highest):
+            decoder.narrow(sums[symbols[0]], sums[symbols[0] + 1])
+        return symbols[0]
+
+    def finish(self) -> None:
+        """A prefix ends anywhere."""
+
+
+class PaddedDecoder(RangeDecoder):
+    def take(self, count: int, beyond: bytes = b"\xff") -> int:
+        return super().take(count, beyond)
+
+
 # aecodec/codec/latent_coding.py: the latent of one tile
 
 
@@ -291,21 +456,39 @@ def clip_bits(x: np.ndarray, bits: int) -> np.ndarray:
 
 
 def read_symbols(weights: Weights, coder: RangeDecoder, indexes: np.ndarray) -> np.ndarray:
-    """Symbols for scale indexes of any shape."""
+    """Symbols for scale indexes of any shape; those that a prefix does not decide are 0."""
     order = indexes.ravel()
-    symbols = np.empty(order.size, np.int64)
-    for index in sorted(set(order.tolist())):
-        support, places = weights.supports[index], np.flatnonzero(order == index)
-        symbols[places] = [coder.symbol(weights.tables[index]) - support for _ in places]
-        for place in places[symbols[places] > support]:
-            symbols[place] = coder.symbol(weights.tables[64]) - 1024
-            require(abs(symbols[place]) > support, "damaged: an escape that was not needed")
+    symbols = np.zeros(order.size, np.int64)
+    for index in sorted(set(order.tolist()), reverse=True):
+        read_group(weights, coder, index, np.flatnonzero(order == index), symbols)
     return symbols.reshape(indexes.shape)
 
 
-def read_tile(weights: Weights, stream: bytes, rows: int, columns: int, quality: int) -> tuple[np.ndarray, np.ndarray]:
+def read_group(weights: Weights, coder: RangeDecoder, index: int, places: np.ndarray, symbols: np.ndarray) -> None:
+    support, escaped = weights.supports[index], []
+    try:
+        for place in places:
+            symbol = coder.symbol(weights.tables[index]) - support
+            if symbol > support:
+                escaped.append(place)
+            else:
+                symbols[place] = symbol
+    except Undecided:
+        return
+    for place in escaped:
+        try:
+            symbols[place] = coder.symbol(weights.tables[64]) - 1024
+        except Undecided:
+            return
+        required = isinstance(coder, PrefixDecoder) or abs(symbols[place]) > support
+        require(required, "damaged: an escape that was not needed")
+
+
+def read_tile(
+    weights: Weights, coder: RangeDecoder, shape: tuple[int, ...], quality: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Latent [rows, columns, 16] and hyper features [rows, columns, 32] of a tile."""
-    coder = RangeDecoder(stream)
+    rows, columns = shape
     features = read_features(weights, coder, rows // 4, columns // 4, quality)
     latent = np.zeros((rows, columns, 16), np.int64)
     row, column = np.mgrid[:rows, :columns]
@@ -362,22 +545,50 @@ def read_alpha(part: bytes, width: int, height: int) -> np.ndarray | None:
 # aecodec/format/container.py, section Pixels
 
 
-def decode(data: bytes, folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels uint8 [height, width, 3], or [height, width] of a grey file; and the alpha that could be read."""
-    header, streams, extras = read_file(data)
-    weights = find_weights(header.weights_id, folders)
+def decode(data: bytes, folders: Sequence[Path], partial: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels uint8 [height, width, 3], or [height, width] of a grey file; and the alpha that could be read.
+
+    `partial`: of a file that ends early, too.
+    """
+    registry = Registry(folders)
+    header, streams, extras = read_file(data, registry, partial)
+    weights = registry.weights(header.weights)
+    latent, features = read_tiles(weights, header, streams)
+    pixels = take_means(synthesise(weights, latent, features, header.quality), header.width, header.height)
+    alpha = read_alpha(extras[1], header.width, header.height) if 1 in extras else None
+    if 1 in extras and alpha is None:
+        print("alpha is left out: it takes Python 3.14", file=sys.stderr)
+    return luma(pixels) if header.grey else pixels.astype(np.uint8), alpha
+
+
+def read_tiles(weights: Weights, header: Header, streams: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Latent and hyper features of the whole field."""
     rows, columns = (4 * -(-side // 32) for side in (header.height, header.width))
     latent, features = np.empty((rows, columns, 16), np.int64), np.empty((rows, columns, 32), np.int64)
     corners = product(range(0, rows, TILE), range(0, columns, TILE))
     for (top, left), stream in zip(corners, streams, strict=True):
         tile = slice(top, min(top + TILE, rows)), slice(left, min(left + TILE, columns))
-        height, width = latent[tile].shape[:2]
-        latent[tile], features[tile] = read_tile(weights, stream, height, width, header.quality)
-    pixels = synthesise(weights, latent, features, header.quality)[: header.height, : header.width]
-    alpha = read_alpha(extras[1], header.width, header.height) if 1 in extras else None
-    if 1 in extras and alpha is None:
-        print("alpha is left out: it takes Python 3.14", file=sys.stderr)
-    return luma(pixels) if header.grey else pixels.astype(np.uint8), alpha
+        coder = PrefixDecoder(stream) if header.prefix else RangeDecoder(stream)
+        latent[tile], features[tile] = read_tile(weights, coder, latent[tile].shape[:2], header.quality)
+    return latent, features
+
+
+def take_means(samples: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture: the first rows and columns, or the means of 32 samples for a side below 32."""
+    if min(width, height) >= 32:
+        return samples[:height, :width]
+    (down, rows), (across, columns) = overlaps(height, len(samples)), overlaps(width, samples.shape[1])
+    total = np.einsum("iy,yxc,jx->ijc", down, samples, across)
+    return (2 * total + rows * columns) // (2 * rows * columns)
+
+
+def overlaps(side: int, count: int) -> tuple[np.ndarray, int]:
+    """Weights of `count` samples in `side` pixels, [side, count], and the sum of those of a pixel."""
+    if side >= 32:
+        return np.eye(side, count, dtype=np.int64), 1
+    pixel, sample = np.arange(side)[:, None], np.arange(32)
+    both = np.minimum(32 * (pixel + 1), side * (sample + 1)) - np.maximum(32 * pixel, side * sample)
+    return np.maximum(both, 0), 32
 
 
 def synthesise(weights: Weights, latent: np.ndarray, features: np.ndarray, quality: int) -> np.ndarray:
@@ -407,9 +618,10 @@ def png(pixels: np.ndarray, alpha: np.ndarray | None) -> bytes:
     )
 
 
-def main(source: str, target: str, folder: str | None = None) -> None:
+def main(source: str, target: str, *others: str) -> None:
+    folders = [Path(folder) for folder in others if folder != "--partial"] or weights_folders()
     try:
-        pixels, alpha = decode(Path(source).read_bytes(), [Path(folder)] if folder else weights_folders())
+        pixels, alpha = decode(Path(source).read_bytes(), folders, "--partial" in others)
     except Refused as reason:
         sys.exit(f"{source}: {reason}")
     Path(target).write_bytes(png(pixels, alpha))

@@ -160,15 +160,21 @@ def test_info_is_a_frozen_record() -> None:
     data = encode(GREY, 100)
     info = aecodec.read_info(data)
     assert info == aecodec.Info(
-        version=0,
+        version=1,
         width=40,
         height=24,
+        coded_width=40,
+        coded_height=24,
         mode="L",
         quality=100.0,
         quality_index=255,
         model="tiny",
         weights_id="11ddc256",
         tiles=1,
+        compact=False,
+        checksum="crc-32",
+        cut=False,
+        complete=True,
         size_bytes=len(data),
         bits_per_pixel=round(8 * len(data) / 960, 5),
     )
@@ -276,7 +282,7 @@ def test_damage() -> None:
         with pytest.raises(aecodec.CorruptFile):
             aecodec.decode(damaged)
     with pytest.raises(aecodec.UnsupportedVersion):
-        aecodec.decode(plain(head(40, 24, version=1)))
+        aecodec.decode(plain(head(40, 24, version=2)))
 
 
 def test_a_valid_checksum_over_a_random_stream() -> None:

@@ -149,7 +149,7 @@ def test_encode_info_decode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", f"{file}: {size} bytes, {size / 8192:.3f} bits per pixel, quality 40\n")
     assert run(["info", str(file)]) == 0
     told = capsys.readouterr().out
-    for part in ("256x256 RGB", f"{size} bytes", "quality 40", f"weights {TINY_ID.hex()} (tiny)", "format version 0"):
+    for part in ("256x256 RGB", f"{size} bytes", "quality 40", f"weights {TINY_ID.hex()} (tiny)", "format version 1"):
         assert part in told
     assert run(["decode", str(file), str(back)]) == 0
     assert capsys.readouterr() == ("", f"{back}: 256x256 RGB\n")
@@ -164,15 +164,21 @@ def test_info_json(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fields = json.loads(capsys.readouterr().out)
     assert fields == {
         "file": str(encoded),
-        "version": 0,
+        "version": 1,
         "width": 40,
         "height": 24,
+        "coded_width": 40,
+        "coded_height": 24,
         "mode": "RGB",
         "quality": 50.2,
         "quality_index": 128,
         "model": "tiny",
         "weights_id": TINY_ID.hex(),
         "tiles": 1,
+        "compact": False,
+        "checksum": "crc-32",
+        "cut": False,
+        "complete": True,
         "size_bytes": encoded.stat().st_size,
         "bits_per_pixel": round(8 * encoded.stat().st_size / 960, 5),
         "alpha_bytes": 0,
@@ -414,8 +420,8 @@ REFUSED = (
     (3, "decode longer.aec a.png", "longer.aec: "),
     (3, "verify unused.aec", "unused.aec: "),
     (3, "decode in.aec a.png --max-pixels 959", r"limit is 959.*\(--max-pixels\)"),
-    (4, "decode newer.aec a.png", "format version 1"),
-    (4, "info newer.aec", "format version 1"),
+    (4, "decode newer.aec a.png", "format version 2"),
+    (4, "info newer.aec", "format version 2"),
     # Weights
     (4, "encode in.png a.aec --model enormous", "'enormous'.*tiny"),
     (4, "decode unknown.aec a.png", rf"unknown.aec: needs weights 01020304.*{TINY_ID.hex()} \(tiny\)"),
@@ -472,7 +478,7 @@ REFUSED = (
 @pytest.fixture
 def files_to_refuse(tmp_path: Path, picture: Path, encoded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded.read_bytes()
-    header, (stream,) = unpack(data)
+    header, (stream,), _ = unpack(data)
     for name, content in {
         "notes.txt": b"no picture\n",
         "out": b"precious",
@@ -481,7 +487,7 @@ def files_to_refuse(tmp_path: Path, picture: Path, encoded: Path, monkeypatch: p
         "cut.aec": data[:-1],
         "longer.aec": data + b"\0",
         "unused.aec": pack(header, [stream + b"\0"]),
-        "newer.aec": plain(head(256, 256, version=1)),
+        "newer.aec": plain(head(256, 256, version=2)),
         "unknown.aec": small_file(b"\1\2\3\4"),
     }.items():
         (tmp_path / name).write_bytes(content)

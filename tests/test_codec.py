@@ -9,23 +9,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecodec.codec.decoder import decode
-from aecodec.codec.decoder import decode_parts
+from aecodec.codec.decoder import Loader
+from aecodec.codec.decoder import decode_picture
+from aecodec.codec.decoder import decode_streams
 from aecodec.codec.decoder import luma
 from aecodec.codec.encoder import Encoded
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.encoder import check_size
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.small import enlarge
+from aecodec.codec.small import reduce
 from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
 from aecodec.codec.transforms import synthesise
 from aecodec.codec.weights import DecoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
+from aecodec.format.container import Content
+from aecodec.format.container import read_header
 from aecodec.format.container import unpack
 from aecodec.format.header import Header
-from aecodec.format.header import read_header
 from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
@@ -34,6 +38,10 @@ from aecodec.network.quantized import Runtime
 from helpers.paths import PHOTOS
 from helpers.tiny import RUNTIME
 from helpers.tiny import Tiny
+
+
+def decode(data: bytes, runtime: Runtime, load: Loader) -> np.ndarray:
+    return decode_picture(data, runtime, load).array
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +79,11 @@ def as_the_encoder_sees_it(tiny: Tiny, pixels: np.ndarray, quality: int) -> np.n
     height, width = pixels.shape[:2]
     colour = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
     steps = np.array([quality])
-    latent = apply_gain(encoder, analyse(encoder.analysis, RUNTIME, colour[None]), steps)
+    latent = apply_gain(encoder, analyse(encoder.analysis, RUNTIME, enlarge(colour)[None]), steps)
     hyper = analyse_hyper(encoder.hyper_analysis, RUNTIME, latent)
     decoded, features = encode_latent(decoder.entropy, RUNTIME, latent, hyper, steps, [Ignore()])
-    out = synthesise(decoder, RUNTIME, decoded, features, steps)[0, :height, :width]
+    samples = synthesise(decoder, RUNTIME, decoded, features, steps)[0]
+    out = reduce(samples, width, height)[:height, :width]
     return luma(out) if pixels.ndim == 2 else out
 
 
@@ -135,9 +144,9 @@ def large_file(tiny: Tiny) -> bytes:
 
 def test_a_picture_of_four_tiles_decodes_in_one_pass(tiny: Tiny, large_file: bytes):
     """Blocks run across tile edges: the file's pixels are those of one pass over the whole latent field."""
-    header, parts = unpack(large_file)
+    header, parts, _ = unpack(large_file)
     assert len(parts) == 4
-    latent, features = decode_parts(header, parts, tiny[1], RUNTIME)
+    latent, features, _ = decode_streams(Content(header, parts), tiny[1], RUNTIME)
     one_pass = synthesise(tiny[1], RUNTIME, latent, features, np.array([3]), block=1000)
     out = decode(large_file, RUNTIME, loader(tiny))
     assert np.array_equal(one_pass[0, :1030, :1100], out)
@@ -146,10 +155,10 @@ def test_a_picture_of_four_tiles_decodes_in_one_pass(tiny: Tiny, large_file: byt
 
 def test_each_tile_is_coded_by_itself(tiny: Tiny, large_file: bytes):
     """The last tile's stream alone, as a picture of its own size, gives the same latents."""
-    header, parts = unpack(large_file)
-    latent, features = decode_parts(header, parts, tiny[1], RUNTIME)
-    alone = Header(1100 - 1024, 1030 - 1024, header.quality, header.weights_id)
-    corner, seen = decode_parts(alone, parts[3:], tiny[1], RUNTIME)
+    header, parts, _ = unpack(large_file)
+    latent, features, _ = decode_streams(Content(header, parts), tiny[1], RUNTIME)
+    alone = Header(1100 - 1024, 1030 - 1024, header.quality, header.weights)
+    corner, seen, _ = decode_streams(Content(alone, parts[3:]), tiny[1], RUNTIME)
     assert np.array_equal(corner, latent[:, 128:, 128:])
     assert np.array_equal(seen, features[:, 128:, 128:])
 
@@ -236,15 +245,15 @@ def test_the_largest_sizes_are_allowed(size: tuple[int, int]):
 )
 def test_larger_pictures_are_refused_before_any_work(tiny: Tiny, size: tuple[int, int], limit: int):
     pixels = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (size[1], size[0], 3))
-    with pytest.raises(LimitExceeded, match=f"over the limit of {limit}"):
+    with pytest.raises(LimitExceeded, match=f"the limit is {limit}"):
         PictureEncoder(pixels, *tiny, RUNTIME)
 
 
 def test_a_writer_can_allow_more_and_less(tiny: Tiny):
     pixels = picture(40, 50)
-    with pytest.raises(LimitExceeded, match="2000 pixels are over the limit of 1999"):
+    with pytest.raises(LimitExceeded, match="50x40 pixels: the limit is 1999 in all"):
         PictureEncoder(pixels, *tiny, RUNTIME, max_pixels=1999)
-    with pytest.raises(LimitExceeded, match=f"over the limit of {MAX_SIDE}"):
+    with pytest.raises(LimitExceeded, match=f"the limit is {MAX_SIDE}"):
         check_size(MAX_SIDE + 1, 1, 2 * MAX_PIXELS)
     check_size(13378, 13378, 2 * MAX_PIXELS)
 

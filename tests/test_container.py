@@ -16,7 +16,9 @@ from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnsupportedVersion
 from aecodec.format import container
 from aecodec.format.container import extra_sizes
+from aecodec.format.container import header_size
 from aecodec.format.container import pack
+from aecodec.format.container import read_header
 from aecodec.format.container import unpack
 from aecodec.format.extras import unpack_extras
 from aecodec.format.header import MAGIC
@@ -24,12 +26,12 @@ from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import NO_EXTRAS
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
-from aecodec.format.header import header_size
-from aecodec.format.header import read_header
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.limits import MAX_SYMBOL
 from attacks.headers import HEADERS
+from fuzz.container import DISPLAY
+from fuzz.container import EXTRAS
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import read_head
@@ -46,13 +48,16 @@ SAMPLES = pytest.mark.parametrize("sample", [PLAIN, EMPTY, TILED, RICH], ids=["p
 @st.composite
 def pictures(draw: st.DrawFn) -> tuple[Header, list[bytes]]:
     width, height = draw(st.tuples(st.integers(1, 65535), st.integers(1, 2500)))
+    shown = st.tuples(st.integers(1, 2000), st.integers(1, 65535)).filter(lambda size: size != (width, height))
     header = Header(
         width,
         height,
         draw(st.integers(0, 255)),
-        draw(st.binary(min_size=4, max_size=4)),
+        draw(st.binary(min_size=4, max_size=4) | st.integers(0, 254)),
         draw(st.booleans()),
         Extra(draw(st.integers(0, 15))),
+        draw(st.none() | shown),
+        draw(st.booleans()),
     )
     part = st.binary(max_size=200)
     return header, draw(st.lists(part, min_size=header.parts, max_size=header.parts))
@@ -62,7 +67,7 @@ def pictures(draw: st.DrawFn) -> tuple[Header, list[bytes]]:
 @given(pictures())
 def test_round_trip(picture: tuple[Header, list[bytes]]):
     data = pack(*picture)
-    assert unpack(data) == picture
+    assert unpack(data) == (*picture, True)
     assert read_header(data[:MAX_HEADER_BYTES]) == picture[0]
     sizes = [len(part) for part in picture[1][picture[0].tiles :]]
     assert list(extra_sizes(data).values()) == sizes
@@ -83,20 +88,22 @@ def test_the_mode_is_in_the_header():
 def test_every_size_up_to_the_limits(size: tuple[int, int]):
     header = Header(*size, 7, WEIGHTS_ID)
     parts = [bytes([index % 256]) for index in range(header.tiles)]
-    assert unpack(pack(header, parts), max_pixels=2**28) == (header, parts)
+    assert unpack(pack(header, parts), max_pixels=2**28) == (header, parts, True)
 
 
-def test_the_fixed_cost_is_18_bytes_at_256x256():
-    header = Header(256, 256, 128, WEIGHTS_ID)
-    assert header_size(header) == len(pack(header, [b""])) == 18
-    assert header_size(Header(100, 100, 128, WEIGHTS_ID)) == 16
-    assert header_size(Header(65535, 65535, 128, WEIGHTS_ID)) == 20
+def test_the_fixed_cost_is_15_bytes_at_256x256():
+    header = Header(256, 256, 128, 0)
+    assert header_size(header) == len(pack(header, [b""])) == 15
+    assert header_size(Header(100, 100, 128, 254)) == 13
+    assert header_size(Header(65535, 65535, 128, 0)) == 17
+    assert header_size(Header(256, 256, 128, WEIGHTS_ID)) == 19
+    assert header_size(Header(65535, 65535, 128, WEIGHTS_ID, extras=ALL, display=(65534, 65535))) <= MAX_HEADER_BYTES
 
 
 def page_examples() -> list[list[tuple[bytes, str]]]:
     """Each worked example as its lines of bytes and meaning."""
     examples: list[list[tuple[bytes, str]]] = []
-    for code, meaning in re.findall(r"^    ((?:[0-9a-f]{2} )+) +(.+)$", container.__doc__ or "", flags=re.MULTILINE):
+    for code, meaning in re.findall(r"^    ((?:[0-9a-f]{2} )+) *(.+)$", container.__doc__ or "", flags=re.MULTILINE):
         if meaning == "magic":
             examples.append([])
         examples[-1].append((bytes.fromhex(code), meaning))
@@ -107,16 +114,16 @@ def test_the_worked_examples_are_files():
     plain, tiled, _ = page_examples()
     stream = bytes.fromhex("c0ffee")
     weights_id = bytes.fromhex("12345678")
-    for example, header, parts in [
-        (plain, Header(256, 256, 128, weights_id), [stream]),
-        (tiled, Header(1025, 1, 0, weights_id, grey=True), [stream, b""]),
+    for example, header, parts, named in [
+        (plain, Header(256, 256, 128, 0), [stream], "weights: registered model 0"),
+        (tiled, Header(1025, 1, 0, weights_id, grey=True), [stream, b""], "weights 12345678"),
     ]:
         data = b"".join(code for code, _ in example)
         assert pack(header, parts) == data
-        assert unpack(data) == (header, parts)
+        assert unpack(data) == (header, parts, True)
         meanings = [meaning for _, meaning in example]
         assert meanings[2:6] == [
-            "weights 12345678",
+            named,
             f"width {header.width}",
             f"height {header.height}",
             f"quality {header.quality}",
@@ -126,8 +133,8 @@ def test_the_worked_examples_are_files():
 def test_the_worked_example_with_extras_is_a_file():
     _, _, example = page_examples()
     data = b"".join(code for code, _ in example)
-    header, parts = unpack(data)
-    assert header == Header(3, 2, 100, bytes.fromhex("12345678"), extras=Extra.ALPHA | Extra.XMP)
+    header, parts, _ = unpack(data)
+    assert header == Header(3, 2, 100, 0, extras=Extra.ALPHA | Extra.XMP, display=(300, 200))
     assert pack(header, parts) == data
     extras = unpack_extras(dict(zip(header.kinds, parts[1:], strict=True)), 3, 2)
     assert extras.xmp == b"<x/>"
@@ -136,7 +143,7 @@ def test_the_worked_example_with_extras_is_a_file():
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_the_byte_table_matches_the_worked_examples(number: int):
-    table = re.findall(r"^    (\d)(?:-(\d))? +(\w+) ", container.__doc__ or "", flags=re.MULTILINE)
+    table = re.findall(r"^    (\d)(?:[-,] ?(\d))? +(\w+) ", container.__doc__ or "", flags=re.MULTILINE)
     if number == 0:
         table = [row for row in table if row[0] != "0"]  # what only some files have
     for (least, most, field), (code, meaning) in zip(table, page_examples()[number], strict=False):
@@ -158,7 +165,7 @@ def test_every_prefix_is_refused(sample: bytes):
 
 @SAMPLES
 def test_every_prefix_shorter_than_the_header_is_refused_by_read_header(sample: bytes):
-    header, _ = unpack(sample)
+    header = unpack(sample).header
     for length in range(len(sample)):
         if length < header_size(header):
             with pytest.raises(CorruptFile):
@@ -182,14 +189,14 @@ def test_every_flipped_bit_is_refused(sample: bytes):
         damaged = bytearray(sample)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises((CorruptFile, UnsupportedVersion)):
-            unpack(bytes(damaged))
+            unpack(bytes(damaged), lambda _: WEIGHTS_ID)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_after_the_magic_are_read_or_refused_by_name(rest: bytes):
     with contextlib.suppress(AecError):
-        unpack(MAGIC + b"\x00" + rest)
+        unpack(MAGIC + b"\x10" + rest)
 
 
 @settings(deadline=None)
@@ -202,7 +209,7 @@ def test_edited_fields_with_a_correct_checksum_are_read_or_refused_by_name(data:
     fields[position] = data.draw(st.integers(0, 255))
     file = plain(bytes(fields), PLAIN[found.crc_at + 4 :])
     try:
-        header, parts = unpack(file)
+        header, parts, _ = unpack(file)
     except AecError:
         return
     assert pack(header, parts) == file
@@ -220,13 +227,13 @@ def test_a_header_is_refused_alone_as_with_its_file(name: str):
 def test_the_checks_come_in_the_order_of_the_page():
     """Each header breaks the rule named and as many later ones as possible; the checksum is wrong too."""
     refusals = [
-        (head(65535, 65535, version=1, flags=12), "version 1"),
-        (head(0, 2**32 - 1, flags=12), "0x4294967295 pixels"),
-        (head(65535, 65535, flags=12), "the limit is"),
-        (head(1, 1, flags=14, kinds=255), "reserved"),
-        (head(1, 1, flags=4, kinds=255), "directory flag"),
-        (head(1, 1, flags=2), "directory flag"),
-        (head(1, 1, flags=6, kinds=255), "unknown kind"),
+        (head(0, 65536, version=2, flags=DISPLAY, display=(0, 0)), "version 2"),
+        (head(0, 2**32 - 1, flags=DISPLAY | EXTRAS, display=(0, 0), kinds=255), "0x4294967295 pixels"),
+        (head(65535, 65535, flags=DISPLAY | EXTRAS, display=(0, 0), kinds=255), "the limit is"),
+        (head(1, 1, flags=DISPLAY | EXTRAS, display=(0, 0), kinds=255), "0x0 pixels"),
+        (head(1, 1, flags=DISPLAY | EXTRAS, display=(65536, 1), kinds=255), "the limit is"),
+        (head(1, 1, flags=DISPLAY | EXTRAS, display=(1, 1), kinds=255), "the picture's own"),
+        (head(1, 1, flags=EXTRAS, kinds=255), "unknown kind"),
     ]
     for fields, message in refusals:
         with pytest.raises(AecError, match=message):
@@ -248,13 +255,16 @@ def test_the_pixel_limit_is_the_callers():
         ({"height": 65536}, "sides"),
         ({"quality": 256}, "quality index 256"),
         ({"quality": -1}, "quality index -1"),
-        ({"weights_id": b"abc"}, "weights id"),
+        ({"weights": b"abc"}, "weights id"),
+        ({"weights": 255}, "0..254"),
+        ({"display": (1, 1)}, "own"),
+        ({"display": (0, 1)}, "sides"),
         ({"extras": 16}, "extras 16"),
     ],
 )
 def test_a_header_out_of_range_is_a_value_error(change: dict[str, int | bytes], message: str):
     with pytest.raises(ValueError, match=message):
-        Header(**{"width": 1, "height": 1, "quality": 0, "weights_id": WEIGHTS_ID, **change})  # type: ignore[arg-type]
+        Header(**{"width": 1, "height": 1, "quality": 0, "weights": WEIGHTS_ID, **change})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -45,6 +45,7 @@ pytestmark = pytest.mark.skipif(not entries_of(WEIGHTS), reason="no weights are 
 # The modules whose heads define the format.
 FORMAT_PAGES = (
     "format.container",
+    "format.compact",
     "format.symbols",
     "format.range_coder",
     "format.extras",

@@ -15,20 +15,19 @@ import numpy as np
 import pytest
 
 from aecodec import api
-from aecodec.codec.decoder import decode
 from aecodec.codec.decoder import decode_picture
-from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import bundled_folders
 from aecodec.codec.manifest import entries_of
-from aecodec.codec.manifest import find_by_id
 from aecodec.codec.manifest import find_by_name
 from aecodec.codec.weights import load_decoder
-from aecodec.codec.weights import load_encoder
+from aecodec.format.container import read_header
 from aecodec.format.container import unpack
-from aecodec.format.extras import NOTHING
+from aecodec.format.header import Check
 from aecodec.image.reading import open_picture
 from aecodec.info import read_info
 from aecodec.network.numpy_runtime import NumpyRuntime
 from golden.make_files import extras
+from golden.make_files import file_of
 from golden.make_files import source
 from golden.make_files import wanted
 from helpers.paths import GOLDEN
@@ -57,7 +56,7 @@ def test_every_permanent_file_is_there():
 
 @pytest.mark.parametrize("name", PERMANENT)
 def test_a_permanent_file_decodes_to_its_pixels(name: str):
-    pixels = api.decode_pixels((TINY / name).read_bytes())
+    pixels = api.decode_pixels((TINY / name).read_bytes(), coded_size=True)
     assert list(pixels.shape) == PERMANENT[name]["shape"]
     assert digest(pixels) == PERMANENT[name]["pixels_sha256"]
 
@@ -68,41 +67,43 @@ def test_its_source_encodes_to_its_bytes(name: str):
     if "photo" in PERMANENT[name] and digest(pixels) != PERMANENT[name]["source_sha256"]:
         pytest.skip("this machine's JPEG decoder gives other pixels")
     assert digest(pixels) == PERMANENT[name]["source_sha256"]
-    own = extras(PERMANENT[name])
-    data = (
-        PictureEncoder(pixels, load_encoder(entry), load_decoder(entry), NumpyRuntime(), extras=own)
-        .encode(PERMANENT[name]["quality"])
-        .data
-    )
-    (header, parts), expected = unpack(data), (TINY / name).read_bytes()
-    assert (header, parts[: header.tiles]) == (unpack(expected)[0], unpack(expected)[1][: header.tiles])
-    if own is NOTHING:  # else another zstd may write other frames, of the same content
+    data, expected = file_of(PERMANENT[name], pixels, entry, NumpyRuntime()), (TINY / name).read_bytes()
+    found, wanted = (unpack(file, lambda _: entry.weights_id) for file in (data, expected))
+    assert (found.header, found.streams) == (wanted.header, wanted.streams)
+    if not found.extras:  # else another zstd may write other frames, of the same content
         assert data == expected
 
 
 def test_the_extras_of_a_permanent_file_are_unchanged():
-    _, found = decode_picture((TINY / "extras-60.aec").read_bytes(), NumpyRuntime(), lambda _: load_decoder(TINY_ENTRY))
+    data = (TINY / "extras-60.aec").read_bytes()
+    found = decode_picture(data, NumpyRuntime(), lambda _: load_decoder(TINY_ENTRY)).extras
     expected = extras(PERMANENT["extras-60.aec"])
     assert found.alpha is not None and np.array_equal(found.alpha, expected.alpha)
     assert (found.icc, found.exif, found.xmp) == (expected.icc, expected.exif, expected.xmp)
 
 
-@pytest.mark.parametrize("name", ["car-128.aec", "two-tiles-30.aec"])
+@pytest.mark.parametrize("name", ["car-128.aec", "two-tiles-30.aec", "narrow-80.aec", "cut-120.aec"])
 def test_torch_decodes_a_permanent_file_to_its_pixels(name: str):
     pytest.importorskip("torch")
     from aecodec.network.torch_runtime import TorchRuntime
 
-    pixels = decode((TINY / name).read_bytes(), TorchRuntime("cpu"), lambda found: load_decoder(find_by_id(found)))
+    data = (TINY / name).read_bytes()
+    pixels = decode_picture(data, TorchRuntime("cpu"), lambda _: load_decoder(TINY_ENTRY)).array
     assert digest(pixels) == PERMANENT[name]["pixels_sha256"]
 
 
 def test_the_permanent_files_cover_their_cases():
-    headers = {name: unpack((TINY / name).read_bytes()) for name in PERMANENT}
-    assert len(headers["two-tiles-30.aec"][1]) == 2
-    assert headers["grey-100.aec"][0].grey
-    assert (headers["dot-100.aec"][0].width, headers["dot-100.aec"][0].height) == (1, 1)
-    assert {header.weights_id for header, _ in headers.values()} == {bytes.fromhex("11ddc256")}
-    assert len({PERMANENT[name]["pixels_sha256"] for name in PERMANENT}) == len(PERMANENT)
+    files = {name: unpack((TINY / name).read_bytes(), lambda _: TINY_ENTRY.weights_id) for name in PERMANENT}
+    headers = {name: content.header for name, content in files.items()}
+    assert len(files["two-tiles-30.aec"].streams) == 2
+    assert headers["grey-100.aec"].grey
+    assert headers["dot-100.aec"].size == (1, 1)
+    assert {name for name, header in headers.items() if header.cut} == {name for name in PERMANENT if "cut" in name}
+    assert {header.compact for header in headers.values()} == {None, *Check}
+    assert headers["shrunk-90.aec"].display == headers["shrunk-compact-90.aec"].display == (400, 300)
+    assert {header.weights for header in headers.values()} == {bytes.fromhex("11ddc256")}
+    digests = {PERMANENT[name]["pixels_sha256"] for name in PERMANENT}
+    assert len(digests) == len(PERMANENT) - 1  # one is there in both forms
 
 
 def test_golden_files_are_not_written_again(tmp_path: Path):
@@ -140,3 +141,24 @@ def test_pure_colours_survive(quality: int):
         pixels = np.full((96, 96, 3), colour, np.uint8)
         error = api.decode_pixels(api.encode(pixels, quality)).astype(int) - pixels
         assert np.abs(error).mean() < 6, colour
+
+
+# Only appended to: files name these models by their numbers. From 1.0 on their ids are permanent, too.
+REGISTERED = {0: "standard", 1: "paper"}
+
+
+def test_numbers_of_models_never_change():
+    entries = [entry for folder in bundled_folders() for entry in entries_of(folder)]
+    assert {entry.number: entry.name for entry in entries} == (REGISTERED if entries else {})
+
+
+def test_only_bundled_weights_have_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder,) = bundled_folders()
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.float16*"))
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(tmp_path / "copy"))
+    assert {entry.number for entry in entries_of(tmp_path / "copy")} == {None}
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    own = api.encode(pixels, 20, weights=tmp_path / "copy" / "standard.decoder.safetensors")
+    assert read_header(own).weights == find_by_name("standard").weights_id
+    assert read_header(api.encode(pixels, 20)).weights == 0
+    assert np.array_equal(api.decode_pixels(own), api.decode_pixels(api.encode(pixels, 20)))

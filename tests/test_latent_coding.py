@@ -182,16 +182,16 @@ def test_an_escape_of_what_the_table_holds_is_refused(tiny: Tiny, symbol: int | 
 
 
 def test_symbols_are_grouped_by_table_and_escapes_follow_their_group(tiny: Tiny):
-    """By hand with the range coder: index 7 before 30, each in order, escaped values after their group."""
+    """By hand with the range coder: index 30 before 7, each in order, escaped values after their group."""
     tables = tiny[1].entropy.tables
     index = np.array([30, 7, 30, 7, 30])
     seven, thirty = tables.supports[[7, 30]].tolist()
     symbols = np.array([2, -(seven + 3), 1000, 0, -(thirty + 1)])
     encoder = Encoder(tables.coder)
-    encoder.encode(7, np.array([2 * seven + 1, seven]))
-    encoder.encode(SCALE_COUNT, np.array([-(seven + 3) + MAX_SYMBOL]))
     encoder.encode(30, np.array([2 + thirty, 2 * thirty + 1, 2 * thirty + 1]))
     encoder.encode(SCALE_COUNT, np.array([1000, -(thirty + 1)]) + MAX_SYMBOL)
+    encoder.encode(7, np.array([2 * seven + 1, seven]))
+    encoder.encode(SCALE_COUNT, np.array([-(seven + 3) + MAX_SYMBOL]))
     writer = SymbolWriter(tables)
     writer.write(index, symbols)
     assert writer.finish() == encoder.finish()
@@ -269,8 +269,8 @@ def test_the_stream_has_the_order_of_the_page(tiny: Tiny, spread: int):
     rng = np.random.default_rng(11)
     latent = np.clip(rng.normal(0, spread, (1, 8, 12, 16)), LOWEST, HIGHEST).astype(np.int32)
     (stream,), decoded, features = encode(tiny, latent, [77])
-    weights = SPEC.find_weights(TINY_ID, [TINY])
-    read, seen = SPEC.read_tile(weights, stream, 8, 12, 77)
+    weights = SPEC.Registry([TINY]).weights(TINY_ID)
+    read, seen = SPEC.read_tile(weights, SPEC.RangeDecoder(stream), (8, 12), 77)
     assert np.array_equal(read, decoded[0]) and np.array_equal(seen, features[0])
 
 

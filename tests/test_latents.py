@@ -43,7 +43,7 @@ def latent(pixels: np.ndarray, quality: float, model: str = "tiny") -> np.ndarra
 
 @pytest.mark.parametrize(
     ("height", "width", "rows", "columns"),
-    [(256, 256, 32, 32), (1, 1, 1, 1), (8, 9, 1, 2), (33, 64, 5, 8), (31, 100, 4, 13)],
+    [(256, 256, 32, 32), (1, 1, 4, 4), (8, 9, 4, 4), (33, 64, 5, 8), (31, 100, 4, 13)],
 )
 def test_shape_and_type(photo: np.ndarray, height: int, width: int, rows: int, columns: int) -> None:
     for pixels in (photo[:height, :width], photo[:height, :width, 0]):
@@ -61,9 +61,8 @@ def test_a_cut_latent_is_that_of_the_padded_picture(photo: np.ndarray) -> None:
 def test_it_is_the_input_of_the_synthesis(photo: np.ndarray, tiny: Tiny) -> None:
     """A decoder whose gain is one, fed with it, gives the file's own pixels."""
     data = aecodec.encode(photo, 30, model="tiny")
-    header, parts = unpack(data)
-    runtime, quality = api.runtime("cpu"), np.array([header.quality])
-    _, features = decoder.decode_parts(header, parts, tiny[1], runtime)
+    runtime, quality = api.runtime("cpu"), np.array([unpack(data).header.quality])
+    features = decoder.decode_streams(unpack(data), tiny[1], runtime).features
     plain = replace(tiny[1], inverse_gain=np.full_like(tiny[1].inverse_gain, 2), inverse_shift=1)
     seen = np.moveaxis(aecodec.decode_latent(data), 0, -1)[None].astype(np.int32)
     np.testing.assert_array_equal(synthesise(plain, runtime, seen, features, quality)[0], aecodec.decode_pixels(data))

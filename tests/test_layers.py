@@ -27,6 +27,7 @@ ROWS = (
     ("format", "network"),
     ("codec", "options"),
     ("info",),
+    ("forms",),
     ("image",),
     ("api",),
     ("imagecodecs", "pillow_plugin", "torch_dataset"),

@@ -21,6 +21,7 @@ import aecodec
 import aecodec.pillow_plugin
 from aecodec.format.header import MAGIC
 from aecodec.format.header import MAX_HEADER_BYTES
+from fuzz.container import DISPLAY
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import varint
@@ -197,7 +198,7 @@ def test_registering_twice_and_not_at_all(path: Path) -> None:
         (MAGIC, "cut short"),
         (head(varint(0, padding=1), 100), "shortest form"),
         (head(0, 100), "0x100 pixels"),
-        (head(100, 100, flags=8), "reserved bits"),
+        (head(100, 100, flags=DISPLAY, display=(100, 100)), "the picture's own"),
         (head(100, 100, version=2), "format version 2"),
     ],
 )

@@ -10,7 +10,8 @@ import pytest
 import aecodec
 from aecodec.codec import encoder
 from aecodec.codec import manifest
-from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import Loader
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import Encoded
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.rate_distortion import RateDistortion
@@ -26,9 +27,14 @@ from aecodec.errors import AecError
 from aecodec.format.symbols import SymbolMeter
 from aecodec.geometry import Box
 from aecodec.image.reading import open_picture
+from aecodec.network.quantized import Runtime
 from helpers.paths import PHOTOS
 from helpers.tiny import RUNTIME
 from helpers.tiny import Tiny
+
+
+def decode(data: bytes, runtime: Runtime, load: Loader) -> np.ndarray:
+    return decode_picture(data, runtime, load).array
 
 
 @pytest.fixture(scope="module")

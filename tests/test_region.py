@@ -82,7 +82,7 @@ def test_a_crop_of_four_tiles(coded: Coded, crop: tuple[int, int, int, int]):
 def test_only_the_tiles_under_it_are_decoded(coded: Coded, tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
     """A stream of noise with a correct checksum is noticed if its tile is needed, and only then."""
     data, whole = coded(LARGE)
-    header, parts = unpack(data)
+    header, parts, _ = unpack(data)
     damaged = pack(header, [parts[0], np.random.default_rng(0).bytes(900), *parts[2:]])
     halo = STRIDE * receptive_field(tiny[1].synthesis.layers)
     last = TILE - halo  # columns from here on depend on the second tile

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aecodec.network.quantized import Runtime
 from helpers.paths import PHOTOS
 
 torch = pytest.importorskip("torch")
@@ -20,7 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import Loader
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
@@ -63,6 +65,11 @@ from aecodec.train.rounding import mean_square
 from aecodec.train.rounding import rounded_in_turn
 from aecodec.train.rounding import settle_on_grid
 from helpers.models import small
+
+
+def decode(data: bytes, runtime: Runtime, load: Loader) -> np.ndarray:
+    return decode_picture(data, runtime, load).array
+
 
 RUNTIME = NumpyRuntime()
 STEPS = np.array([0, 77, 255])  # quality steps of the three pictures

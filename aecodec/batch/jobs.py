@@ -18,8 +18,11 @@ from aecodec.codec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
 from aecodec.files import read_bytes
+from aecodec.format.container import read_header
 from aecodec.format.header import QUALITY_STEPS
-from aecodec.info import model_of
+from aecodec.forms import from_text
+from aecodec.forms import to_text
+from aecodec.info import entry_of
 from aecodec.limits import MAX_PIXELS
 from aecodec.options import DecodeOptions
 from aecodec.options import EncodeOptions
@@ -45,8 +48,11 @@ class Product(NamedTuple):
     notices: tuple[str, ...] = ()  # what was lost, changed or not reached
 
 
+@dataclass(frozen=True, kw_only=True)
 class EncodeJob(EncodeOptions):
-    """Encodes pictures with its options."""
+    """Encodes pictures with its options, to base64url text if `text`."""
+
+    text: bool = False
 
     def check(self) -> None:
         """Raises UnknownWeights if every picture would fail."""
@@ -68,11 +74,14 @@ class EncodeJob(EncodeOptions):
             best = quality == QUALITY_STEPS - 1
             reason = "the best of this model" if best else "the next quality takes more than that"
             notices.append(f"{target}: {len(data)} bytes instead of {allowed}: {reason}")
-        if self.weights is not None and model_of(manifest.find_by_file(self.weights).weights_id) is None:
+        if self.weights is not None and entry_of(manifest.find_by_file(self.weights).weights_id) is None:
             notices.append(f"{target}: decodes where {self.weights.parent.absolute()} is in AECODEC_WEIGHTS")
         bits = 8 * len(data) / (width * height)
         summary = f"{len(data)} bytes, {bits:.3f} bits per pixel, quality {quality_of_step(quality):g}"
-        return Product(data, f"{target}: {summary}", tuple(notices))
+        header = read_header(data, max_pixels=self.max_pixels)
+        if header.display is not None:
+            summary += f", coded at {header.width}x{header.height}"
+        return Product(to_text(data) if self.text else data, f"{target}: {summary}", tuple(notices))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,7 @@ class DecodeJob(DecodeOptions):
     """Decodes `.aec` files to the picture format of `extension`, or of the output's name without one."""
 
     extension: str | None = None
+    text: bool = False  # whether the files hold base64url text
 
     def check(self) -> None:
         """Raises OutputError if every file would fail."""
@@ -98,13 +108,16 @@ class DecodeJob(DecodeOptions):
         file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
         data = read_bytes(source) if isinstance(source, Path) else source.read()
         with naming(name_of(source)), naming_limit(self.max_pixels):
-            image = api.decode_picture(data, self)
+            image = api.decode_picture(from_text(data) if self.text else data, self)
+        share = image.info.pop("share", 1.0)
+        kept = f"{name_of(source)}: ends early: {share:.0%} of its symbols are there, the others are predicted"
         stream = BytesIO()
         with naming(target):
             notices = write_image(image, stream, file_format)
         mode = image.mode if file_format in ALPHA_FORMATS else image.mode.removesuffix("A")
         summary = f"{target}: {image.width}x{image.height} {mode}"
-        return Product(stream.getvalue(), summary, tuple(f"{target}: {notice}" for notice in notices))
+        told = () if share == 1.0 else (kept,)
+        return Product(stream.getvalue(), summary, told + tuple(f"{target}: {notice}" for notice in notices))
 
 
 def name_of(source: Path | IO[bytes]) -> str:

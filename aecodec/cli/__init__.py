@@ -19,17 +19,22 @@ from aecodec.errors import AecError
 INTERRUPTED = 130
 PATH = click.Path(path_type=Path, readable=False)  # an unreadable file is an input error, not a usage error
 
-# Command -> its line in the list of commands. The module of that name in aecodec.cli is imported on demand.
+# Command -> its line in the list of commands. The module of that name in aecodec.cli is imported on demand, or the one
+# that _MODULES names.
 _COMMANDS = {
     "encode": "Encode the picture IN to the file OUT, or many with --out-dir.",
     "decode": "Decode the file IN to the picture OUT, or many with --out-dir.",
     "info": "Show size, quality and model of FILE.",
     "verify": "Check files without writing anything.",
+    "pack": "Turn FILE into its compact form, for packets and attributes.",
+    "unpack": "Turn a compact file into its full form.",
+    "cut": "Cut FILE to fewer bytes, without encoding it again.",
     "bench": "Compare with JPEG, WebP, AVIF and JPEG XL on a folder of pictures.",
     "view": "Look at .aec files in the browser.",
     "model": "Train, export and list weights.",
     "paper": "Reproduce the paper behind this project.",
 }
+_MODULES = {"pack": "forms", "unpack": "forms", "cut": "forms"}
 
 
 class Group(click.Group):
@@ -67,7 +72,7 @@ class _LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"aecodec.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"aecodec.cli.{_MODULES.get(cmd_name, cmd_name)}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

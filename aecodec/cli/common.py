@@ -22,6 +22,8 @@ from aecodec.errors import InvalidOption
 from aecodec.errors import OutputError
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
+from aecodec.forms import from_text
+from aecodec.options import CHECKS
 from aecodec.options import DEVICES
 from aecodec.options import METADATA
 from aecodec.options import CommonOptions
@@ -92,7 +94,10 @@ def _click_option(own: Field[Any], option: Option) -> Callable[[Command], Comman
         "metadata": {"multiple": True, "callback": parse_metadata, "default": ()},
         "weights": {"type": PATH},
         "device": {"type": click.Choice(DEVICES)},
+        "checksum": {"type": click.Choice(list(CHECKS))},
     }
+    if own.default is False:
+        return click.option(*option.flags, own.name, is_flag=True, help=option.help)
     settings: dict[str, Any] = {"metavar": option.metavar, "default": own.default, "help": option.help}
     if option.low is not None:
         kind: Any = WholeNumber if option.whole else Number
@@ -149,13 +154,15 @@ def check_ends(source: Path, target: Path) -> None:
         raise OutputError(f"{target}: is the input itself")
 
 
-def read_source(path: Path) -> tuple[str, bytes]:
-    """Name and bytes of a whole file, or of standard input for `-`. Raises InputError."""
+def read_source(path: Path, text: bool = False) -> tuple[str, bytes]:
+    """Name and bytes of a whole file, or of standard input for `-`; from base64url if `text`. Raises InputError."""
     if str(path) != STANDARD:
-        return str(path), read_bytes(path)
-    if sys.stdin.isatty():
+        name, data = str(path), read_bytes(path)
+    elif sys.stdin.isatty():
         raise click.UsageError(INPUT_IS_TERMINAL)
-    return "<stdin>", sys.stdin.buffer.read()
+    else:
+        name, data = "<stdin>", sys.stdin.buffer.read()
+    return name, from_text(data) if text else data
 
 
 def write_target(path: Path, data: bytes) -> None:

@@ -23,6 +23,7 @@ from aecodec.options import DecodeOptions
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @click.option("--format", "extension", metavar="EXT", help="png, jpg, webp, ... Default: that of OUT; png for many.")
 @options_of(DecodeOptions)
+@click.option("--text", is_flag=True, help="IN is base64url text.")
 @work_options
 def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) -> int:
     """Decode the file IN to the picture OUT, or many files and folders into DIR.
@@ -37,6 +38,9 @@ def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) 
     aecodec decode - - --format png < photo.aec > photo.png
     aecodec decode encoded/ --out-dir pictures/ --format webp
     aecodec decode large.aec part.png --crop 3000,2000,640,480
+    aecodec decode received.aec preview.png --partial
+
+    With --partial, a file that ends early gives the picture of what is there, and a notice of its share.
 
     An existing OUT is replaced. `-` is standard input or output.
     """

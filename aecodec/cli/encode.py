@@ -48,6 +48,7 @@ def quality_scale(model: str) -> str:
 @click.command(cls=EncodeCommand)
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @options_of(EncodeOptions)
+@click.option("--text", is_flag=True, help="Write base64url text.")
 @work_options
 def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
     """Encode the picture IN to the file OUT, or many pictures and folders into DIR.

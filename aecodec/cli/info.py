@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,9 +14,10 @@ from aecodec.cli.common import read_source
 
 @click.command()
 @click.argument("source", metavar="FILE", type=PATH)
+@click.option("--text", is_flag=True, help="FILE is base64url text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(source: Path, as_json: bool) -> None:
-    """Show the header of FILE: size, quality, model, bytes. Pixels, metadata and checksums are not read.
+def info(source: Path, text: bool, as_json: bool) -> None:
+    """Show the header of FILE: size, quality, model, bytes. Pixels and metadata are not read.
 
     \b
     aecodec info photo.aec
@@ -28,7 +31,7 @@ def info(source: Path, as_json: bool) -> None:
     from aecodec.info import read_info
     from aecodec.options import METADATA
 
-    name, data = read_source(source)
+    name, data = read_source(source, text)
     with naming(name):
         fields = asdict(read_info(data))
     if as_json:
@@ -45,4 +48,18 @@ def info(source: Path, as_json: bool) -> None:
     if extras:
         click.echo(f"  of these {', '.join(extras)}")
     click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
-    click.echo(f"  weights {fields['weights_id']} ({model}), format version {fields['version']}")
+    click.echo(f"  weights {fields['weights_id'] or 'unknown'} ({model}), format version {fields['version']}")
+    for line in _particulars(fields):
+        click.echo(f"  {line}")
+
+
+def _particulars(fields: dict[str, Any]) -> Iterator[str]:
+    """What only some files have to tell."""
+    if (fields["coded_width"], fields["coded_height"]) != (fields["width"], fields["height"]):
+        yield f"coded at {fields['coded_width']}x{fields['coded_height']}, enlarged when it is shown"
+    if fields["compact"]:
+        yield f"compact form, checksum {fields['checksum']}"
+    if fields["cut"]:
+        yield "cut to fewer bytes than it was encoded to"
+    if fields["complete"] is False:
+        yield "ends early or is damaged: its checksum does not match"

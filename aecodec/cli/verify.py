@@ -14,8 +14,9 @@ from aecodec.errors import AecError
 
 @click.command()
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PATH)
+@click.option("--text", is_flag=True, help="FILE is base64url text.")
 @click.option("--against", metavar="ORIGINAL", type=PATH, help="Also print PSNR and L1 to this picture (one FILE).")
-def verify(sources: tuple[Path, ...], against: Path | None) -> int:
+def verify(sources: tuple[Path, ...], text: bool, against: Path | None) -> int:
     """Check each FILE: checksums, weights, and that its streams decode to the last byte. Writes nothing.
 
     \b
@@ -31,7 +32,7 @@ def verify(sources: tuple[Path, ...], against: Path | None) -> int:
     exit_code = 0
     for source in sources:
         try:
-            name, data = read_source(source)
+            name, data = read_source(source, text)
             with naming(name):
                 said = _checked(data, against)
             click.echo(f"{click.format_filename(name)}: {said}")

@@ -7,24 +7,34 @@ ends at the field's border. Coded tiles beyond the halo are not decoded.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import index
+from typing import NamedTuple
 
 import numpy as np
 
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.architectures import STEPS
 from aecodec.codec.latent_coding import decode_latent
+from aecodec.codec.small import CODED_SIDE
+from aecodec.codec.small import coded_sides
+from aecodec.codec.small import reduce
 from aecodec.codec.transforms import apply_inverse_gain
 from aecodec.codec.transforms import synthesise
 from aecodec.codec.weights import DecoderHalf
 from aecodec.errors import OutsidePicture
+from aecodec.format.container import Content
 from aecodec.format.container import unpack
 from aecodec.format.extras import Extras
 from aecodec.format.extras import unpack_extras
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
+from aecodec.format.header import Weights
+from aecodec.format.symbols import PrefixReader
+from aecodec.format.symbols import StageReader
 from aecodec.format.symbols import SymbolReader
 from aecodec.geometry import STRIDE
 from aecodec.geometry import Box
@@ -34,129 +44,180 @@ from aecodec.limits import MAX_PIXELS
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
+Loader = Callable[[Weights], DecoderHalf]  # the decoding half that a header names; raises UnknownWeights
+
 _STRIP_ROWS = 256
+_STAGES = 1 + STEPS  # of a stream: the hyper-latent and the context steps
 
 
-def decode(
-    data: bytes,
-    runtime: Runtime,
-    load: Callable[[bytes], DecoderHalf],
-    *,
-    max_pixels: int = MAX_PIXELS,
-    crop: Sequence[int] | None = None,
-) -> np.ndarray:
-    """Pixels uint8 [H, W, 3], or [H, W] of a grey file; with alpha [H, W, 4] or [H, W, 2].
+class Decoded(NamedTuple):
+    """A decoded picture: pixels uint8 [H, W, 3], or [H, W] of a grey file, as they were coded, and what belongs to it.
 
-    `load` gives the decoding half for a weights id; of a `crop` (x, y, width, height) only what it depends on is
-    decoded. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights or OutsidePicture.
+    `share`: of the picture's symbols, those that the file decides; below 1 only in a prefix.
     """
-    pixels, extras = decode_picture(data, runtime, load, max_pixels=max_pixels, crop=crop)
-    return pixels if extras.alpha is None else np.dstack([pixels, extras.alpha])
+
+    pixels: np.ndarray
+    extras: Extras
+    header: Header
+    share: float = 1.0
+
+    @property
+    def array(self) -> np.ndarray:
+        """The pixels, with alpha [H, W, 4] or [H, W, 2]."""
+        return self.pixels if self.extras.alpha is None else np.dstack([self.pixels, self.extras.alpha])
 
 
 def decode_picture(
     data: bytes,
     runtime: Runtime,
-    load: Callable[[bytes], DecoderHalf],
+    load: Loader,
     *,
     max_pixels: int = MAX_PIXELS,
     crop: Sequence[int] | None = None,
-) -> tuple[np.ndarray, Extras]:
-    """Pixels uint8 [H, W, 3] or [H, W], and what is stored beside them, alpha too. Raises as `decode`."""
-    header, parts = unpack(data, max_pixels=max_pixels)
-    area = Box(0, 0, header.height, header.width) if crop is None else area_of(crop, header)
-    decoder = load(header.weights_id)
-    extras = decode_extras(header, parts)
+    partial: bool = False,
+) -> Decoded:
+    """The picture of a file; of a `crop` (x, y, width, height) only what it depends on is decoded.
+
+    `partial` takes a file that ends early, too. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion,
+    UnknownWeights or OutsidePicture.
+    """
+    content, decoder = open_file(data, load, max_pixels=max_pixels, partial=partial)
+    header = content.header
+    area = Box(0, 0, header.height, header.width) if crop is None else area_of(crop, *header.size)
+    extras = unpack_extras(content.extras, header.width, header.height)
     if extras.alpha is not None:
         extras = replace(extras, alpha=extras.alpha[area.index[1:]])
-    return decode_area(header, parts, decoder, runtime, area), extras
+    seen = _seen(area, header, decoder)
+    field = decode_streams(content, decoder, runtime, seen)
+    return Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share)
 
 
-def verify(
-    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
-) -> None:
-    """Decodes every part to its last byte, without the synthesis. Raises as `decode`."""
-    header, parts = unpack(data, max_pixels=max_pixels)
-    decoder = load(header.weights_id)
-    decode_extras(header, parts)
-    decode_parts(header, parts, decoder, runtime)
+def decode_stages(
+    data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS, partial: bool = False
+) -> Iterator[Decoded]:
+    """The picture after the hyper-latent and after each context step. Raises as `decode_picture`."""
+    content, decoder = open_file(data, load, max_pixels=max_pixels, partial=partial)
+    header = content.header
+    extras = unpack_extras(content.extras, header.width, header.height)
+    area = Box(0, 0, header.height, header.width)
+    seen = _seen(area, header, decoder)
+    for stages in range(1, _STAGES + 1):
+        field = decode_streams(content, decoder, runtime, seen, stages)
+        yield Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share)
 
 
-def decode_extras(header: Header, parts: list[bytes]) -> Extras:
-    """What a file holds beside its streams. Raises CorruptFile."""
-    return unpack_extras(dict(zip(header.kinds, parts[header.tiles :], strict=True)), header.width, header.height)
+def verify(data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS) -> None:
+    """Decodes every part to its last byte, without the synthesis. Raises as `decode_picture`."""
+    content, decoder = open_file(data, load, max_pixels=max_pixels)
+    unpack_extras(content.extras, *content.header.size)
+    decode_streams(content, decoder, runtime)
+
+
+def open_file(
+    data: bytes, load: Loader, *, max_pixels: int = MAX_PIXELS, partial: bool = False
+) -> tuple[Content, DecoderHalf]:
+    """A file taken apart, and the decoding half of its weights. Raises as `decode_picture`."""
+    content = unpack(data, lambda weights: load(weights).weights_id, max_pixels=max_pixels, partial=partial)
+    return content, load(content.header.weights)
 
 
 def decode_metadata(data: bytes) -> Extras:
-    """What a file holds beside its streams, except alpha, without decoding its pixels. Raises CorruptFile."""
-    header, parts = unpack(data)
-    kinds = zip(header.kinds, parts[header.tiles :], strict=True)
-    return unpack_extras({kind: part for kind, part in kinds if kind != Extra.ALPHA}, header.width, header.height)
+    """The extras of a file of the full form except alpha, without decoding its pixels. Raises CorruptFile."""
+    content = unpack(data)
+    parts = content.extras
+    parts.pop(Extra.ALPHA, None)
+    return unpack_extras(parts, *content.header.size)
 
 
-def comparable_latent(
-    data: bytes, runtime: Runtime, load: Callable[[bytes], DecoderHalf], *, max_pixels: int = MAX_PIXELS
-) -> np.ndarray:
-    """The synthesis' input over the picture, int16 [16, ceil(H/8), ceil(W/8)], without the synthesis.
+def comparable_latent(data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The synthesis' input over the coded picture, int16 [16, ceil(H/8), ceil(W/8)], without the synthesis.
 
-    Raises as `decode`.
+    H and W are at least 32. Raises as `decode_picture`.
     """
-    header, parts = unpack(data, max_pixels=max_pixels)
-    decoder = load(header.weights_id)
-    latent, _ = decode_parts(header, parts, decoder, runtime)
-    seen = apply_inverse_gain(decoder, latent, np.array([header.quality]))[0]
-    rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+    content, decoder = open_file(data, load, max_pixels=max_pixels)
+    latent = decode_streams(content, decoder, runtime).latent
+    seen = apply_inverse_gain(decoder, latent, np.array([content.header.quality]))[0]
+    width, height = coded_sides(*content.header.size)
+    rows, columns = -(-height // STRIDE), -(-width // STRIDE)
     return np.ascontiguousarray(np.moveaxis(seen[:rows, :columns], -1, 0), np.int16)
 
 
-def area_of(crop: Sequence[int], header: Header) -> Box:
+def area_of(crop: Sequence[int], picture_width: int, picture_height: int) -> Box:
     """The area in pixels of a crop (x, y, width, height). Raises OutsidePicture if it leaves the picture."""
     try:
         x, y, width, height = map(index, crop)
     except (TypeError, ValueError) as error:
         raise OutsidePicture(f"a crop is four whole numbers, x, y, width and height, not {crop!r}") from error
-    if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
-        size = f"{header.width}x{header.height}"
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > picture_width or y + height > picture_height:
+        size = f"{picture_width}x{picture_height}"
         raise OutsidePicture(
             f"the crop {x},{y},{width},{height} (x, y, width, height) is not within the picture of {size} pixels"
         )
     return Box(y, x, y + height, x + width)
 
 
-def decode_area(header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime, area: Box) -> np.ndarray:
-    """Pixels uint8 [h, w, 3], or [h, w] of a grey file, of an area in pixels. `parts` as `decode_parts` takes them."""
-    seen = area.coarser(STRIDE).grown(receptive_field(decoder.synthesis.layers), _field(header))
-    latent, features = decode_parts(header, parts, decoder, runtime, seen)
-    pixels = synthesise(decoder, runtime, latent, features, np.array([header.quality]))
-    pixels = pixels[area.within(seen.times(STRIDE)).index][0]
-    return luma(pixels) if header.grey else pixels
-
-
-def decode_parts(
-    header: Header, parts: list[bytes], decoder: DecoderHalf, runtime: Runtime, area: Box | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+class Field(NamedTuple):
     """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of an area of the field.
 
-    The area is the whole field unless given. `parts` are those of the file; extras, and tiles that do not touch the
-    area, are not decoded.
+    `share`: of the symbols in the tiles that touch the area, those that are known.
     """
+
+    latent: np.ndarray
+    features: np.ndarray
+    share: float
+
+
+def decode_streams(
+    content: Content, decoder: DecoderHalf, runtime: Runtime, area: Box | None = None, stages: int = _STAGES
+) -> Field:
+    """Decodes the tiles that touch an area of the field, by default all of it, in up to `stages` of their stages."""
+    header = content.header
     area = area or _field(header)
     latent = np.empty((1, *area.shape, LATENT_CHANNELS), np.int32)
     features = np.empty((1, *area.shape, FEATURES), np.int16)
     quality = np.array([header.quality])
-    for tile, part in zip(tiles(header.width, header.height), parts[: header.tiles], strict=True):
+    known, count = 0, 0
+    for tile, stream in zip(tiles(*header.size), content.streams, strict=True):
         common = tile.shared(area)
         if common is None:
             continue
-        reader = SymbolReader(decoder.entropy.tables, part)
+        tables = decoder.entropy.tables
+        source = PrefixReader(tables, stream) if content.are_prefixes else SymbolReader(tables, stream)
+        reader = source if stages == _STAGES else StageReader(source, stages)
         decoded, seen = decode_latent(decoder.entropy, runtime, [reader], tile.shape, quality)
-        source, target = common.within(tile).index, common.within(area).index
-        latent[target], features[target] = decoded[source], seen[source]
-    return latent, features
+        known, count = known + source.known, count + _symbols_of(tile)
+        inner, outer = common.within(tile).index, common.within(area).index
+        latent[outer], features[outer] = decoded[inner], seen[inner]
+    return Field(latent, features, known / count)
+
+
+def _symbols_of(tile: Box) -> int:
+    rows, columns = tile.shape
+    return LATENT_CHANNELS * (rows * columns + rows * columns // 16)
+
+
+def _seen(area: Box, header: Header, decoder: DecoderHalf) -> Box:
+    """The area of the field that an area in pixels depends on. A side coded at 32 is seen whole."""
+    top, bottom = (0, CODED_SIDE) if header.height < CODED_SIDE else (area.top, area.bottom)
+    left, right = (0, CODED_SIDE) if header.width < CODED_SIDE else (area.left, area.right)
+    coded = Box(top, left, bottom, right)
+    return coded.coarser(STRIDE).grown(receptive_field(decoder.synthesis.layers), _field(header))
+
+
+def _pixels(field: Field, header: Header, decoder: DecoderHalf, runtime: Runtime, area: Box, seen: Box) -> np.ndarray:
+    """Pixels uint8 [h, w, 3], or [h, w] of a grey file, of an area, from the field that it sees."""
+    pixels = synthesise(decoder, runtime, field.latent, field.features, np.array([header.quality]))[0]
+    own = area.within(seen.times(STRIDE))
+    if header.height < CODED_SIDE:
+        own = replace(own, top=area.top, bottom=area.bottom)
+    if header.width < CODED_SIDE:
+        own = replace(own, left=area.left, right=area.right)
+    pixels = reduce(pixels, *header.size)[own.index[1:]]
+    return luma(pixels) if header.grey else pixels
 
 
 def _field(header: Header) -> Box:
-    return Box(0, 0, *latent_shape(header.width, header.height))
+    return Box(0, 0, *latent_shape(*header.size))
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.decoder import luma
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.small import enlarge
+from aecodec.codec.small import reduce
 from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
 from aecodec.codec.transforms import synthesise
@@ -26,24 +29,28 @@ from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
+from aecodec.format.compact import check_compact
 from aecodec.format.container import pack
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
 from aecodec.format.extras import flags_of
 from aecodec.format.extras import pack_extras
 from aecodec.format.header import QUALITY_STEPS
+from aecodec.format.header import Check
 from aecodec.format.header import Header
+from aecodec.format.header import Size
 from aecodec.format.symbols import SymbolWriter
 from aecodec.geometry import STRIDE
 from aecodec.geometry import TILE
 from aecodec.geometry import blocks
 from aecodec.geometry import tiles
 from aecodec.limits import MAX_PIXELS
-from aecodec.limits import MAX_SIDE
+from aecodec.limits import size_excess
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
+_WEIGHT_TRIALS = 7  # refinements of a picture that does not fit at quality 0
 REFINED_JUMPS = (8, 4, 2)  # quality steps, of 0.8 % of the bits each
 PEAK = 255.0
 
@@ -80,12 +87,16 @@ class PictureEncoder:
         progress: Callable[[float], None] = lambda share: None,
         extras: Extras = NOTHING,
         max_pixels: int = MAX_PIXELS,
+        display: Size | None = None,
+        compact: Check | None = None,
     ) -> None:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
-        `progress` receives the share done of the current refinement. Every file holds `extras` as they are. Cheaper
-        colours replace those of fully transparent pixels (`transparent.py`).
-        Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES.
+        `progress` receives the share done of the current refinement. Every file holds `extras` as they are, and the
+        `display` size if it is not the picture's; `compact` asks for the compact form, with this kind of checksum.
+        Cheaper colours replace those of fully transparent pixels (`transparent.py`).
+        Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES, AecError if the picture has no compact
+        form.
         """
         height, width = pixels.shape[:2]
         check_size(width, height, max_pixels)
@@ -94,10 +105,23 @@ class PictureEncoder:
         if extras.alpha is not None:
             pixels = fill_transparent(pixels, extras.alpha > 0)
         self._pixels = pixels
-        self._colour = np.broadcast_to(pixels[..., None], (height, width, 3)) if self._grey else pixels
+        coded = enlarge(pixels)
+        self._colour = np.broadcast_to(coded[..., None], (*coded.shape[:2], 3)) if self._grey else coded
         self._encoder, self._decoder, self._runtime = encoder, decoder, runtime
         self._steps, self._progress = steps, progress
         self._extras = pack_extras(extras)
+        self._header = Header(
+            width,
+            height,
+            quality=0,
+            weights=decoder.weights,
+            grey=self._grey,
+            extras=flags_of(self._extras),
+            display=None if display == (width, height) else display,
+            compact=compact,
+        )
+        if compact is not None:
+            check_compact(self._header)
         self._raw = analyse(encoder.analysis, runtime, self._colour[None])
 
     def encode(self, quality: int) -> Encoded:
@@ -142,11 +166,15 @@ class PictureEncoder:
                 entropy, self._runtime, latent, hyper, np.array([quality]), [writer]
             )
             parts.append(writer.finish())
-        header = Header(width, height, quality, self._decoder.weights_id, self._grey, flags_of(self._extras))
-        return Encoded(pack(header, [*parts, *self._extras.values()]), quality, decoded, features)
+        header = replace(self._header, quality=quality)
+        data = pack(header, [*parts, *self._extras.values()], self._decoder.weights_id)
+        return Encoded(data, quality, decoded, features)
 
-    def _refined(self, latents: Latents, plain: Encoded, quality: int) -> Latents:
-        """Better latents, tile by tile; the synthesis sees the plain ones of the neighbours."""
+    def _refined(self, latents: Latents, plain: Encoded, quality: int, weight: float = 1.0) -> Latents:
+        """Better latents, tile by tile; the synthesis sees the plain ones of the neighbours.
+
+        `weight`: of distortion, as a share of what it is worth at this quality.
+        """
         from aecodec.codec.refine import FloatModel
         from aecodec.codec.refine import Objective
         from aecodec.codec.refine import Surroundings
@@ -163,7 +191,7 @@ class PictureEncoder:
                 self._colour[frame.times(STRIDE).index[1:]],
                 tile.within(frame),
             )
-            objective = Objective(model, self._encoder.tradeoff, around, quality)
+            objective = Objective(model, self._encoder.tradeoff.weighted(weight), around, quality)
             coarse = tile.coarser(4)
             latent[tile.index], hyper[coarse.index] = refine(
                 objective,
@@ -178,9 +206,9 @@ class PictureEncoder:
         self._progress((done + share) / count)
 
     def _decode(self, encoded: Encoded) -> np.ndarray:
-        """The colour pixels that a file decodes to, uint8 [H, W, 3]."""
+        """The colour samples that a file decodes to, uint8 [H, W, 3], with sides of at least 32."""
         quality = np.array([encoded.quality])
-        width, height = self._size
+        height, width = self._colour.shape[:2]
         decoded = synthesise(self._decoder, self._runtime, encoded.latent, encoded.features, quality)
         return decoded[0, :height, :width]
 
@@ -195,6 +223,8 @@ class PictureEncoder:
         Raises AecError where the lowest quality takes more.
         """
         found = self._last_fitting(range(QUALITY_STEPS), lambda encoded: len(encoded.data) <= target)
+        if found is None and self._steps:
+            found = self._below_quality(target)
         if found is None:
             smallest = len(self.encode_plain(0).data)
             message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
@@ -202,6 +232,22 @@ class PictureEncoder:
                 message += f", {sum(map(len, self._extras.values()))} of them alpha and metadata"
             raise AecError(message)
         return found
+
+    def _below_quality(self, target: int) -> Encoded | None:
+        """The best file of at most `target` bytes at quality 0, with distortion worth less than there; or None."""
+        latents = self._latents(0)
+        plain = self._write(latents, 0)
+        best, fits, step = None, 0.0, 1.0
+        for _ in range(_WEIGHT_TRIALS):
+            weight = 2.0 ** -(fits + step if best is None else fits - step)
+            encoded = self._write(self._refined(latents, plain, 0, weight), 0)
+            if len(encoded.data) <= target:
+                best, fits, step = encoded, -math.log2(weight), step / 2
+            elif best is None:
+                step *= 2
+            else:
+                step /= 2
+        return best
 
     def encode_to_psnr(self, target: float) -> Encoded:
         """The file of the lowest quality whose decoded pixels have a PSNR of at least `target` dB.
@@ -249,14 +295,12 @@ class PictureEncoder:
 
     def _squared_error(self, encoded: Encoded) -> float:
         """Mean squared error per sample of the pixels that a file decodes to."""
-        colour = self._decode(encoded)
+        colour = reduce(self._decode(encoded), *self._size)
         decoded = luma(colour) if self._grey else colour
         return float(np.mean(np.subtract(self._pixels, decoded, dtype=np.float32) ** 2, dtype=np.float64))
 
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
     """Raises LimitExceeded for a picture that the format does not hold, or with more than `max_pixels`."""
-    if max(width, height) > MAX_SIDE:
-        raise LimitExceeded(f"a side of {max(width, height)} pixels is over the limit of {MAX_SIDE}")
-    if width * height > max_pixels:
-        raise LimitExceeded(f"{width * height} pixels are over the limit of {max_pixels}")
+    if excess := size_excess(width, height, max_pixels):
+        raise LimitExceeded(f"a picture of {excess}")

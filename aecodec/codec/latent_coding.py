@@ -48,7 +48,7 @@ from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.architectures import STEPS
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import Sink
-from aecodec.format.symbols import SymbolReader
+from aecodec.format.symbols import Source
 from aecodec.format.symbols import SymbolTables
 from aecodec.format.symbols import clip_bits
 from aecodec.format.symbols import from_symbols
@@ -139,7 +139,7 @@ def encode_latent(
 
 
 def decode_latent(
-    model: EntropyModel, runtime: Runtime, readers: Sequence[SymbolReader], shape: tuple[int, int], quality: np.ndarray
+    model: EntropyModel, runtime: Runtime, readers: Sequence[Source], shape: tuple[int, int], quality: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decoded latents int32 [B, h, w, 16] in 1/64 and features int32 [B, h, w, 32] of a batch; `shape` is (h, w).
 
@@ -164,7 +164,7 @@ def _write(sinks: Sequence[Sink], index: np.ndarray, symbols: np.ndarray) -> Non
         sink.write(own_index.ravel(), own_symbols.ravel())
 
 
-def _read(readers: Sequence[SymbolReader], index: np.ndarray) -> np.ndarray:
+def _read(readers: Sequence[Source], index: np.ndarray) -> np.ndarray:
     return np.stack([reader.read(own.ravel()).reshape(own.shape) for reader, own in zip(readers, index, strict=True)])
 
 

@@ -1,6 +1,7 @@
 """Finds weights: folders with a `manifest.json` that lists models, each of two files.
 
-Search path: the bundled folder, then the folders in the environment variable AECODEC_WEIGHTS.
+Search path: the bundled folder, then the folders in the environment variable AECODEC_WEIGHTS. The bundled manifest
+gives each of its models the number by which files name it; a number never changes its weights.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from aecodec.errors import UnknownWeights
 from aecodec.files import write_atomic
+from aecodec.format.header import Weights
 
 MANIFEST = "manifest.json"
 SEARCH_PATH = "AECODEC_WEIGHTS"
@@ -25,6 +27,7 @@ class Entry(NamedTuple):
 
     folder: Path
     name: str
+    number: int | None  # of a registered model, one that comes with aecodec
     weights_id: bytes
     decoder_file: str
     encoder_file: str
@@ -42,6 +45,10 @@ def bundled_folders() -> list[Path]:
     package = Path(__file__).parents[1]
     found = [folder for folder in (package / "bundled", package.parent / "weights") if (folder / MANIFEST).is_file()]
     return found[:1]
+
+
+def _is_bundled(folder: Path) -> bool:
+    return any(folder.resolve() == bundled.resolve() for bundled in bundled_folders())
 
 
 def added_folders() -> list[Path]:
@@ -64,6 +71,7 @@ def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
     return Entry(
         folder=folder,
         name=str(fields["name"]),
+        number=fields.get("number") if _is_bundled(folder) else None,
         weights_id=bytes.fromhex(fields["id"]),
         decoder_file=str(fields["decoder"]["file"]),
         encoder_file=str(fields["encoder"]["file"]),
@@ -132,6 +140,18 @@ def find_by_file(path: Path) -> Entry:
     raise UnknownWeights(f"{path}: {missing}")
 
 
+def find_by_weights(weights: Weights) -> Entry:
+    """The model that a file names, by number or id. Raises UnknownWeights, with those of the known models."""
+    if isinstance(weights, bytes):
+        return find_by_id(weights)
+    models = [entry for folder in bundled_folders() for entry in entries_of(folder) if entry.number is not None]
+    for entry in models:
+        if entry.number == weights:
+            return entry
+    have = ", ".join(f"{entry.number} ({entry.name})" for entry in models) or "none"
+    raise UnknownWeights(f"needs model number {weights}, which this aecodec does not have (known: {have})")
+
+
 def find_by_id(weights_id: bytes) -> Entry:
     """The model that a file names. Raises UnknownWeights, with the id and those of the known models."""
     others, damage = [], list[str]()
@@ -145,7 +165,9 @@ def find_by_id(weights_id: bytes) -> Entry:
 
 
 def add_entry(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Puts a model into the manifest of `folder`, replacing one of the same name. Raises OutputError."""
-    others = [dict(entry.details) for entry in entries_of(folder) if entry.name != fields["name"]]
-    models = sorted([*others, dict(fields)], key=lambda entry: str(entry["name"]))
+    """Puts a model into the manifest of `folder`, replacing one of the same name and number. Raises OutputError."""
+    before = {str(entry.details["name"]): dict(entry.details) for entry in entries_of(folder)}
+    replaced = before.pop(fields["name"], {})
+    numbered = {"number": replaced["number"]} if "number" in replaced else {}
+    models = sorted([*before.values(), {**fields, **numbered}], key=lambda entry: str(entry["name"]))
     write_atomic(folder / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())

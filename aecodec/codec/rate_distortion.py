@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,6 +33,10 @@ class RateDistortion:
         """Derivative of `bits` by each error."""
         by_error = 2 * error if self.distortion == "mse" else 16 * np.sign(error)
         return by_error * np.float32(self._per_sample(quality))
+
+    def weighted(self, factor: float) -> RateDistortion:
+        """The same with distortion worth `factor` times as many bits."""
+        return replace(self, low=factor * self.low, high=factor * self.high)
 
     def _per_sample(self, quality: int) -> float:
         return float(self.low * (self.high / self.low) ** (quality / (QUALITY_STEPS - 1)) / 3)

@@ -47,6 +47,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ from aecodec.codec.latent_coding import HyperAnalysis
 from aecodec.codec.manifest import Entry
 from aecodec.codec.rate_distortion import RateDistortion
 from aecodec.errors import UnknownWeights
+from aecodec.format.header import Weights
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import SymbolTables
 from aecodec.limits import MAX_SYMBOL
@@ -95,6 +97,12 @@ class DecoderHalf:
     synthesis: Network
     inverse_gain: np.ndarray
     inverse_shift: int
+    number: int | None = None  # of a registered model
+
+    @property
+    def weights(self) -> Weights:
+        """How a file names these weights."""
+        return self.weights_id if self.number is None else self.number
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +128,8 @@ def _load_decoder(path: Path, weights_id: bytes) -> DecoderHalf:
 
 def load_decoder(entry: Entry) -> DecoderHalf:
     """The decoding half, its hash checked. Raises UnknownWeights if it is missing or damaged."""
-    return _load_decoder(entry.folder / entry.decoder_file, entry.weights_id)
+    decoder = _load_decoder(entry.folder / entry.decoder_file, entry.weights_id)
+    return decoder if entry.number is None else replace(decoder, number=entry.number)
 
 
 @lru_cache(maxsize=8)

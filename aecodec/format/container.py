@@ -1,17 +1,17 @@
-r"""The `.aec` file format, version 0: this page and the modules it names are its definition.
+r"""The `.aec` file format, version 1: this page and the modules it names are its definition.
 
 Layout
 ------
     bytes  field       contents
     4      magic       ae 43 0d 0a: a byte above 127 and a line end, so that damage by text-mode transfers shows at once
-    1      version     high four bits: format version, 0; low four bits: flags
-                       (bit 0: grey, one channel; bit 1: a directory follows the checksum; bit 2: extras;
-                       bit 3: always 0)
-    4      weights     id of the weights that decode the picture
+    1      version     high four bits: format version, 1; low four bits: flags
+                       (bit 0: grey, one channel; bit 1: extras; bit 2: reduced; bit 3: cut)
+    1, 5   weights     number of a registered model, 0..254; or 255, and then the four-byte id of other weights
     1-3    width       varint, 1..65535 pixels
     1-3    height      varint, 1..65535 pixels
+    0-6    display     present if flag bit 2 is 1: width and height, two varints, that the picture is shown at
     1      quality     0..255: index into the quality tables of the weights
-    0-1    extras      there where flag bit 2 is 1: which extras the file holds, at least one
+    0-1    extras      present if flag bit 1 is 1: which extras the file holds, at least one
                        (bit 0: alpha; bit 1: ICC profile; bit 2: EXIF; bit 3: XMP; bits 4 to 7: always 0)
     4      checksum    CRC-32, big-endian
     ...    body        to the end of the file
@@ -19,39 +19,44 @@ Layout
 *Varint* (LEB128): seven bits a byte, least significant first; the top bit is set in every byte but the last. At most
 five bytes, shortest form only: the last byte is not 0 unless it is the only one.
 *CRC-32*: that of zlib, PNG and gzip (`zlib.crc32`), stored big-endian.
+*Registered models*: numbers and ids of the weights that come with aecodec stand in `weights/manifest.json`. A number
+never changes its weights.
 
-The picture is cut into coded tiles of 1024x1024 pixels, those at the right and bottom edge being what is left; their
-number n = ceil(width / 1024) ceil(height / 1024) follows from the sides and is stored nowhere.
+The picture is cut into coded tiles of 1024x1024 pixels; tiles at the right and bottom edge are smaller. Their number
+n = ceil(width / 1024) ceil(height / 1024) follows from the sides and is not stored.
 
-- n = 1 and no extras: no directory (flag bit 1 is 0). The body is the tile's one stream; it may be empty. The checksum
-  covers all other bytes of the file, those before it and the body.
-- n > 1 or extras: flag bit 1 is 1. The body starts with the directory: for each part the length of the part (varint)
-  and its CRC-32. The parts are the streams of the tiles in raster order, then the extras in the order of their bits,
-  lowest first. The parts follow in the same order, without gaps, and the file ends with the last one. The checksum
-  covers the bytes before it and the directory.
+- n = 1 and no extras: the body is the tile's one stream; it may be empty. The checksum covers all other bytes of the
+  file, those before it and the body.
+- n > 1 or extras: the body starts with a directory: for each part the length of the part (varint) and its CRC-32. The
+  parts are the streams of the tiles in raster order, then the extras in the order of their bits, lowest first. The
+  parts follow in the same order, without gaps, and the file ends with the last one. The checksum covers the bytes
+  before it and the directory.
+
+`compact.py` defines a shorter form for small pictures.
 
 Order of checks
 ---------------
-A reader makes them in this order and refuses the file at the first that fails, before any memory is allocated for the
-picture and before anything is decoded:
+A reader makes these checks in order and refuses the file at the first that fails, before it allocates memory for the
+picture and before it decodes anything:
 
-(1) magic; (2) version (a newer one needs a newer reader); (3) no side is 0; (4) no side is above 65535, and width times
-height is within the reader's own limit (178,956,970 pixels unless told otherwise), tested as height > limit // width;
-(5) reserved bits are 0, extras are at least one where flag bit 2 is 1, and flag bit 1 is 1 exactly where n > 1 or flag
-bit 2 is 1; (6) directory and parts fill the file exactly; (7) checksum, then those of the parts; (8) the weights are
-known; (9) what a frame of an extra says of itself (`extras.py`), for each extra before it is decompressed.
+(1) magic; (2) version; (3) no side is 0; (4) no side is above 65535, and width times height is within the reader's own
+limit (178,956,970 pixels by default), tested as height > limit // width; (3) and (4) for the picture, then for its
+display size; (5) the display size differs from the picture's, and extras are at least one and of known kinds; (6)
+directory and parts fill the file exactly; (7) checksum, then those of the parts; (8) the weights are known; (9) the
+frame header of each extra (`extras.py`), before it is decompressed.
 
-A file cut short, a varint in another than its shortest form and bytes after the end are damage. So is, while a stream
-is decoded, what no encoder writes: a quotient without a symbol or another end than the symbols call for
-(`range_coder.py`), an escape that was not needed (`symbols.py`), a frame with anything but its content (`extras.py`).
+A file that ends early, a varint in another than its shortest form, and bytes after the end are damage. While a stream
+is decoded, so is anything that no encoder writes: a quotient that belongs to no symbol or an end that does not match
+the symbols (`range_coder.py`), an escape for a symbol that its table holds (`symbols.py`), a zstd frame with anything
+but its content (`extras.py`).
 
 Coded grid
 ----------
-A latent position holds 16 channels and stands for 8x8 pixels, a hyper-latent position for 32x32. Both sides of the
-picture are padded at the right and bottom to a multiple of 32 pixels (by an encoder: with copies of the last column and
-row): the latent field has 4 ceil(height / 32) rows and 4 ceil(width / 32) columns. A coded tile is 128x128 positions of
-it, counted from the top left, or what is left of them at the right and bottom edge: h rows and w columns, both
-multiples of 4, and h/4 x w/4 hyper-latent positions.
+A side of less than 32 pixels is coded at 32 ("Pixels"). Then both sides are padded at the right and bottom to a
+multiple of 32 pixels (by an encoder: with copies of the last column and row). A latent position holds 16 channels and
+stands for 8x8 pixels, a hyper-latent position for 32x32. The latent field has 4 ceil(height / 32) rows and
+4 ceil(width / 32) columns. A coded tile is 128x128 positions of it, counted from the top left, or fewer at the right
+and bottom edge: h rows and w columns, both multiples of 4, and h/4 x w/4 hyper-latent positions.
 
 From streams to pixels
 ----------------------
@@ -61,12 +66,12 @@ range -2^(b-1)..2^(b-1) - 1; arrays are [rows, columns, channels]; and
     narrow(x, s, b) = floor(x 2^-s + 1/2), clipped to b bits
 
 *Weights* (`weights.py`): the file whose SHA-256 starts with the weights id holds all tensors, shifts and networks that
-are named below. How a network is computed is defined in `quantized.py`.
+are named below. `quantized.py` defines how a network is computed.
 
 *Quality*: the quality byte q is the row of every tensor that has 256 rows, and decides nothing else.
 
 *Streams* (`range_coder.py`, `latent_coding.py`): each gives the latent [h, w, 16] and the hyper features [h, w, 32] of
-its tile, without a look at other tiles; put together they are the latent and the features of the whole field.
+its tile, independent of other tiles; together they make the latent and the features of the whole field.
 
 *Symbols* (`symbols.py`): magnitude up to 1024, by a table of the weights or its escape.
 
@@ -76,58 +81,85 @@ rows and columns, and the channels R, G and B (sRGB); with e its exponent in the
 
     pixel = floor(y 2^(7-e)) + 128, clipped to 0..255
 
-The picture is the first `height` rows and `width` columns. In a grey file each of its pixels becomes
+The picture is the first `height` rows and `width` columns. A side of n < 32 pixels is different: its first 32 samples
+become n by their means. Sample x covers x..x + 1, pixel i covers 32 i / n..32 (i + 1) / n, and the weight of x in i is
+the part that both cover,
+
+    w(i, x) = max(0, min(32 (i + 1), n (x + 1)) - max(32 i, n x)), of 32 in all
+
+With w the identity, of 1 in all, for a side of 32 or more, and S the product of the two "in all" (1, 32 or 1024), pixel
+(i, j) is floor(sum over x, y of w(i, y) w(j, x) sample(y, x) / S + 1/2).
+
+In a grey file each pixel then becomes
 
     L = floor((19595 R + 38470 G + 7471 B + 32768) / 65536)
 
-*Extras* (`extras.py`): alpha gives every pixel one sample more, 0 (transparent) to 255, not premultiplied. An ICC
-profile says which colour space the pixels are in; without one they are sRGB. EXIF and XMP change no pixel.
+*Extras* (`extras.py`): alpha gives every pixel one more sample, 0 (transparent) to 255, not premultiplied. An ICC
+profile names the colour space of the pixels; without one they are sRGB. EXIF and XMP change no pixel.
+
+*Display size*: these are the exact pixels of the picture as it was coded. A reader shows them, and alpha, resampled to
+the display size, by a filter of its choice; aecodec takes Pillow's Lanczos.
+
+Prefixes
+--------
+The stream begins with the coarse and ends with the fine, so that its first bytes are a picture. A reader that is asked
+to decode a file that ends early may do so if the header with its checksum is there. The streams of a file with the flag
+"cut" are such prefixes, each of any length: its checksums cover what is there, and a reader decodes it like any other.
+
+A symbol of a prefix counts if the prefix decides it: decoded once with zero bytes after the prefix and once with ff
+bytes, it is the same, and neither quotient is 2^24 or more. From the first symbol on that does not count, all are 0;
+also those of an escape whose value does not count. A missing symbol is 0, so that the means of `latent_coding.py` stand
+for the rest; there is no check of the stream's end. If the directory itself is not complete, every stream is empty; a
+part that is not complete is its prefix if it is a stream, and missing if it is an extra. A compact file without a
+checksum counts as one that ends early.
 
 Compatibility
 -------------
-Until aecodec 1.0 the version is 0, and format and weights may still change together. From 1.0 on, a file that a release
-has written decodes to the same pixels in every later one: a weights id never changes its meaning, the decoding half of
-a superseded model stays, and a change of this page takes a new version, which older readers refuse. `tests/golden` has
-files with the hashes of their pixels; `examples/decode_from_spec.py` is a decoder made of these pages alone.
+From aecodec 1.0 on, a file that a release has written decodes to the same pixels in every later one: a number and a
+weights id never change their meaning, the decoding half of a superseded model stays, and a change of this page takes a
+new version, which older readers refuse. Version 0 was that of aecodec before 1.0. `tests/golden` has files with the
+hashes of their pixels; `examples/decode_from_spec.py` is a decoder made from these pages alone.
 
 Worked examples
 ---------------
 A picture of one tile with a stream of three bytes:
 
     ae 43 0d 0a    magic
-    00             version 0, flags 0
-    12 34 56 78    weights 12345678
+    10             version 1, flags 0
+    00             weights: registered model 0
     80 02          width 256
     80 02          height 256
     80             quality 128
-    ba 3e 07 a4    checksum of all other bytes
+    07 6a 5f a7    checksum of all other bytes
     c0 ff ee       stream
 
-A grey picture of two tiles; the stream of the second is empty:
+A grey picture of two tiles by other weights; the stream of the second is empty:
 
     ae 43 0d 0a    magic
-    03             version 0, flags 3
-    12 34 56 78    weights 12345678
+    11             version 1, flags 1
+    ff 12 34 56 78 weights 12345678
     81 08          width 1025
     01             height 1
     00             quality 0
-    ec e3 e0 a1    checksum of the bytes above and the directory
+    c3 49 c4 d1    checksum of the bytes above and the directory
     03             length 3
     ba 78 7d 5f    checksum of the first stream
     00             length 0
     00 00 00 00    checksum of the second stream
     c0 ff ee       stream
 
-A picture of 3x2 pixels with alpha and an XMP packet, "<x/>"; of the six samples of alpha one is 0, the others are 255:
+A picture of 3x2 pixels with alpha and an XMP packet, "<x/>", shown at 300x200; of the six samples of alpha one is 0,
+the others are 255:
 
     ae 43 0d 0a    magic
-    06             version 0, flags 6
-    12 34 56 78    weights 12345678
+    16             version 1, flags 6
+    00             weights: registered model 0
     03             width 3
     02             height 2
+    ac 02 c8 01    display 300x200
     64             quality 100
     09             extras: alpha and XMP
-    e1 2a 9e 97    checksum of the bytes above and the directory
+    c3 8a ac ac    checksum of the bytes above and the directory
     03             length 3
     ba 78 7d 5f    checksum of the stream
     10             length 16
@@ -151,12 +183,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
 
+from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
+from aecodec.errors import UnknownWeights
+from aecodec.format.compact import IdOf
+from aecodec.format.compact import is_compact
+from aecodec.format.compact import pack_compact
+from aecodec.format.compact import parse_compact
+from aecodec.format.compact import unpack_compact
 from aecodec.format.header import CRC_BYTES
 from aecodec.format.header import CUT_SHORT
+from aecodec.format.header import Check
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
+from aecodec.format.header import Weights
 from aecodec.format.header import pack_fields
 from aecodec.format.header import pack_varint
 from aecodec.format.header import parse_fields
@@ -165,13 +209,42 @@ from aecodec.format.header import take
 from aecodec.limits import MAX_PIXELS
 
 
-def pack(header: Header, parts: Sequence[bytes]) -> bytes:
-    """The file of a picture. Raises ValueError for another number of parts than `header.parts`.
+class Content(NamedTuple):
+    """A file taken apart: one stream per coded tile in raster order, then one part per extra in the order of `Extra`.
 
-    `parts`: one range-coded stream per coded tile in raster order, then one part per extra in the order of `Extra`.
+    Of a file that ends early, the streams are prefixes, and only the extras that are whole are in the header.
+    """
+
+    header: Header
+    parts: list[bytes]
+    complete: bool = True
+
+    @property
+    def streams(self) -> list[bytes]:
+        return self.parts[: self.header.tiles]
+
+    @property
+    def extras(self) -> dict[Extra, bytes]:
+        return dict(zip(self.header.kinds, self.parts[self.header.tiles :], strict=True))
+
+    @property
+    def are_prefixes(self) -> bool:
+        """Whether the streams may end anywhere."""
+        return self.header.cut or not self.complete
+
+
+def pack(header: Header, parts: Sequence[bytes], weights_id: bytes | None = None) -> bytes:
+    """The file of a picture, in the form that its header names; the compact one needs the id of the weights.
+
+    `parts` as in `Content`. Raises ValueError for another number of parts than `header.parts`, AecError if the compact
+    form does not hold the picture.
     """
     if len(parts) != header.parts:
-        raise ValueError(f"{len(parts)} parts where {header.tiles} tiles and the extras call for {header.parts}")
+        raise ValueError(f"{len(parts)} parts, but {header.tiles} tiles and the extras call for {header.parts}")
+    if header.compact is not None:
+        if weights_id is None:
+            raise ValueError("the checksum of the compact form covers the weights id")
+        return pack_compact(header, parts[0], weights_id)
     fields = pack_fields(header)
     if header.parts == 1:
         (stream,) = parts
@@ -180,32 +253,99 @@ def pack(header: Header, parts: Sequence[bytes]) -> bytes:
     return b"".join([fields, _crc(fields, directory), directory, *parts])
 
 
-def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, list[bytes]]:
-    """Header and parts, as `pack` takes them, of a whole file; checks 1 to 7.
+def no_ids(weights: Weights) -> bytes:
+    """For readers that take no compact file."""
+    raise UnknownWeights("a compact file is read with its weights only")
 
-    Raises CorruptFile, HeaderLimitExceeded (a side above 65535 or more than `max_pixels`) or UnsupportedVersion.
+
+def unpack(data: bytes, id_of: IdOf = no_ids, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Content:
+    """Takes a file of either form apart; checks 1 to 7.
+
+    `id_of` gives the id of the weights that a compact file names. `partial` also takes a file that ends anywhere after
+    its header. Raises CorruptFile, HeaderLimitExceeded (a side above 65535 or more than `max_pixels`),
+    UnsupportedVersion, or what `id_of` raises.
     """
+    if is_compact(data):
+        header, stream, sound = unpack_compact(data, max_pixels, id_of)
+        complete = sound and not (partial and header.compact is Check.NONE)
+        return _checked(Content(header, [stream], complete), partial)
     header, crc_at = parse_fields(data, max_pixels)
     fields, body_at = data[:crc_at], crc_at + CRC_BYTES
     crc = data[crc_at:body_at]
     if header.parts == 1:
         stream = data[body_at:]
-        _check_crc(crc, fields, stream)
-        return header, [stream]
-    entries, parts_at = _parse_directory(data, body_at, header.parts)
-    _check_length(len(data) - parts_at, sum(length for length, _ in entries))
+        return _checked(Content(header, [stream], _crc(fields, stream) == crc), partial)
+    try:
+        entries, parts_at = _parse_directory(data, body_at, header.parts)
+    except CorruptFile:
+        if not partial:
+            raise
+        return Content(replace(header, extras=Extra(0)), [b""] * header.tiles, complete=False)
+    lengths = [length for length, _ in entries]
+    missing = parts_at + sum(lengths) - len(data)
+    if missing < 0:
+        raise CorruptFile(f"damaged file: {-missing} bytes after its end")
+    if missing > 0 and not partial:
+        raise CorruptFile(CUT_SHORT)
     _check_crc(crc, fields, data[body_at:parts_at])
-    parts = []
-    for length, part_crc in entries:
-        part = data[parts_at : parts_at + length]
-        _check_crc(part_crc, part)
-        parts.append(part)
-        parts_at += length
-    return header, parts
+    ends = list(accumulate(lengths, initial=parts_at))
+    parts = [data[start : start + length] for start, length in zip(ends, lengths, strict=False)]
+    for part, (length, part_crc) in zip(parts, entries, strict=True):
+        if len(part) == length:
+            _check_crc(part_crc, part)
+    return _whole_extras(Content(header, parts), lengths) if missing > 0 else Content(header, parts)
+
+
+def _checked(content: Content, partial: bool) -> Content:
+    if not content.complete and not partial:
+        raise CorruptFile(_MISMATCH)
+    return content
+
+
+def _whole_extras(content: Content, lengths: Sequence[int]) -> Content:
+    """The content of a file that ends early, without the extras that are not whole."""
+    tiles = content.header.tiles
+    sizes = dict(zip(content.header.kinds, lengths[tiles:], strict=True))
+    whole = {kind: part for kind, part in content.extras.items() if len(part) == sizes[kind]}
+    header = replace(content.header, extras=Extra(sum(whole)))
+    return Content(header, [*content.streams, *whole.values()], complete=False)
+
+
+def cut(content: Content, size: int, weights_id: bytes) -> bytes:
+    """A file of at most `size` bytes, its streams cut to prefixes by the same share; extras stay whole.
+
+    Raises AecError if header, directory and extras take more.
+    """
+    header, streams, extras = replace(content.header, cut=True), content.streams, list(content.extras.values())
+    fixed = len(pack(header, [b""] * len(streams) + extras, weights_id))
+    if header.parts > 1:  # the directory with the lengths as they are, at most
+        fixed += sum(len(pack_varint(len(stream))) - 1 for stream in streams)
+    room, total = size - fixed, sum(map(len, streams))
+    if room < 0:
+        raise AecError(f"{size} bytes are too few: all but the streams takes {fixed}")
+    room = min(room, total)
+    shares = [len(stream) * room // max(total, 1) for stream in streams]
+    return pack(header, [*(stream[:share] for stream, share in zip(streams, shares, strict=True)), *extras], weights_id)
+
+
+def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Header from a file's first bytes (MAX_HEADER_BYTES of them suffice), in either form; no checksum is compared.
+
+    Raises what `unpack` raises.
+    """
+    header, _ = parse_compact(data, max_pixels) if is_compact(data) else parse_fields(data, max_pixels)
+    return header
+
+
+def header_size(header: Header) -> int:
+    """Bytes of the full form before the body, checksum included: 15 for a plain picture of 256x256 pixels."""
+    return len(pack_fields(header)) + CRC_BYTES
 
 
 def extra_sizes(data: bytes, *, max_pixels: int = MAX_PIXELS) -> dict[Extra, int]:
     """Bytes that each extra takes in a file, by its directory; no checksum is compared. Raises what `unpack` raises."""
+    if is_compact(data):
+        return {}
     header, crc_at = parse_fields(data, max_pixels)
     if not header.extras:
         return {}
@@ -223,11 +363,7 @@ def _parse_directory(data: bytes, at: int, count: int) -> tuple[list[tuple[int, 
     return entries, at
 
 
-def _check_length(found: int, expected: int) -> None:
-    if found < expected:
-        raise CorruptFile(CUT_SHORT)
-    if found > expected:
-        raise CorruptFile(f"damaged file: {found - expected} bytes after its end")
+_MISMATCH = "damaged file: a checksum does not match"
 
 
 def _crc(*pieces: bytes) -> bytes:
@@ -239,4 +375,4 @@ def _crc(*pieces: bytes) -> bytes:
 
 def _check_crc(stored: bytes, *pieces: bytes) -> None:
     if _crc(*pieces) != stored:
-        raise CorruptFile("damaged file: a checksum does not match")
+        raise CorruptFile(_MISMATCH)

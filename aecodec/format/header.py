@@ -1,4 +1,4 @@
-"""The header of a file: its record, its bytes, and the checks that need nothing else (1 to 5).
+"""The header: its record for both forms of a file, and the bytes and checks (1 to 5) of the full one.
 
 The page of the format is the head of `container.py`.
 """
@@ -6,32 +6,37 @@ The page of the format is the head of `container.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from enum import IntFlag
 
 from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnsupportedVersion
 from aecodec.geometry import tile_count
-from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
+from aecodec.limits import size_excess
 
 MAGIC = b"\xaeC\r\n"
-VERSION = 0
+VERSION = 1
 QUALITY_STEPS = 256  # values of the quality byte
 
 # The longest header, checksum included, even of a refused file: `read_header` needs no more of a file than this.
-MAX_HEADER_BYTES = 25
+MAX_HEADER_BYTES = 36
 
 _GREY = 1
-_DIRECTORY = 2
-_EXTRAS = 4
-_RESERVED = 8
+_EXTRAS = 2
+_DISPLAY = 4
+_CUT = 8
 
 _WEIGHTS_ID_BYTES = 4
+_OTHER_WEIGHTS = 255
 CRC_BYTES = 4
 _VARINT_BYTES = 5
 
 CUT_SHORT = "damaged file: it is cut short"
+
+Weights = int | bytes  # the number of a registered model, 0..254, or the four-byte id of other weights
+Size = tuple[int, int]  # width and height in pixels
 
 
 class Extra(IntFlag):
@@ -47,6 +52,15 @@ _KNOWN_EXTRAS = sum(Extra)
 NO_EXTRAS = Extra(0)
 
 
+class Check(IntEnum):
+    """The checksum of a compact file."""
+
+    NONE = 0
+    CRC8 = 1
+    CRC16 = 2
+    CRC32 = 3
+
+
 @dataclass(frozen=True)
 class Header:
     """What a file states about its picture. Raises ValueError for a field out of range."""
@@ -54,19 +68,38 @@ class Header:
     width: int  # pixels, 1..65535
     height: int  # pixels, 1..65535
     quality: int  # index, 0..255
-    weights_id: bytes  # 4 bytes
+    weights: Weights
     grey: bool = False
     extras: Extra = NO_EXTRAS
+    display: Size | None = None  # of the picture that this one stands for, if it was reduced
+    cut: bool = False  # whether the streams are prefixes
+    compact: Check | None = None  # None: the full form
 
     def __post_init__(self) -> None:
-        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
-            raise ValueError(f"{self.width}x{self.height} pixels: sides must be in 1..{MAX_SIDE}")
+        for width, height in (self.size, self.shown):
+            if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+                raise ValueError(f"{width}x{height} pixels: sides must be in 1..{MAX_SIDE}")
+        if self.display == self.size:
+            raise ValueError("a display size that is the picture's own is not stored")
         if not 0 <= self.quality <= 255:
             raise ValueError(f"quality index {self.quality} is not in 0..255")
-        if len(self.weights_id) != _WEIGHTS_ID_BYTES:
-            raise ValueError(f"a weights id has {_WEIGHTS_ID_BYTES} bytes, not {len(self.weights_id)}")
+        if isinstance(self.weights, bytes):
+            if len(self.weights) != _WEIGHTS_ID_BYTES:
+                raise ValueError(f"a weights id has {_WEIGHTS_ID_BYTES} bytes, not {len(self.weights)}")
+        elif not 0 <= self.weights < _OTHER_WEIGHTS:
+            raise ValueError(f"the number of a model is in 0..{_OTHER_WEIGHTS - 1}, not {self.weights}")
         if not 0 <= self.extras <= _KNOWN_EXTRAS:
             raise ValueError(f"extras {int(self.extras)} are not in 0..{_KNOWN_EXTRAS}")
+
+    @property
+    def size(self) -> Size:
+        """Width and height of the picture that is coded."""
+        return self.width, self.height
+
+    @property
+    def shown(self) -> Size:
+        """Width and height of the picture that is shown."""
+        return self.display or self.size
 
     @property
     def tiles(self) -> int:
@@ -89,76 +122,66 @@ class Header:
         return ("L" if self.grey else "RGB") + ("A" if Extra.ALPHA in self.extras else "")
 
 
-def header_size(header: Header) -> int:
-    """Bytes before the body, checksum included: the fixed cost of a plain picture of one tile (18 at 256x256)."""
-    return len(pack_fields(header)) + CRC_BYTES
-
-
-def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """Header from a file's first bytes (MAX_HEADER_BYTES of them suffice); no checksum is compared.
-
-    Raises what `unpack` raises.
-    """
-    header, _ = parse_fields(data, max_pixels)
-    return header
-
-
 def pack_fields(header: Header) -> bytes:
-    flags = _GREY if header.grey else 0
-    if header.parts > 1:
-        flags |= _DIRECTORY
-    if header.extras:
-        flags |= _EXTRAS
-    start = MAGIC + bytes([VERSION << 4 | flags]) + header.weights_id
-    sides = pack_varint(header.width) + pack_varint(header.height)
-    return start + sides + bytes([header.quality]) + (bytes([header.extras]) if header.extras else b"")
+    """The full header without its checksum."""
+    flags = _GREY * header.grey | _EXTRAS * bool(header.extras) | _DISPLAY * bool(header.display) | _CUT * header.cut
+    fields = MAGIC + bytes([VERSION << 4 | flags]) + pack_weights(header.weights, _OTHER_WEIGHTS)
+    fields += b"".join(map(pack_varint, header.size + (header.display or ())))
+    return fields + bytes([header.quality]) + (bytes([header.extras]) if header.extras else b"")
 
 
 def parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
-    """Checks 1 to 5: the header, and the position of its checksum, which is known to be there."""
+    """Checks 1 to 5 of the full form: the header, and the position of its checksum, which is known to be there."""
     at = len(MAGIC)
     if data[:at] != MAGIC:
         raise CorruptFile("not an .aec file")
-    versions, at = take(data, at, 1)
-    version, flags = versions[0] >> 4, versions[0] & 15
+    (first,), at = take(data, at, 1)
+    version, flags = first >> 4, first & 15
     if version > VERSION:
-        raise UnsupportedVersion(f"format version {version}: this reader knows versions up to {VERSION}")
-    weights_id, at = take(data, at, _WEIGHTS_ID_BYTES)
+        raise UnsupportedVersion(f"format version {version}: this reader knows version {VERSION}")
+    if version < VERSION:
+        raise UnsupportedVersion(f"format version {version}: only aecodec before 1.0 reads it")
+    (number,), at = take(data, at, 1)
+    weights, at = (number, at) if number != _OTHER_WEIGHTS else take(data, at, _WEIGHTS_ID_BYTES)
+    size, at = _parse_size(data, at, max_pixels)
+    display, at = _parse_size(data, at, max_pixels) if flags & _DISPLAY else (None, at)
+    if display == size:
+        raise CorruptFile("damaged file: a display size that is the picture's own")
+    (quality,), at = take(data, at, 1)
+    extras = NO_EXTRAS
+    if flags & _EXTRAS:
+        (kinds,), at = take(data, at, 1)
+        extras = _parse_extras(kinds)
+    take(data, at, CRC_BYTES)
+    return Header(*size, quality, weights, bool(flags & _GREY), extras, display, bool(flags & _CUT)), at
+
+
+def pack_weights(weights: Weights, other: int) -> bytes:
+    """One byte for a registered model; for other weights the byte `other`, then their id."""
+    return bytes([other]) + weights if isinstance(weights, bytes) else bytes([weights])
+
+
+def _parse_size(data: bytes, at: int, max_pixels: int) -> tuple[Size, int]:
     width, at = parse_varint(data, at)
     height, at = parse_varint(data, at)
     check_sides(width, height, max_pixels)
-    _check_flags(flags, tile_count(width, height))
-    qualities, at = take(data, at, 1)
-    extras = NO_EXTRAS
-    if flags & _EXTRAS:
-        kinds, at = take(data, at, 1)
-        extras = _parse_extras(kinds[0])
-    take(data, at, CRC_BYTES)
-    return Header(width, height, qualities[0], weights_id, bool(flags & _GREY), extras), at
-
-
-def _check_flags(flags: int, tiles: int) -> None:
-    if flags & _RESERVED:
-        raise CorruptFile("damaged file: reserved bits are set")
-    if bool(flags & _DIRECTORY) != (tiles > 1 or bool(flags & _EXTRAS)):
-        raise CorruptFile("damaged file: directory flag and number of parts disagree")
+    return (width, height), at
 
 
 def _parse_extras(kinds: int) -> Extra:
     if kinds & ~_KNOWN_EXTRAS:
         raise CorruptFile("damaged file: extras of an unknown kind")
     if not kinds:
-        raise CorruptFile("damaged file: no extras where its flags say some")
+        raise CorruptFile("damaged file: no extras although its flags announce some")
     return Extra(kinds)
 
 
 def check_sides(width: int, height: int, max_pixels: int) -> None:
+    """Raises CorruptFile for a side of 0, HeaderLimitExceeded for a side or a picture over its limit."""
     if not (width and height):
         raise CorruptFile(f"damaged file: a picture of {width}x{height} pixels")
-    if max(width, height) > MAX_SIDE:
-        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: sides are limited to {MAX_SIDE}")
-    if height > max_pixels // width:
-        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: the limit is {max_pixels} in all")
+    if excess := size_excess(width, height, max_pixels):
+        raise HeaderLimitExceeded(f"the header asks for {excess}")
 
 
 def take(data: bytes, at: int, count: int) -> tuple[bytes, int]:

@@ -26,6 +26,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from collections.abc import Sequence
 from itertools import accumulate
+from itertools import repeat
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
@@ -169,6 +170,48 @@ class Decoder:
         # Encoding again costs a third of decoding, and keeps the tail defined in one place.
         if self._echo.finish() != self._data:
             raise CorruptFile("damaged data: the coded stream does not end where its symbols end")
+
+
+class PrefixDecoder:
+    """Decodes the symbols that the prefix of a stream decides: with zeros after it and with ones they are the same."""
+
+    def __init__(self, tables: Tables, data: bytes) -> None:
+        self._tables = tables
+        self._words = [iter(_words(data, padding)) for padding in (b"\0", b"\xff")]
+        # Two decoders in one, each with its offset; width is as in the encoder, and the same for both.
+        self._low, self._high = (next(words) << _WORD_BITS | next(words) for words in self._words)
+        self._width = _STATE - 1
+        self.exhausted = False
+
+    def decode(self, table: int, count: int) -> NDArray[np.int32]:
+        """The next symbols as int32, `count` or as many as are decided; after fewer the decoder is exhausted."""
+        cumulative = self._tables.cumulative(table)
+        symbols: list[int] = []
+        while len(symbols) < count and not self.exhausted:
+            scale = self._width >> PRECISION
+            symbol = bisect_right(cumulative, self._low // scale) - 1
+            if self._low // scale >= _TOTAL or self._high // scale >= cumulative[symbol + 1]:
+                self.exhausted = True
+                break
+            left = cumulative[symbol]
+            self._low -= scale * left
+            self._high -= scale * left
+            self._width = scale * (cumulative[symbol + 1] - left)
+            if self._width < _WORD:
+                self._low, self._high = (
+                    offset << _WORD_BITS | next(words)
+                    for offset, words in zip((self._low, self._high), self._words, strict=True)
+                )
+                self._width <<= _WORD_BITS
+            symbols.append(symbol)
+        return np.array(symbols, dtype=np.int32)
+
+
+def _words(data: bytes, padding: bytes) -> Iterator[int]:
+    """The words of a stream, and then those of the padding, without end."""
+    padded = data + padding * (-len(data) % 4)
+    yield from np.frombuffer(padded, ">u4").tolist()
+    yield from repeat(int.from_bytes(4 * padding, "big"))
 
 
 def _is_native(backend: Backend | None) -> bool:

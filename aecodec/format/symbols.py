@@ -2,11 +2,11 @@
 
 Part of the format's definition; `latent_coding.py` defines the symbols.
 
-Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index 0..63, smallest
-index first, in their order above within a group. Table i has 2K+2 entries for a support K: symbols -K..K, then the
-escape. After the symbols of a group follow the values of its escaped symbols, in order: symbol + 1024 in a table of
-2049 equal entries of 8188 (the last one takes the remainder of 2^24: 8192). A value within the support is never
-escaped.
+Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index, from 63 down to
+0, in their order above within a group: those that carry most come first. Table i has 2K+2 entries for a support K:
+symbols -K..K, then the escape. After the symbols of a group follow the values of its escaped symbols, in order:
+symbol + 1024 in a table of 2049 equal entries of 8188 (the last one takes the remainder of 2^24: 8192). A value within
+the support is never escaped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from aecodec.errors import CorruptFile
 from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
+from aecodec.format.range_coder import PrefixDecoder
 from aecodec.format.range_coder import Tables
 from aecodec.limits import MAX_SYMBOL
 
@@ -76,13 +77,15 @@ class Sink(Protocol):
 
 
 def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
-    """The order in which symbols are coded: by scale index, smallest first, and as they came within one.
+    """The order in which symbols are coded: by scale index, largest first, and as they came within one.
 
     Returns positions in that order, and every scale index that occurs with its part of them.
     """
-    ends = np.cumsum(np.bincount(index)).tolist()
-    groups = [(i, slice(start, end)) for i, (start, end) in enumerate(pairwise([0, *ends])) if start < end]
-    return np.argsort(index.astype(np.uint8), kind="stable"), groups  # NumPy sorts bytes by counting
+    last = SCALE_COUNT - 1
+    from_last = (last - index).astype(np.uint8)  # NumPy sorts bytes by counting
+    ends = np.cumsum(np.bincount(from_last)).tolist()
+    groups = [(last - i, slice(start, end)) for i, (start, end) in enumerate(pairwise([0, *ends])) if start < end]
+    return np.argsort(from_last, kind="stable"), groups
 
 
 class SymbolWriter:
@@ -121,15 +124,25 @@ class SymbolMeter:
         self.bits += math.log2(2 * MAX_SYMBOL + 1) * int(escaped.sum())
 
 
+class Source(Protocol):
+    """Gives symbols for scale indexes, one-dimensional, in coding order."""
+
+    def read(self, index: np.ndarray) -> np.ndarray: ...
+
+    def finish(self) -> None: ...
+
+
 class SymbolReader:
     """Reads what `SymbolWriter` wrote. Raises CorruptFile on anything else."""
 
     def __init__(self, tables: SymbolTables, data: bytes) -> None:
         self._tables = tables
         self._decoder = Decoder(tables.coder, data)
+        self.known = 0  # symbols read
 
     def read(self, index: np.ndarray) -> np.ndarray:
         order, groups = _groups(index)
+        self.known += len(index)
         positions, escapes = [], []
         for table, part in groups:
             own = self._decoder.decode(table, part.stop - part.start)
@@ -150,3 +163,47 @@ class SymbolReader:
 
     def finish(self) -> None:
         self._decoder.finish()
+
+
+class PrefixReader:
+    """Reads the symbols that the prefix of a stream decides; all others are 0 (`container.py`, "Prefixes")."""
+
+    def __init__(self, tables: SymbolTables, data: bytes) -> None:
+        self._tables = tables
+        self._decoder = PrefixDecoder(tables.coder, data)
+        self.known = 0  # symbols that counted
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        order, groups = _groups(index)
+        symbols = np.zeros(len(index), np.int32)
+        for table, part in groups:
+            if self._decoder.exhausted:
+                break
+            found = self._decoder.decode(table, part.stop - part.start)
+            values = found - self._tables.supports[table]
+            escaped = np.flatnonzero(found == len(self._tables.frequencies[table]) - 1)
+            escapes = self._decoder.decode(SCALE_COUNT, len(escaped)) - MAX_SYMBOL
+            values[escaped] = 0
+            values[escaped[: len(escapes)]] = escapes
+            symbols[order[part][: len(values)]] = values
+            self.known += len(values) - len(escaped) + len(escapes)
+        return symbols
+
+    def finish(self) -> None:
+        """A prefix may end anywhere."""
+
+
+class StageReader:
+    """The first `stages` of a stream's five stages, hyper-latent and context steps; symbols of later ones are 0."""
+
+    def __init__(self, source: Source, stages: int) -> None:
+        self._source, self._stages = source, stages
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        if not self._stages:
+            return np.zeros(len(index), np.int32)
+        self._stages -= 1
+        return self._source.read(index)
+
+    def finish(self) -> None:
+        """Later stages are not read."""

@@ -17,7 +17,7 @@ from aecodec.bench.measure import last_fitting
 from aecodec.bench.metrics import as_rgb
 from aecodec.bench.metrics import l1
 from aecodec.bench.pictures import Pictures
-from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import find_by_name
 from aecodec.codec.weights import load_decoder
@@ -89,7 +89,7 @@ def _claim(model: str, pictures: Sequence[np.ndarray], target: float, bar: Bar) 
 
     def loss(pair: tuple[np.ndarray, bytes]) -> float:
         picture, data = pair
-        return l1(picture, decode(data, runtime, lambda _: decoder))
+        return l1(picture, decode_picture(data, runtime, lambda _: decoder).array)
 
     @cache
     def files(step: int) -> list[bytes]:

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from aecodec.bench.measure import TARGET_BYTES
 from aecodec.bench.metrics import psnr
-from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import add_entry
 from aecodec.errors import InputError
@@ -115,7 +115,7 @@ def _rounding_cost(
     for point in estimated.points:
         step = round(point.quality * (QUALITY_STEPS - 1))
         files = [PictureEncoder(picture, encoder, decoder, runtime).encode(step).data for picture in pictures]
-        decoded = [decode(data, runtime, lambda _: decoder) for data in files]
+        decoded = [decode_picture(data, runtime, lambda _: decoder).array for data in files]
         estimate = point.bpp * np.mean([picture[..., 0].size for picture in pictures]) / 8
         row = {
             "quality": point.quality,

@@ -7,7 +7,6 @@ import zstandard
 from aecodec.format.container import unpack
 from aecodec.format.header import Extra
 from aecodec.limits import MAX_METADATA_BYTES
-from fuzz.container import DIRECTORY
 from fuzz.container import EXTRAS
 from fuzz.container import head
 from fuzz.container import tiled
@@ -56,4 +55,4 @@ PARTS = {
 def file_with(kind: Extra, part: bytes) -> bytes:
     """A sound picture of one pixel, and this part behind its stream."""
     stream = unpack((TINY / "dot-100.aec").read_bytes())[1][0]
-    return tiled(head(1, 1, flags=EXTRAS | DIRECTORY, kinds=kind), [stream, part])
+    return tiled(head(1, 1, flags=EXTRAS, kinds=kind), [stream, part])

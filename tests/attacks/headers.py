@@ -10,15 +10,14 @@ from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnknownWeights
 from aecodec.errors import UnsupportedVersion
 from fuzz.container import ALPHA
-from fuzz.container import DIRECTORY
+from fuzz.container import DISPLAY
 from fuzz.container import EXTRAS
+from fuzz.container import OTHER_WEIGHTS
 from fuzz.container import crc
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import tiled
 from fuzz.container import varint
-
-PARTS = EXTRAS | DIRECTORY
 
 
 class Case(NamedTuple):
@@ -37,7 +36,7 @@ def large(width: int, height: int, ours: str, flags: int = 0) -> Case:
 
 
 def newer(data: bytes, ours: str) -> Case:
-    return Case(data, UnsupportedVersion, ours, "newer reader")
+    return Case(data, UnsupportedVersion, ours, "another reader")
 
 
 # Their checksums are right, so that only the check named refuses them.
@@ -51,21 +50,29 @@ HEADERS = {
     "100000x100000": large(100_000, 100_000, "100000x100000"),
     "sides that are -1 in signed 32 bits": large(2**32 - 1, 2**32 - 1, "4294967295"),
     "the largest sides of five bytes": large(2**35 - 1, 2**35 - 1, "34359738367x34359738367"),
-    "an area that is 0 in 32 bits": large(65536, 65536, "65535", DIRECTORY),
-    "the largest sides": large(65535, 65535, "178956970", DIRECTORY),
-    "one row too many": large(65535, 2731, "178956970", DIRECTORY),
-    "reserved bit 3": corrupt(plain(head(1, 1, flags=8)), "reserved", "reserved"),
-    "flags of a later version": corrupt(plain(head(256, 256, flags=12)), "reserved", "reserved"),
-    "extras without a directory": corrupt(plain(head(1, 1, flags=EXTRAS, kinds=1)), "directory flag", "directory flag"),
-    "no extras": corrupt(plain(head(1, 1, flags=PARTS) + b"\0"), "no extras", "no extras"),
-    "extras of bit 4": corrupt(tiled(head(1, 1, flags=PARTS, kinds=16), [b"", b""]), "unknown kind", "unknown ones"),
-    "extras of bit 7": corrupt(plain(head(1, 1, flags=PARTS, kinds=128)), "unknown kind", "unknown ones"),
-    "a directory of one tile": corrupt(
-        tiled(head(256, 256, flags=DIRECTORY), [b"stream"]), "directory flag", "directory flag"
+    "an area that is 0 in 32 bits": large(65536, 65536, "65535"),
+    "the largest sides": large(65535, 65535, "178956970"),
+    "one row too many": large(65535, 2731, "178956970"),
+    "no display width": corrupt(plain(head(1, 1, flags=DISPLAY, display=(0, 9))), "0x9 pixels", "a side is 0"),
+    "a display size over the limit": Case(
+        plain(head(1, 1, flags=DISPLAY, display=(65535, 2731))), HeaderLimitExceeded, "178956970", "too large"
     ),
-    # The first bytes of the stream would be lengths.
-    "two tiles without a directory": corrupt(plain(head(1030, 9), b"\2" * 64), "directory flag", "directory flag"),
-    "version 1": newer(plain(head(1, 1, version=1)), "version 1"),
+    "a display side over the limit": Case(
+        plain(head(1, 1, flags=DISPLAY, display=(65536, 1))), HeaderLimitExceeded, "65535", "too large"
+    ),
+    "its own display size": corrupt(
+        plain(head(9, 8, flags=DISPLAY, display=(9, 8))), "the picture's own", "the picture's own"
+    ),
+    "a long display height": corrupt(
+        plain(head(9, 8, flags=DISPLAY, display=(9, varint(1, padding=1)))), "shortest form", "longer than need be"
+    ),
+    "no extras": corrupt(plain(head(1, 1, flags=EXTRAS) + b"\0"), "no extras", "no extras"),
+    "extras of bit 4": corrupt(tiled(head(1, 1, flags=EXTRAS, kinds=16), [b"", b""]), "unknown kind", "unknown ones"),
+    "extras of bit 7": corrupt(plain(head(1, 1, flags=EXTRAS, kinds=128)), "unknown kind", "unknown ones"),
+    "version 0": Case(
+        plain(head(1, 1, version=0)), UnsupportedVersion, "only aecodec before 1.0 reads it", "another reader"
+    ),
+    "version 2": newer(plain(head(1, 1, version=2)), "version 2"),
     "version 15": newer(plain(head(1, 1, version=15)), "version 15"),
     "a newer version, all else absurd": newer(plain(head(0, 2**35 - 1, version=15, flags=15)), "version 15"),
     # Otherwise one picture would have several files.
@@ -80,7 +87,7 @@ HEADERS = {
     "no checksum": corrupt(head(256, 256), "cut short", "cut short"),
 }
 
-TWO_TILES = head(1030, 9, flags=DIRECTORY)
+TWO_TILES = head(1030, 9)
 SOUND = tiled(TWO_TILES, [b"one", b"two"])
 
 
@@ -97,10 +104,11 @@ def wrong_part(fields: bytes) -> bytes:
 
 # Their headers are sound.
 DIRECTORIES = {
+    "extras without a directory": corrupt(plain(head(1, 1, flags=EXTRAS, kinds=1)), "cut short", "cut short"),
     "a long length": corrupt(
         tiled(TWO_TILES, [b"a", b"b"], [varint(1, padding=4), varint(1)]), "shortest form", "longer than need be"
     ),
-    "192 tiles and nothing": corrupt(plain(head(65535, 2730, flags=DIRECTORY)), "cut short", "cut short"),
+    "192 tiles and nothing": corrupt(plain(head(65535, 2730)), "cut short", "cut short"),
     "lengths that are right in 32 bits": corrupt(lengths(2**32 - 1, 7), "cut short", "do not fill"),
     "the largest lengths": corrupt(lengths(2**35 - 1, 2**35 - 1), "cut short", "do not fill"),
     "both streams to the end of the file": corrupt(lengths(6, 6), "cut short", "do not fill"),
@@ -111,7 +119,7 @@ DIRECTORIES = {
     "streams that changed places": corrupt(SOUND[:-6] + b"twoone", "checksum", "a part's checksum"),
     "a stream of another checksum": corrupt(wrong_part(TWO_TILES), "checksum", "a part's checksum"),
     "alpha of another checksum": corrupt(
-        wrong_part(head(1, 1, flags=PARTS, kinds=ALPHA)), "checksum", "a part's checksum"
+        wrong_part(head(1, 1, flags=EXTRAS, kinds=ALPHA)), "checksum", "a part's checksum"
     ),
     "a directory of another checksum": corrupt(
         TWO_TILES + bytes(4) + SOUND[len(TWO_TILES) + 4 :], "checksum", "damaged: checksum"
@@ -119,19 +127,28 @@ DIRECTORIES = {
     "another checksum": corrupt(head(1, 1) + bytes(4) + b"stream", "checksum", "damaged: checksum"),
     "a byte after the end": corrupt(plain(head(1, 1), b"stream") + b"\0", "checksum", "damaged: checksum"),
     "more kinds than parts": corrupt(
-        tiled(head(1, 1, flags=PARTS, kinds=9), [b"one", b"two"]), "cut short", "do not fill"
+        tiled(head(1, 1, flags=EXTRAS, kinds=9), [b"one", b"two"]), "cut short", "do not fill"
     ),
     "fewer kinds than parts": corrupt(
-        tiled(head(1, 1, flags=PARTS, kinds=1), [b"one", b"two", b"hidden"]), "after its", "do not fill"
+        tiled(head(1, 1, flags=EXTRAS, kinds=1), [b"one", b"two", b"hidden"]), "after its", "do not fill"
     ),
 }
 
 # An id that is a path must not be looked up as a file, nor printed as it stands.
 UNKNOWN = {
     "weights that nobody has": Case(
-        plain(head(256, 256, weights_id=bytes(4))), UnknownWeights, "weights 00000000", "needs weights 00000000"
+        plain(head(256, 256, weights=OTHER_WEIGHTS + bytes(4))),
+        UnknownWeights,
+        "weights 00000000",
+        "needs weights 00000000",
+    ),
+    "a model that nobody has": Case(
+        plain(head(256, 256, weights=b"\xfe")), UnknownWeights, "model number 254", "needs model number 254"
     ),
     "weights like a path": Case(
-        plain(head(256, 256, weights_id=b"../\x1b")), UnknownWeights, "weights 2e2e2f1b", "needs weights 2e2e2f1b"
+        plain(head(256, 256, weights=OTHER_WEIGHTS + b"../\x1b")),
+        UnknownWeights,
+        "weights 2e2e2f1b",
+        "needs weights 2e2e2f1b",
     ),
 }

@@ -11,7 +11,6 @@ from aecodec.format.range_coder import Encoder
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.geometry import latent_shape
 from aecodec.limits import MAX_SYMBOL
-from fuzz.container import DIRECTORY
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import read_head
@@ -39,7 +38,7 @@ class Forger:
         symbols = np.full(len(index), self._value, np.int32)
         if self._alternating:
             symbols[1::2] *= -1
-        for table in np.unique(index):
+        for table in np.unique(index)[::-1]:
             values = symbols[index == table]
             escape = 2 * int(self._tables.supports[table]) + 1
             self._encoder.encode(int(table), np.full(len(values), escape))
@@ -89,7 +88,7 @@ def unused_megabytes() -> bytes:
 
 def unused_bytes_of_a_tile() -> bytes:
     """The same within a directory, whose length and checksum name the bytes too."""
-    return tiled(head(1030, 9, flags=DIRECTORY, quality=30), [b"", b"\0"])
+    return tiled(head(1030, 9, quality=30), [b"", b"\0"])
 
 
 def longer_form_of_the_end() -> bytes:
@@ -111,13 +110,13 @@ def stream_of_a_larger_picture() -> bytes:
 
 
 def empty_stream() -> bytes:
-    """No bytes: each symbol is its table's first. 18 bytes for any picture of one tile, and a valid one."""
+    """No bytes: each symbol is its table's first. 19 bytes for any picture of one tile, and a valid one."""
     return plain(head(1024, 1024))
 
 
 def empty_streams_of_the_longest_strip() -> bytes:
     """65535 x 16 pixels in 64 empty streams: the widest field within 2^20 pixels, padded to twice its height."""
-    return tiled(head(65535, 16, flags=DIRECTORY), [b""] * 64)
+    return tiled(head(65535, 16), [b""] * 64)
 
 
 def largest_symbols() -> bytes:

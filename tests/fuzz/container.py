@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aecodec.format.header import MAGIC
+from aecodec.format.header import VERSION
 from aecodec.geometry import tile_count
 
 WEIGHTS_ID = bytes.fromhex("11ddc256")  # of the permanent tiny network
 GREY = 1
-DIRECTORY = 2
-EXTRAS = 4
+EXTRAS = 2
+DISPLAY = 4
+CUT = 8
 ALPHA = 1
+OTHER_WEIGHTS = b"\xff"
 MOST_TILES = 64 * 64  # of a picture whose sides are within the limit
 
 
@@ -26,6 +29,7 @@ class Head:
     height: int
     crc_at: int
     kinds: int = 0  # of extras
+    display: tuple[int, ...] = ()
 
     @property
     def tiles(self) -> int:
@@ -33,7 +37,7 @@ class Head:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the picture that the header declares."""
+        """Of the coded picture that the header declares."""
         channels = (1 if self.flags & GREY else 3) + (1 if self.kinds & ALPHA else 0)
         return (self.height, self.width) if channels == 1 else (self.height, self.width, channels)
 
@@ -60,15 +64,16 @@ def head(
     height: int | bytes,
     *,
     flags: int = 0,
-    version: int = 0,
+    version: int = VERSION,
     quality: int = 100,
-    weights_id: bytes = WEIGHTS_ID,
+    weights: bytes = OTHER_WEIGHTS + WEIGHTS_ID,
+    display: tuple[int | bytes, ...] = (),
     kinds: int = 0,
     magic: bytes = MAGIC,
 ) -> bytes:
     """The fields before the checksum; sides given as bytes are used as they are; `kinds` is left out if 0."""
-    sides = b"".join(side if isinstance(side, bytes) else varint(side) for side in (width, height))
-    return magic + bytes([version << 4 | flags]) + weights_id + sides + bytes([quality, kinds] if kinds else [quality])
+    sides = b"".join(side if isinstance(side, bytes) else varint(side) for side in (width, height, *display))
+    return magic + bytes([version << 4 | flags]) + weights + sides + bytes([quality, kinds] if kinds else [quality])
 
 
 def plain(fields: bytes, stream: bytes = b"") -> bytes:
@@ -96,14 +101,23 @@ def read_varint(data: bytes, at: int) -> tuple[int, int] | None:
 
 def read_head(data: bytes) -> Head | None:
     """The fields of a file, or None if it ends before its checksum does."""
-    width = read_varint(data, len(MAGIC) + 1 + len(WEIGHTS_ID))
-    height = read_varint(data, width[1]) if width else None
-    if width is None or height is None or height[1] + 5 > len(data):
+    at = len(MAGIC) + 1
+    if at >= len(data):
         return None
-    flags, crc_at = data[len(MAGIC)] & 15, height[1] + 1
-    kinds = data[crc_at] if flags & EXTRAS else 0
-    crc_at += 1 if flags & EXTRAS else 0
-    return Head(flags, width[0], height[0], crc_at, kinds) if crc_at + 4 <= len(data) else None
+    flags = data[len(MAGIC)] & 15
+    at += 5 if data[at] == 255 else 1
+    sides = []
+    for _ in range(4 if flags & DISPLAY else 2):
+        side = read_varint(data, at)
+        if side is None:
+            return None
+        sides.append(side[0])
+        at = side[1]
+    crc_at = at + (2 if flags & EXTRAS else 1)
+    if crc_at + 4 > len(data):
+        return None
+    kinds = data[crc_at - 1] if flags & EXTRAS else 0
+    return Head(flags, sides[0], sides[1], crc_at, kinds, tuple(sides[2:]))
 
 
 def _read_lengths(body: bytes, count: int) -> tuple[list[tuple[int, bytes]], int] | None:

@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+from aecodec.format.header import VERSION
 from aecodec.geometry import tile_count
 
-from .container import DIRECTORY
 from .container import GREY
 from .container import head
 from .container import plain
@@ -157,7 +157,7 @@ def refield(draft: _Draft) -> bytes:
     """A golden file with one header field of another value; the flags stay, right or not."""
     rng, found = draft.rng, read_head(draft.data)
     assert found is not None, "golden files have headers"
-    field = rng.choice(("width", "height", "sides", "quality", "flags", "version", "weights_id", "kinds"))
+    field = rng.choice(("width", "height", "sides", "quality", "flags", "version", "weights", "kinds", "display"))
     width, height = (varint(side) for side in (found.width, found.height))
     if field == "width":
         width = _number(rng)
@@ -169,10 +169,11 @@ def refield(draft: _Draft) -> bytes:
         width,
         height,
         flags=rng.randrange(16) if field == "flags" else found.flags,
-        version=rng.randrange(16) if field == "version" else 0,
+        version=rng.randrange(16) if field == "version" else VERSION,
         quality=rng.randrange(256) if field == "quality" else draft.data[found.crc_at - (2 if found.kinds else 1)],
         kinds=rng.randrange(256) if field == "kinds" else found.kinds,
-        **({"weights_id": rng.randbytes(4)} if field == "weights_id" else {}),
+        display=_sides(rng) if field == "display" else found.display,
+        **({"weights": rng.randbytes(rng.choice((1, 4, 5)))} if field == "weights" else {}),
     )
     return fields + draft.data[found.crc_at :]
 
@@ -184,7 +185,7 @@ def relength(draft: _Draft) -> bytes:
     body = draft.data[found.crc_at + 4 :]
     parts = [body[n::4] for n in range(tile_count(width, 1))]
     lengths = [_number(draft.rng) if draft.rng.random() < 0.5 else varint(len(part)) for part in parts]
-    return tiled(head(width, draft.rng.randint(1, 64), flags=DIRECTORY), parts, lengths)
+    return tiled(head(width, draft.rng.randint(1, 64)), parts, lengths)
 
 
 def regrid(draft: _Draft) -> bytes:
@@ -202,7 +203,7 @@ def regrid(draft: _Draft) -> bytes:
         return plain(head(width, height, flags=grey, quality=quality), body)
     cuts = [0, *sorted(rng.randrange(len(body) + 1) for _ in range(tiles - 1)), len(body)]
     parts = [body[start:end].rstrip(b"\0") for start, end in pairwise(cuts)]
-    return tiled(head(width, height, flags=grey | DIRECTORY, quality=quality), parts)
+    return tiled(head(width, height, flags=grey, quality=quality), parts)
 
 
 EDITS: tuple[Edit, ...] = (flip, flip, flip, put, put, cut, trim, append, insert, remove, swap, splice, splice, join)

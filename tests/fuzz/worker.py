@@ -33,7 +33,7 @@ def decode(data: bytes, max_pixels: int = MOST_PIXELS) -> Answer:
 
     start = time.process_time()
     try:
-        pixels = api.decode_pixels(data, max_pixels=max_pixels)
+        pixels = api.decode_pixels(data, max_pixels=max_pixels, coded_size=True)
     except AecError as error:
         return Answer(time.process_time() - start, refusal=type(error).__name__)
     except BaseException:  # a panic of constriction is no Exception

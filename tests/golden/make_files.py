@@ -17,15 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import PictureEncoder
+from aecodec.codec.manifest import Entry
 from aecodec.codec.manifest import entries_of
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
+from aecodec.format.container import cut
+from aecodec.format.container import unpack
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
 from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Runtime
+from aecodec.options import CHECKS
 
 TINY = Path(__file__).parent / "tiny"
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -49,8 +54,16 @@ def wanted() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{photo}-{step}.aec", {"photo": f"{photo}.jpg", "quality": step}
     yield "grey-100.aec", {"photo": "dog.jpg", "grey": True, "quality": 100}
     yield "dot-100.aec", {"size": [1, 1], "quality": 100}
+    yield "narrow-80.aec", {"size": [70, 20], "quality": 80}
     yield "two-tiles-30.aec", {"size": [9, 1030], "quality": 30}
     yield "extras-60.aec", {"size": [20, 30], "quality": 60, "extras": True}
+    yield "compact-40.aec", {"size": [64, 48], "quality": 40, "checksum": "crc-8"}
+    yield "unchecked-40.aec", {"size": [40, 40], "quality": 40, "checksum": "none"}
+    yield "shrunk-90.aec", {"size": [24, 32], "quality": 90, "display": [400, 300]}
+    yield "shrunk-compact-90.aec", {"size": [24, 32], "quality": 90, "display": [400, 300], "checksum": "crc-16"}
+    yield "cut-120.aec", {"photo": "car.jpg", "quality": 120, "cut": 300}
+    yield "two-tiles-cut-30.aec", {"size": [9, 1030], "quality": 30, "cut": 50}
+    yield "compact-cut-50.aec", {"size": [64, 48], "quality": 50, "cut": 30, "checksum": "crc-32"}
 
 
 def extras(fields: dict[str, Any]) -> Extras:
@@ -62,16 +75,36 @@ def extras(fields: dict[str, Any]) -> Extras:
     return Extras(alpha, b"a profile", b"MM\0*\0\0\0\x08\0\0\0\0\0\0", b"<x:xmpmeta/>")
 
 
+def file_of(fields: dict[str, Any], original: np.ndarray, entry: Entry, runtime: Runtime) -> bytes:
+    """The golden file of a description."""
+    encoder, decoder = load_encoder(entry), load_decoder(entry)
+    width, height = fields.get("display", (0, 0))
+    picture = PictureEncoder(
+        original,
+        encoder,
+        decoder,
+        runtime,
+        extras=extras(fields),
+        display=(width, height) if width else None,
+        compact=CHECKS[fields["checksum"]] if "checksum" in fields else None,
+    )
+    data = picture.encode(fields["quality"]).data
+    if "cut" in fields:
+        content = unpack(data, lambda _: entry.weights_id)
+        data = cut(content, fields["cut"], entry.weights_id)
+    return data
+
+
 def main() -> None:
     if list(TINY.glob("*.aec")) or (TINY / "expected.json").exists():
         sys.exit(f"{TINY} has golden files, which are permanent")
     entry = entries_of(TINY)[0]
-    encoder, decoder, runtime = load_encoder(entry), load_decoder(entry), NumpyRuntime(np.float64)
+    decoder, runtime = load_decoder(entry), NumpyRuntime(np.float64)
     expected = {}
     for name, fields in wanted():
         original = source(fields)
-        data = PictureEncoder(original, encoder, decoder, runtime, extras=extras(fields)).encode(fields["quality"]).data
-        pixels = decode(data, runtime, lambda _: decoder)
+        data = file_of(fields, original, entry, runtime)
+        pixels = decode_picture(data, runtime, lambda _: decoder).array
         (TINY / name).write_bytes(data)
         expected[name] = fields | {
             "shape": list(pixels.shape),

@@ -29,7 +29,9 @@ from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.format import range_coder
 from aecodec.format.container import pack
+from aecodec.format.container import read_header
 from aecodec.format.container import unpack
+from aecodec.format.header import Header
 from aecodec.format.symbols import SymbolReader
 from aecodec.format.symbols import SymbolWriter
 from aecodec.geometry import latent_shape
@@ -42,6 +44,7 @@ GOLDEN = ROOT / "tests" / "golden"
 PHOTOS = ROOT / "examples" / "photos"
 
 sys.path.insert(0, str(ROOT / "tests"))
+from golden.make_files import file_of
 from golden.make_files import source
 
 
@@ -51,14 +54,16 @@ class Golden:
     def __init__(self, folder: str, name: str, fields: dict[str, Any]) -> None:
         self.name = f"{folder}/{name}"
         self.data = (GOLDEN / folder / name).read_bytes()
-        self.header, self.parts = unpack(self.data)
-        self.entry = manifest.find_by_id(self.header.weights_id)
+        self.header = read_header(self.data)
+        self.entry = manifest.find_by_weights(self.header.weights)
+        self.fields = fields
+        self.parts = unpack(self.data, lambda _: self.entry.weights_id).parts
         self.picture = open_picture(PHOTOS / fields["source"]).pixels if "source" in fields else source(fields)
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """Pictures of one kind go through the networks together."""
-        return self.header.weights_id, self.header.width, self.header.height, self.header.grey
+        return self.header.weights, self.header.width, self.header.height, self.header.grey
 
 
 def golden_files(folders: Iterable[str]) -> Iterator[Golden]:
@@ -69,12 +74,11 @@ def golden_files(folders: Iterable[str]) -> Iterator[Golden]:
 
 
 def decode_one(golden: Golden, runtime: Runtime) -> np.ndarray:
-    return decoder.decode(golden.data, runtime, lambda _: load_decoder(golden.entry))
+    return decoder.decode_picture(golden.data, runtime, lambda _: load_decoder(golden.entry)).array
 
 
 def encode_one(golden: Golden, runtime: Runtime) -> bytes:
-    halves = load_encoder(golden.entry), load_decoder(golden.entry)
-    return encoder.PictureEncoder(golden.picture, *halves, runtime).encode(golden.header.quality).data
+    return file_of(golden.fields | {"quality": golden.header.quality}, golden.picture, golden.entry, runtime)
 
 
 def decode_batch(batch: list[Golden], runtime: Runtime) -> list[np.ndarray]:
@@ -104,9 +108,15 @@ def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
 
 def batches(files: list[Golden]) -> list[list[Golden]]:
     by_kind: dict[tuple[Any, ...], list[Golden]] = {}
-    for golden in files:
+    for golden in filter(lambda golden: is_plain(golden.header), files):
         by_kind.setdefault(golden.kind, []).append(golden)
-    return [batch for batch in by_kind.values() if batch[0].header.tiles == 1 and len(batch) > 1]
+    return [batch for batch in by_kind.values() if len(batch) > 1]
+
+
+def is_plain(header: Header) -> bool:
+    """Whether a file of this header is made without further ado: one tile, and nothing that is not always there."""
+    unusual = header.extras or header.display or header.cut or header.compact is not None
+    return header.tiles == 1 and min(header.size) >= 32 and not unusual
 
 
 def spec_decoder() -> Any:

@@ -1,0 +1,140 @@
+"""`pack`, `unpack`, `cut`, `--text` and `--partial` on the command line, and their functions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import aecodec
+import aecodec.pillow_plugin
+from aecodec.cli import run
+from aecodec.forms import from_text
+from aecodec.forms import to_text
+from helpers.commands import Refused
+from helpers.pictures import photograph
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    path = tmp_path / "full.aec"
+    path.write_bytes(aecodec.encode(photograph(64, 48), 40))
+    return path
+
+
+@pytest.mark.parametrize("checksum", ["none", "crc-8", "crc-16", "crc-32"])
+def test_packing_and_unpacking_restores_every_byte(full: Path, checksum: str):
+    compact, again = full.with_name("compact.aec"), full.with_name("again.aec")
+    assert run(["pack", str(full), str(compact), "--checksum", checksum]) == 0
+    assert run(["unpack", str(compact), str(again)]) == 0
+    assert again.read_bytes() == full.read_bytes()
+    assert compact.read_bytes() == aecodec.pack(full.read_bytes(), checksum=checksum)
+    assert len(full.read_bytes()) - compact.stat().st_size >= 5
+    assert aecodec.read_info(compact.read_bytes()).checksum == checksum
+
+
+def test_every_command_reads_the_compact_form(full: Path, capsys: pytest.CaptureFixture[str]):
+    compact, first, second = (full.with_name(name) for name in ("compact.aec", "first.png", "second.png"))
+    compact.write_bytes(aecodec.pack(full.read_bytes()))
+    assert run(["verify", str(compact)]) == 0
+    assert run(["info", str(compact)]) == 0 and "compact form, checksum crc-8" in capsys.readouterr().out
+    assert run(["decode", str(full), str(first)]) == run(["decode", str(compact), str(second)]) == 0
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(compact) as image, Image.open(first) as decoded:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(decoded))
+    assert aecodec.aec_decode(compact.read_bytes()).shape == (64, 48, 3)
+
+
+def test_encoding_to_the_compact_form_is_packing(full: Path):
+    pixels = photograph(64, 48)
+    assert aecodec.encode(pixels, 40, compact=True) == aecodec.pack(full.read_bytes())
+    assert aecodec.encode(pixels, 40, compact=True, checksum="crc-32") == aecodec.pack(
+        full.read_bytes(), checksum="crc-32"
+    )
+    target = aecodec.encode(pixels, target_size=300, compact=True)
+    assert 290 <= len(target) <= 300
+
+
+def test_text_round_trip(full: Path):
+    text, back = full.with_name("text"), full.with_name("back.png")
+    assert run(["pack", str(full), str(text), "--text"]) == 0
+    assert text.read_bytes().isascii() and from_text(text.read_bytes()) == aecodec.pack(full.read_bytes())
+    text.write_bytes(b" " + text.read_bytes() + b"\n")
+    for command in (["decode", str(text), str(back)], ["info", str(text)], ["verify", str(text)]):
+        assert run([*command, "--text"]) == 0
+    assert run(["unpack", str(text), str(full.with_name("again")), "--text"]) == 0
+    assert full.with_name("again").read_bytes() == full.read_bytes()
+    for data in (b"", b"a", b"ab", b"abc"):
+        assert from_text(to_text(data)) == data
+
+
+def test_encoding_to_text(full: Path):
+    source, text = full.with_name("in.png"), full.with_name("out.txt")
+    Image.fromarray(photograph(64, 48)).save(source)
+    assert run(["encode", str(source), str(text), "-q", "40", "--compact", "--text"]) == 0
+    assert from_text(text.read_bytes()) == aecodec.pack(full.read_bytes())
+
+
+def test_cutting(full: Path, capsys: pytest.CaptureFixture[str]):
+    out = full.with_name("cut.aec")
+    assert run(["cut", str(full), str(out), "--bytes", "120"]) == 0
+    assert out.stat().st_size == 120 and run(["verify", str(out)]) == 0
+    capsys.readouterr()
+    assert run(["info", str(out)]) == 0
+    assert "cut to fewer bytes" in capsys.readouterr().out
+
+
+def test_a_partial_picture_is_announced(full: Path, refused: Refused, capsys: pytest.CaptureFixture[str]):
+    early, back = full.with_name("early.aec"), full.with_name("back.png")
+    early.write_bytes(full.read_bytes()[:100])
+    assert run(["decode", str(early), str(back)]) == 3 and not back.exists()
+    assert run(["info", str(early), "--json"]) == 0
+    assert '"complete": false' in capsys.readouterr().out
+    assert run(["decode", str(early), str(back), "--partial"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"{early}: ends early: ") and "of its symbols are there" in said[0]
+    with Image.open(back) as image:
+        assert image.size == (48, 64)
+    assert run(["decode", str(full), str(back), "--partial"]) == 0
+    assert "ends early" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("pack large.aec out", "1024x1024 pixels"),
+        ("cut full.aec out --bytes 9", "too few"),
+        ("unpack noise out", "damaged|not an .aec"),
+        ("decode full.aec out.png --text", "not base64url text"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(full: Path, command: str, message: str, capsys: pytest.CaptureFixture[str]):
+    full.with_name("large.aec").write_bytes(aecodec.encode(np.zeros((8, 1030), np.uint8), 10, model="tiny"))
+    full.with_name("noise").write_bytes(b"\xc1noise")
+    words = [
+        str(full.with_name(word)) if word in ("full.aec", "large.aec", "noise", "out") else word
+        for word in command.split()
+    ]
+    words = [str(full.with_name(word)) if word == "out.png" else word for word in words]
+    assert run(words) in (1, 3)
+    error = capsys.readouterr().err
+
+    assert error.count("\n") == 1 and re.search(message, error)
+    assert not full.with_name("out").exists() and not full.with_name("out.png").exists()
+
+
+def test_pillow_takes_random_bytes_for_no_compact_file(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    taken = 0
+    for number in range(200):
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(bytes([rng.integers(0xC0, 0xF8)]) + rng.bytes(60))
+        try:
+            with Image.open(path):
+                taken += 1
+        except OSError:
+            pass
+    assert taken < 10, "one in 256 with a checksum of a byte"
