@@ -384,3 +384,15 @@ def test_a_status_is_overwritten_and_what_is_said_stays(
 def test_the_bench_imports_no_torch() -> None:
     command = "import sys, aecodec.bench; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=PACKAGE_PARENT, check=False).returncode == 0
+
+
+def test_a_run_of_shrunk_pictures(tmp_path: Path) -> None:
+    Image.fromarray(photograph(96, 128, seed=1)).save(tmp_path / "a.png")
+    result = run_bench(BenchOptions(tmp_path, codecs=("webp",), size=96, at_bytes=60, shrink=True))
+    own, webp = result.at_bytes
+    assert own.row is not None and 40 < own.row.size_bytes <= 60
+    assert webp.row is None, "it does not get there"
+    assert "shrunk to 60 bytes" in result.codecs[0].description
+    for wrong in ({"shrink": True}, {"shrink": True, "at_bytes": 60, "qualities": (3.0,)}):
+        with pytest.raises(ValueError, match="shrinking is for a size in bytes"):
+            BenchOptions(tmp_path, **wrong)  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from aecodec.geometry import TILE
+
 
 class BenchCodec(Protocol):
     """A codec as the bench sees it. Pictures are uint8 [H, W, 3] or [H, W]; a file is its bytes."""
@@ -63,3 +65,31 @@ class Aecodec:
         from aecodec import api
 
         return np.asarray(api.decode(data, weights=self.weights))
+
+
+@dataclass(frozen=True)
+class ShrunkAecodec(Aecodec):
+    """aecodec at a target in bytes, each picture reduced as far as suits it, in the compact form if it has one."""
+
+    target_bytes: int = 1000
+
+    @property
+    def steps(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.target_bytes,)
+
+    @property
+    def description(self) -> str:
+        return f"{super().description}, shrunk to {self.target_bytes} bytes"
+
+    def encode(self, pixels: np.ndarray, quality: float) -> bytes:
+        from aecodec import api
+
+        return api.encode(
+            pixels,
+            model=self.model,
+            weights=self.weights,
+            effort=self.effort,
+            target_size=int(quality),
+            shrink=True,
+            compact=max(pixels.shape[:2]) <= TILE,
+        )

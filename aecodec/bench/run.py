@@ -18,6 +18,7 @@ from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.bdrate import overlap
 from aecodec.bench.codecs import Aecodec
 from aecodec.bench.codecs import BenchCodec
+from aecodec.bench.codecs import ShrunkAecodec
 from aecodec.bench.curves import Plan
 from aecodec.bench.curves import measure_curves
 from aecodec.bench.environment import describe
@@ -55,6 +56,7 @@ class BenchOptions:
     one quality would take too long.
     equal_bytes: also measure each peer at the bytes that aecodec takes for each picture at its middle quality.
     ssimulacra2: measure that too; it takes longer than all the rest.
+    shrink: with `at_bytes`, give each of aecodec's files this many bytes, its picture reduced as far as suits it.
     resume: a file that keeps each measurement as soon as it is known; an interrupted run resumes from it.
     """
 
@@ -69,12 +71,15 @@ class BenchOptions:
     ssimulacra2: bool = False
     resume: Path | None = None
     effort: int = 0
+    shrink: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.codecs or () if name not in PEER_NAMES]
         if unknown:
             raise ValueError(f"unknown codec {unknown[0]!r}: there are {', '.join(PEER_NAMES)}")
-        if self.at_bytes is not None and (self.qualities is None) != (self.effort == 0):
+        if self.shrink and (self.at_bytes is None or self.qualities is not None):
+            raise ValueError("shrinking is for a size in bytes, and takes no list of qualities")
+        if self.at_bytes is not None and not self.shrink and (self.qualities is None) != (self.effort == 0):
             raise ValueError("a size in bytes needs a list of qualities if effort is above 0, and takes none otherwise")
         if self.at_bytes is not None and (self.equal_bytes or self.ssimulacra2 or self.resume is not None):
             raise ValueError("a report, SSIMULACRA2 and resuming are for the curves, not for a size in bytes")
@@ -120,7 +125,10 @@ def codecs_of(options: BenchOptions, own: BenchCodec | None = None) -> list[Benc
     names = options.codecs
     if names is None:
         names = tuple(codec.name for codec in PEERS if codec.available)
-    return [own or Aecodec(options.model, options.weights, effort=options.effort), *peers_named(names)]
+    ours: Aecodec = Aecodec(options.model, options.weights, effort=options.effort)
+    if options.shrink and options.at_bytes is not None:
+        ours = ShrunkAecodec(options.model, options.weights, effort=options.effort, target_bytes=options.at_bytes)
+    return [own or ours, *peers_named(names)]
 
 
 def _at_bytes(

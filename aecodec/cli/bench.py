@@ -35,6 +35,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Effort of aecodec's encoder.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
+@click.option("--shrink", is_flag=True, help="With --at-bytes: reduce each picture as far as suits N bytes.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
 @click.option("--html", "html_file", type=PATH, help="Write a report to look at: needs aecodec[bench].")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")
@@ -59,6 +60,7 @@ def bench(
     aecodec bench photos/ -q 20,40,60,80 --csv figures.csv
     aecodec bench photos/ --size 256 --at-bytes 1966
     aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 30,35,40
+    aecodec bench photos/ --size 256 --at-bytes 200 --shrink
     """
     from aecodec.bench import BenchOptions
     from aecodec.bench import format_csv

@@ -8,6 +8,7 @@ import signal
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -27,7 +28,7 @@ class Answer:
 
 
 def decode(data: bytes, max_pixels: int = MOST_PIXELS) -> Answer:
-    """What `aecodec.api.decode_pixels` makes of a file."""
+    """What `aecodec.api.decode_pixels` makes of a file, and of a refused one as a prefix, whose picture may be any."""
     from aecodec import api
     from aecodec.errors import AecError
 
@@ -35,7 +36,13 @@ def decode(data: bytes, max_pixels: int = MOST_PIXELS) -> Answer:
     try:
         pixels = api.decode_pixels(data, max_pixels=max_pixels, coded_size=True)
     except AecError as error:
-        return Answer(time.process_time() - start, refusal=type(error).__name__)
+        refusal = type(error).__name__
+        try:
+            with suppress(AecError):
+                api.decode_pixels(data, max_pixels=max_pixels, coded_size=True, partial=True)
+        except BaseException:
+            return Answer(time.process_time() - start, uncaught=traceback.format_exc())
+        return Answer(time.process_time() - start, refusal=refusal)
     except BaseException:  # a panic of constriction is no Exception
         return Answer(time.process_time() - start, uncaught=traceback.format_exc())
     seconds = time.process_time() - start
