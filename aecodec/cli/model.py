@@ -31,7 +31,7 @@ def require_torch() -> None:
 
 
 @model.command()
-@click.option("--config", type=click.Choice(["standard", "paper"]), default="standard", show_default=True)
+@click.option("--config", type=click.Choice(["standard", "light", "paper"]), default="standard", show_default=True)
 @click.option(
     "--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="Pictures to train on; repeatable."
 )

@@ -57,6 +57,7 @@ class Config:
 CONFIGS = {
     "standard": Config("standard", "mse", lambda_range=(0.0005, 0.1265), knots=7, lambda_exponent=0.65),
     "paper": Config("paper", "l1", learning_rate=1e-3, plain_steps=4000),
+    "light": Config("light", "mse", lambda_range=(0.0005, 0.1265), knots=7, lambda_exponent=0.65),
 }
 
 
@@ -243,12 +244,12 @@ def _step_masks() -> Tensor:
 
 @torch.no_grad()
 def start_from_components(model: AutoEncoder, patches: np.ndarray) -> None:
-    """First and last layers of a `standard` from the principal components of `patches` uint8 [N, 16, 16, 3].
+    """First and last layers of a `standard` or `light` from the principal components of `patches` uint8 [N, 16, 16, 3].
 
     Windowed by a sine and whitened, so that the first layer starts as a lapped transform; blocks near identity.
     Leaves other models alone.
     """
-    if model.config.name != "standard":
+    if model.config.name not in ("standard", "light"):
         return
     x = patches.astype(np.float32).transpose(0, 3, 1, 2).reshape(len(patches), -1) / 255 - 0.5
     sine = np.sin(np.pi * (np.arange(16) + 0.5) / 16)
