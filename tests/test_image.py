@@ -545,7 +545,7 @@ class TestBadFiles:
         options = {} if format == "GIF" else {"exif": oriented(6), "icc_profile": rgb_profile(2.2)}
         data = file_of(Image.fromarray(noise(16, 16, 3)), format, **options).getvalue()
         chance = random.Random(11)
-        for _ in range(80):
+        for _ in range(150):
             damaged = bytearray(data)
             for _ in range(chance.randint(1, 6)):
                 damaged[chance.randrange(min(len(data), 900))] = chance.randrange(256)
