@@ -182,3 +182,18 @@ def test_patches_are_windows_as_they_are() -> None:
     corners = patches[:, :1, :1].astype(int)
     assert np.array_equal(patches - corners, np.broadcast_to(coordinates(16, 16), patches.shape))
     assert len({tuple(corner) for corner in corners.reshape(50, 3)}) > 30
+
+
+def test_a_share_of_the_batches_are_whole_photographs_reduced() -> None:
+    whole = np.zeros((80, 96, 3), np.uint8)
+    whole[:, :, 0] = np.linspace(0, 255, 96)[None]  # dark on the left, bright on the right, whatever the square
+    views = data.Batches(data.PictureList([whole]), crop=64, batch_size=4, device=CPU, seed=1, small=0.5)
+    batches = [views.draw() for _ in range(60)]
+    sides = [x.shape[-1] for x, _ in batches]
+    assert set(sides) == {*data.SMALL_SIDES, 64} and 12 < sum(side == 64 for side in sides) < 48
+    for x, quality in batches:
+        assert len(x) == len(quality) == max(4 * 64**2 // x.shape[-1] ** 2, 1)
+        if x.shape[-1] in (96, 128, 160):  # no crop is that large: the whole square, flipped or not
+            assert float((x[:, 0, :, 0] - x[:, 0, :, -1]).abs().min()) > 0.7
+    unchanged = data.Batches(data.PictureList([whole]), crop=64, batch_size=4, device=CPU, seed=1)
+    assert {unchanged.draw()[0].shape[-1] for _ in range(20)} == {64}

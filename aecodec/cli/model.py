@@ -49,6 +49,13 @@ def require_torch() -> None:
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops per step.")
 @click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True, help="Side of a crop in pixels.")
+@click.option(
+    "--small",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="SHARE",
+    help="Of the batches, those of whole photographs reduced to 32 to 160 pixels. Default: 0.",
+)
 @click.option("--learning-rate", type=float, help="Default: that of the config.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, crops and noise.")
 def train(data: tuple[Path, ...], **fields: object) -> None:

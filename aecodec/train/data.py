@@ -35,6 +35,7 @@ QUALITY_POWER = 1.5  # of an even spread: 63 of 100 qualities are below a half
 FLIP_PROBABILITY = 0.5
 TURN_PROBABILITY = 0.25
 REDUCE_PROBABILITY = 0.4
+SMALL_SIDES = (32, 64, 96, 128, 160)  # of whole photographs reduced to thumbnails
 
 
 @dataclass(frozen=True)
@@ -182,21 +183,30 @@ def hold(pictures: Sequence[np.ndarray], device: torch.device) -> Pictures:
 
 
 class Batches:
-    """Endless random views of pictures: crops, flipped, turned and reduced, each with a quality."""
+    """Endless random views of pictures: crops, flipped, turned and reduced, each with a quality.
 
-    def __init__(self, pictures: Pictures, *, crop: int, batch_size: int, device: torch.device, seed: int) -> None:
+    `small`: of the batches, the share that holds whole photographs, as thumbnails of one of SMALL_SIDES. Reduced so far
+    they have other statistics than crops, and their borders are those that the codec will meet.
+    """
+
+    def __init__(
+        self, pictures: Pictures, *, crop: int, batch_size: int, device: torch.device, seed: int, small: float = 0
+    ) -> None:
         self._pictures = pictures
         self._crop = crop
         self._batch_size = batch_size
         self._device = device
+        self._small = small
         self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int | None = None) -> tuple[Tensor, Tensor]:
         """A batch of `count` views (default: the batch size) and their qualities.
 
         Views are float32 [B, 3, crop, crop] in 0..1, channels last. Qualities are float32 [B] in 0..1, the lower ones
-        more often; every batch covers the whole range.
+        more often; every batch covers the whole range. Thumbnails are of another side, about as many pixels in all.
         """
+        if self._small and count is None and float(self._uniform(1)) < self._small:
+            return self._draw_small()
         count = count or self._batch_size
         picture = self._choose(count)
         # All reduced views of a batch share one position between the crop and the picture's shorter side, on a
@@ -212,9 +222,25 @@ class Batches:
         x = torch.empty(shape, device=self._device, memory_format=torch.channels_last)
         for side in window.unique().tolist():
             members = (window == side).nonzero().squeeze(1)
-            x[members.to(self._device)] = self._cut(picture[members], top[members], left[members], side)
+            x[members.to(self._device)] = self._cut(picture[members], top[members], left[members], side, self._crop)
+        return _turned(x, flip, turns), self._qualities(count)
+
+    def _draw_small(self) -> tuple[Tensor, Tensor]:
+        side = SMALL_SIDES[int(torch.randint(len(SMALL_SIDES), (1,), generator=self.generator))]
+        count = max(self._batch_size * self._crop**2 // side**2, 1)
+        picture = self._choose(count)
+        window = self._pictures.sizes[picture].amin(1)
+        top, left = self._places(picture, window)
+        x = torch.empty((count, 3, side, side), device=self._device, memory_format=torch.channels_last)
+        for own in window.unique().tolist():
+            members = (window == own).nonzero().squeeze(1)
+            x[members.to(self._device)] = self._cut(picture[members], top[members], left[members], own, side)
+        flip = self._uniform(count) < FLIP_PROBABILITY
+        return _turned(x, flip, torch.zeros(count, dtype=torch.long)), self._qualities(count)
+
+    def _qualities(self, count: int) -> Tensor:
         even = (torch.randperm(count, generator=self.generator) + self._uniform(count)) / count  # one in each part
-        return _turned(x, flip, turns), (even**QUALITY_POWER).float().to(self._device)
+        return (even**QUALITY_POWER).float().to(self._device)
 
     def patches(self, count: int, side: int) -> np.ndarray:
         """Random windows as they are, uint8 [count, side, side, 3]."""
@@ -234,12 +260,12 @@ class Batches:
         top, left = (self._uniform(*room.shape) * room).long().unbind(1)
         return top, left
 
-    def _cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-        """Windows of one side as float32 [B, 3, crop, crop], reduced if larger."""
+    def _cut(self, picture: Tensor, top: Tensor, left: Tensor, side: int, wanted: int) -> Tensor:
+        """Windows of one side as float32 [B, 3, wanted, wanted], resampled if they are of another."""
         windows = self._pictures.cut(picture, top, left, side)
         x = windows.to(self._device).permute(0, 3, 1, 2).float() / 255
-        if side > self._crop:
-            x = functional.interpolate(x, (self._crop, self._crop), mode="bicubic", antialias=True)
+        if side != wanted:
+            x = functional.interpolate(x, (wanted, wanted), mode="bicubic", antialias=True)
             x = x.clamp(0, 1)  # the filter overshoots
         return x
 

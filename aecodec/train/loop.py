@@ -115,7 +115,14 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     """The state at the first step of this sitting: resumed, branched off, from weights or fresh."""
     torch.manual_seed(options.seed)
     pictures = hold(dataset.training, device)
-    batches = Batches(pictures, crop=options.crop, batch_size=options.batch_size, device=device, seed=options.seed)
+    batches = Batches(
+        pictures,
+        crop=options.crop,
+        batch_size=options.batch_size,
+        device=device,
+        seed=options.seed,
+        small=options.small,
+    )
     model = build(options.config)
     if not (options.resume or options.decay or options.init):
         start_from_components(model, batches.patches(START_PATCHES, PATCH_SIDE))

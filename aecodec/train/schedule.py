@@ -33,6 +33,7 @@ class TrainOptions:
     device: str = "auto"  # auto, cpu or cuda
     batch_size: int = 8
     crop: int = 128
+    small: float = 0.0  # share of the batches that hold whole photographs as thumbnails
     threads: int | None = None  # of the CPU; None: torch's choice
     seed: int = 0
     decay: bool = False
@@ -51,6 +52,8 @@ class TrainOptions:
             raise ValueError(f"the crop is a multiple of {HYPER_STRIDE}, not {self.crop}")
         if min(value for value in (self.minutes, self.steps, self.batch_size) if value is not None) <= 0:
             raise ValueError("minutes, steps and batch size are larger than zero")
+        if not 0 <= self.small <= 1:
+            raise ValueError("the share of small pictures is from 0 to 1")
 
     @property
     def checkpoint(self) -> Path:
