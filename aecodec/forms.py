@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from dataclasses import replace
+from typing import IO
 
 from aecodec.errors import CorruptFile
+from aecodec.errors import InputError
 from aecodec.errors import InvalidOption
 from aecodec.format import container
+from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import id_of
+from aecodec.info import most_bytes
+from aecodec.limits import MAX_PIXELS
 from aecodec.options import CHECKS
+
+_FIRST_BYTES = 1 << 16  # read before the header is looked at: most files are shorter
+_HEADER_CHARACTERS = MAX_HEADER_BYTES * 4 // 3  # of base64url text
 
 
 def pack(data: Buffer, *, checksum: str = "crc-8") -> bytes:
@@ -44,6 +53,43 @@ def cut(data: Buffer, size: int) -> bytes:
     data = as_bytes(data)
     content = container.unpack(data, id_of)
     return data if len(data) <= size else container.cut(content, size, id_of(content.header.weights))
+
+
+def read_file(source: str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS, text: bool = False) -> bytes:
+    """The bytes of an `.aec` file from a path or an open stream; from base64url if `text`.
+
+    The header is read first, then no more than a file with that header can have: what is no file, or far too long for
+    one, takes no memory. Raises as `container.read_header`, and InputError with the system's reason.
+    """
+    try:
+        if not isinstance(source, (str, os.PathLike)):
+            return _read(source, max_pixels, text)
+        with open(source, "rb") as stream:
+            return _read(stream, max_pixels, text)
+    except OSError as error:
+        raise InputError(f"{error.strerror or error}") from error
+
+
+def _read(stream: IO[bytes], max_pixels: int, text: bool) -> bytes:
+    start = _read_up_to(stream, _FIRST_BYTES)
+    head = from_text(start.lstrip()[:_HEADER_CHARACTERS]) if text else start
+    header = container.read_header(head[:MAX_HEADER_BYTES], max_pixels=max_pixels)
+    limit = most_bytes(header)
+    if text:
+        limit = 4 * limit // 3 + 4 + _FIRST_BYTES  # white space around it
+    data = start if len(start) < _FIRST_BYTES else start + _read_up_to(stream, limit + 1 - len(start))
+    if len(data) > limit:
+        raise CorruptFile(f"damaged file: more bytes than a picture of {header.width}x{header.height} pixels can take")
+    return from_text(data) if text else data
+
+
+def _read_up_to(stream: IO[bytes], count: int) -> bytes:
+    """The next `count` bytes, fewer only at the end; pipes may give them in pieces."""
+    pieces, missing = [], count
+    while missing > 0 and (piece := stream.read(missing)):
+        pieces.append(piece)
+        missing -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def to_text(data: bytes) -> bytes:

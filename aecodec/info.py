@@ -12,16 +12,23 @@ from aecodec.errors import UnknownWeights
 from aecodec.format.container import extra_sizes
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
+from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import VERSION
 from aecodec.format.header import Check
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
 from aecodec.format.header import Weights
+from aecodec.geometry import latent_shape
+from aecodec.limits import MAX_METADATA_BYTES
 from aecodec.limits import MAX_PIXELS
 from aecodec.options import name_of_check
 from aecodec.options import quality_of_step
 
 Buffer = bytes | bytearray | memoryview
+
+_SYMBOLS = 17  # of a position: 16 channels of the latent, and a sixteenth of the 16 of the hyper-latent
+_SYMBOL_BYTES = 5  # at most: 24 bits of an escape and 11 of its value
+_PART_BYTES = 32  # at most, beside its content: its line in the directory, and how its stream ends
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,16 @@ def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
         exif_bytes=sizes.get(Extra.EXIF, 0),
         xmp_bytes=sizes.get(Extra.XMP, 0),
     )
+
+
+def most_bytes(header: Header) -> int:
+    """A size that no sound file with this header exceeds: it follows from the picture's sides and the extras."""
+    width, height = header.size
+    rows, columns = latent_shape(width, height)
+    contents = [width * height if kind is Extra.ALPHA else MAX_METADATA_BYTES for kind in header.kinds]
+    frames = 2 * sum(contents)  # zstd stores what it cannot compress: half of this would do
+    streams = _SYMBOL_BYTES * _SYMBOLS * rows * columns
+    return MAX_HEADER_BYTES + _PART_BYTES * header.parts + streams + frames
 
 
 def entry_of(weights: Weights) -> Entry | None:

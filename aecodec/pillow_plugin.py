@@ -41,6 +41,7 @@ from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import Check
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
+from aecodec.forms import read_file
 from aecodec.image.writing import info_of
 from aecodec.info import entry_of
 from aecodec.info import id_in_hex
@@ -135,7 +136,7 @@ class AecImageFile(ImageFile.ImageFile):
     def _read(self) -> bytes:
         assert self.fp is not None
         self.fp.seek(0)
-        return self.fp.read()
+        return read_file(self.fp)
 
 
 def register_aec_opener() -> None:

@@ -25,6 +25,7 @@ from torch.utils.data import Dataset
 from aecodec import api
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.forms import read_file
 from aecodec.limits import MAX_PIXELS
 
 SUFFIX = ".aec"
@@ -76,10 +77,7 @@ class AecFolder(Dataset[tuple[Any, int]]):
         return (tensor if self.transform is None else self.transform(tensor)), number
 
     def _read(self, path: Path) -> torch.Tensor:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(error.strerror) from error
+        data = read_file(path, max_pixels=self._max_pixels)
         if self.what == "latent":
             latent = api.decode_latent(data, weights=self._weights, max_pixels=self._max_pixels)
             return torch.from_numpy(latent.astype(np.float32))

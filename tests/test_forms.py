@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from pathlib import Path
 
@@ -12,8 +14,13 @@ from PIL import Image
 import aecodec
 import aecodec.pillow_plugin
 from aecodec.cli import run
+from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.errors import CorruptFile
+from aecodec.format.container import read_header
 from aecodec.forms import from_text
+from aecodec.forms import read_file
 from aecodec.forms import to_text
+from aecodec.info import most_bytes
 from helpers.commands import Refused
 from helpers.pictures import photograph
 
@@ -138,3 +145,68 @@ def test_pillow_takes_random_bytes_for_no_compact_file(tmp_path: Path):
         except OSError:
             pass
     assert taken < 10, "one in 256 with a checksum of a byte"
+
+
+class Endless(io.RawIOBase):
+    """A start, then zeros without end; `given` counts the bytes read."""
+
+    def __init__(self, start: bytes) -> None:
+        self._start, self.given = start, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0, "a stream is never read whole"
+        size = min(size, 4096)  # as a pipe does
+        piece = self._start[self.given : self.given + size].ljust(size, b"\0")
+        self.given += size
+        return piece
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_of_an_endless_stream_only_what_the_header_allows_is_read(alpha: bool):
+    pixels = photograph(64, 48)
+    if alpha:
+        pixels = np.dstack([pixels, pixels[..., 0]])
+    data = aecodec.encode(pixels, 40, model="tiny")
+    stream = Endless(data)
+    with pytest.raises(CorruptFile, match="more bytes than a picture of 48x64 pixels can take"):
+        read_file(stream)
+    assert stream.given < most_bytes(read_header(data)) + 100_000
+    other = Endless(b"PK")
+    with pytest.raises(CorruptFile, match="not an .aec file"):
+        read_file(other)
+    assert other.given < 100_000
+
+
+def test_no_sound_file_is_longer_than_its_header_allows():
+    noise = np.random.default_rng(1).integers(0, 256, (70, 1100, 4), np.uint8)
+    for pixels in (noise, noise[:1, :1], noise[..., 0]):
+        data = aecodec.encode(pixels, 100, model="tiny")
+        assert len(data) < most_bytes(read_header(data))
+        assert read_file(io.BytesIO(data)) == data
+        assert read_file(io.BytesIO(b"\n" + to_text(data) + b"\n"), text=True) == data
+    header = read_header(aecodec.encode(noise[:, :, :3], 100, model="tiny"))
+    positions = 4 * 3 * 4 * 35  # sides padded to multiples of 32, eight pixels a position
+    symbols = positions * LATENT_CHANNELS + positions // 16 * LATENT_CHANNELS
+    assert most_bytes(header) >= symbols * (24 + 11) / 8
+
+
+def test_a_huge_file_is_named_and_later_files_are_checked(full: Path, capsys: pytest.CaptureFixture[str]):
+    huge, other = full.with_name("huge.aec"), full.with_name("movie.mkv")
+    huge.write_bytes(full.read_bytes())
+    other.touch()
+    for path in (huge, other):
+        os.truncate(path, 1 << 40)  # a sparse file: it takes no room on the disk
+    assert run(["verify", str(huge), str(other), str(full)]) == 3
+    out, err = capsys.readouterr()
+    assert out == f"{full}: ok\n"
+    assert err.splitlines() == [
+        f"aecodec: {huge}: damaged file: more bytes than a picture of 48x64 pixels can take",
+        f"aecodec: {other}: not an .aec file",
+    ]
+    for command in (["info", str(huge)], ["decode", str(huge), str(full.with_name("o.png"))]):
+        assert run(command) == 3
+    with pytest.raises(OSError, match="more bytes than"), Image.open(huge) as image:
+        image.load()

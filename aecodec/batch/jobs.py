@@ -17,10 +17,9 @@ from typing import NamedTuple
 from aecodec.codec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
-from aecodec.files import read_bytes
 from aecodec.format.container import read_header
 from aecodec.format.header import QUALITY_STEPS
-from aecodec.forms import from_text
+from aecodec.forms import read_file
 from aecodec.forms import to_text
 from aecodec.info import entry_of
 from aecodec.limits import MAX_PIXELS
@@ -106,9 +105,9 @@ class DecodeJob(DecodeOptions):
         from aecodec.image.writing import write_image
 
         file_format = format_of(target if self.extension is None else f"picture.{self.extension}")
-        data = read_bytes(source) if isinstance(source, Path) else source.read()
         with naming(name_of(source)), naming_limit(self.max_pixels):
-            image = api.decode_picture(from_text(data) if self.text else data, self)
+            data = read_file(source, max_pixels=self.max_pixels, text=self.text)
+            image = api.decode_picture(data, self)
         share = image.info.pop("share", 1.0)
         kept = f"{name_of(source)}: ends early: {share:.0%} of its symbols are there, the others are predicted"
         stream = BytesIO()

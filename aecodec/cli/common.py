@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import Field
 from dataclasses import fields
 from pathlib import Path
+from typing import IO
 from typing import Any
 from typing import TypeVar
 
@@ -18,11 +19,11 @@ import click
 
 from aecodec.cli import PATH
 from aecodec.errors import AecError
+from aecodec.errors import InputError
 from aecodec.errors import InvalidOption
 from aecodec.errors import OutputError
-from aecodec.files import read_bytes
 from aecodec.files import write_atomic
-from aecodec.forms import from_text
+from aecodec.forms import read_file
 from aecodec.options import CHECKS
 from aecodec.options import DEVICES
 from aecodec.options import METADATA
@@ -155,14 +156,22 @@ def check_ends(source: Path, target: Path) -> None:
 
 
 def read_source(path: Path, text: bool = False) -> tuple[str, bytes]:
-    """Name and bytes of a whole file, or of standard input for `-`; from base64url if `text`. Raises InputError."""
-    if str(path) != STANDARD:
-        name, data = str(path), read_bytes(path)
-    elif sys.stdin.isatty():
+    """Name and bytes of an `.aec` file, or of standard input for `-`; from base64url if `text`. Raises AecError."""
+    from aecodec.batch.jobs import naming
+
+    standard = str(path) == STANDARD
+    name = "<stdin>" if standard else str(path)
+    with naming(name):
+        return name, read_file(standard_input() if standard else path, text=text)
+
+
+def standard_input() -> IO[bytes]:
+    """Standard input as bytes. Raises InputError if it is closed, UsageError if it is a terminal."""
+    if sys.stdin is None or sys.stdin.closed:  # Python has None if descriptor 0 was closed when it started
+        raise InputError("is closed")
+    if sys.stdin.isatty():
         raise click.UsageError(INPUT_IS_TERMINAL)
-    else:
-        name, data = "<stdin>", sys.stdin.buffer.read()
-    return name, from_text(data) if text else data
+    return sys.stdin.buffer
 
 
 def write_target(path: Path, data: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aecodec import api
+from aecodec.batch.jobs import naming
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
@@ -18,7 +19,7 @@ from aecodec.bench.report.viewer import Version
 from aecodec.bench.report.viewer import original
 from aecodec.bench.report.viewer import show
 from aecodec.errors import InputError
-from aecodec.files import read_bytes
+from aecodec.forms import read_file
 from aecodec.image.reading import open_picture
 from aecodec.info import read_info
 
@@ -45,7 +46,8 @@ def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tu
 
 
 def _shown(file: Path, source: Path | None, budget_bytes: int) -> dict[str, Any]:
-    data = read_bytes(file)
+    with naming(file):
+        data = read_file(file)
     pixels = _colours(api.decode_pixels(data))
     info = read_info(data)
     figures: dict[str, object] = {
