@@ -56,7 +56,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
     Temporary files of killed processes in that folder are removed first.
 
-    Permissions are those of the file replaced, or what open() gives a new one. A symbolic link stays, and the file it
+    Permissions are those of the file replaced, or what open() gives a new one; owner and group are kept where the
+    system allows it. Other hard links of a replaced file keep its old content. A symbolic link stays, and the file it
     points to is replaced. Devices, pipes and open descriptors (/dev/stdout) are written directly. A file that
     open() could not write is not replaced either. Raises OutputError with the system's reason.
     """
@@ -89,24 +90,25 @@ def _replace(name: str, data: bytes, previous: os.stat_result | None) -> None:
     if previous is not None:
         os.close(os.open(name, os.O_WRONLY))  # raises the system's reason if the file is not writable
     target = os.path.realpath(name)
-    permissions = 0o666 if previous is None else stat.S_IMODE(previous.st_mode) & 0o777
     sweep_once(os.path.dirname(target))
     for _ in range(_ATTEMPTS):
-        if _written(target, data, permissions, keep=previous is not None):
+        if _written(target, data, previous):
+            _sync_folder(os.path.dirname(target))
             return
     raise OSError(errno.EBUSY, "other processes keep removing its temporary file")
 
 
-def _written(target: str, data: bytes, permissions: int, *, keep: bool) -> bool:
-    """Whether the file was written; False if its temporary one disappeared. `keep`: exact permissions."""
+def _written(target: str, data: bytes, previous: os.stat_result | None) -> bool:
+    """Whether the file was written; False if its temporary one disappeared."""
+    permissions = 0o666 if previous is None else stat.S_IMODE(previous.st_mode) & 0o777
     temporary = temporary_beside(target)
     try:
         # Created with the permissions, less the umask, so that a private file is never open to others.
         with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, permissions)) as file:
             if not claim(file.fileno()):
                 return False
-            if keep:
-                os.chmod(temporary, permissions)
+            if previous is not None:
+                _pass_on(previous, file.fileno(), temporary)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -117,6 +119,36 @@ def _written(target: str, data: bytes, permissions: int, *, keep: bool) -> bool:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _pass_on(previous: os.stat_result, descriptor: int, temporary: str) -> None:
+    """Gives a new file the owner, where the system allows it, and the permissions of the file it replaces."""
+    if not hasattr(os, "fchmod"):  # Windows, before Python 3.13
+        os.chmod(temporary, stat.S_IMODE(previous.st_mode) & 0o777)
+        return
+    # By descriptor: in a folder of another user, its name may have become a link to any file.
+    own = os.fstat(descriptor)
+    if (previous.st_uid, previous.st_gid) != (own.st_uid, own.st_gid):
+        for owner in (previous.st_uid, -1):  # the group alone, if the owner is not ours to give
+            with suppress(OSError):
+                os.fchown(descriptor, owner, previous.st_gid)
+                break
+    os.fchmod(descriptor, stat.S_IMODE(previous.st_mode) & 0o777)
+
+
+def _sync_folder(folder: str) -> None:
+    """Puts a new name on the disk. Some systems cannot open or synchronize folders; theirs is not an error."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _moved(temporary: str, target: str) -> bool:

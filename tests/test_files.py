@@ -60,7 +60,8 @@ def test_data_is_on_the_disk_beside_the_target_before_the_old_file_goes(
     steps: list[str] = []
 
     def fsync(descriptor: int) -> None:
-        steps.append(f"fsync of {os.fstat(descriptor).st_size} bytes")
+        status = os.fstat(descriptor)
+        steps.append("fsync of the folder" if stat.S_ISDIR(status.st_mode) else f"fsync of {status.st_size} bytes")
 
     def replace(source: str, target: str) -> None:
         (name,) = names(tmp_path)
@@ -71,7 +72,8 @@ def test_data_is_on_the_disk_beside_the_target_before_the_old_file_goes(
     monkeypatch.setattr("aecodec.files.os.fsync", fsync)
     monkeypatch.setattr("aecodec.files.os.replace", replace)
     write_atomic(tmp_path / "a.aec", b"12345")
-    assert steps == ["fsync of 5 bytes", "replace"]
+    assert steps[:2] == ["fsync of 5 bytes", "replace"]
+    assert steps[2:] == (["fsync of the folder"] if os.name == "posix" else [])
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -165,12 +167,72 @@ def test_replaced_file_keeps_its_permissions(tmp_path: Path, monkeypatch: pytest
     target.chmod(permissions)
 
     def fsync(descriptor: int) -> None:  # a private file is private while it is written, too
-        assert stat.S_IMODE(os.fstat(descriptor).st_mode) & ~permissions == 0
+        status = os.fstat(descriptor)
+        assert stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) & ~permissions == 0
 
     monkeypatch.setattr("aecodec.files.os.fsync", fsync)
     write_atomic(target, b"new")
     assert mode(target) == permissions
     assert target.read_bytes() == b"new"
+
+
+@posix_only
+def test_a_link_planted_under_the_temporary_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the owner of the folder can do while another user writes there."""
+    target, victim = tmp_path / "a.aec", tmp_path / "victim"
+    target.write_bytes(b"old")
+    target.chmod(0o666)
+    victim.write_bytes(b"private")
+    victim.chmod(0o600)
+
+    def claim(descriptor: int) -> bool:
+        (temporary,) = tmp_path.glob(".a.aec*")
+        temporary.unlink()
+        temporary.symlink_to(victim)
+        return True
+
+    monkeypatch.setattr("aecodec.files.claim", claim)
+    write_atomic(target, b"new")
+    assert mode(victim) == 0o600 and victim.read_bytes() == b"private"
+
+
+@posix_only
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_replaced_file_keeps_its_owner(tmp_path: Path) -> None:
+    target = tmp_path / "a.aec"
+    target.write_bytes(b"old")
+    os.chown(target, 12, 34)
+    write_atomic(target, b"new")
+    assert (target.stat().st_uid, target.stat().st_gid, target.read_bytes()) == (12, 34, b"new")
+
+
+@posix_only
+def test_an_owner_that_cannot_be_kept_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def refuse(descriptor: int, owner: int, group: int) -> None:
+        asked.append((owner, group))
+        raise PermissionError(1, "Operation not permitted")
+
+    target = tmp_path / "a.aec"
+    target.write_bytes(b"old")
+    status = target.stat()
+    monkeypatch.setattr("aecodec.files.os.fchown", refuse)
+    monkeypatch.setattr("aecodec.files._status", lambda name: os.stat_result([*status[:4], 12, 34, *status[6:]]))
+    write_atomic(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert asked == [(12, 34), (-1, 34)]
+
+
+@posix_only
+def test_other_hard_links_of_a_replaced_file_keep_the_old_content(tmp_path: Path) -> None:
+    target, snapshot = tmp_path / "a.aec", tmp_path / "snapshot.aec"
+    target.write_bytes(b"old")
+    os.link(target, snapshot)
+    write_atomic(target, b"new")
+    assert (target.read_bytes(), snapshot.read_bytes()) == (b"new", b"old")
 
 
 @posix_only

@@ -93,7 +93,8 @@ def test_a_file_of_this_process_is_claimed_until_it_has_its_name(
 
     monkeypatch.setattr(f"aecodec.files.os.{step}", swept)
     write_atomic(tmp_path / "a.aec", b"data")
-    assert len(seen) == 1 and len(seen[0]) == 1 and seen[0][0].endswith(TEMPORARY_SUFFIX)
+    assert len(seen[0]) == 1 and seen[0][0].endswith(TEMPORARY_SUFFIX)
+    assert seen[1:] in ([], [["a.aec"]]), "of the folder, which is synchronized afterwards"
     assert names(tmp_path) == ["a.aec"]
 
 
