@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from aecodec.image.writing import write_image
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from helpers.commands import environment
+from helpers.pictures import chunk
 from helpers.pictures import png
 from helpers.profiles import ADOBE_RGB
 from helpers.profiles import SRGB
@@ -204,14 +204,17 @@ class TestModes:
         top = 255 if largest == 255 else 65535
         expected = [0, 0, 100, 255] if top == 255 else [0, 0, 0, min(largest >> 8, 255)]
         assert_pixels(picture, np.uint8([expected]))
-        assert picture.notices == (f"32-bit samples, taken as 0..{top}, are reduced to 8 bits",)
+        reduced = f"32-bit samples, taken as 0..{top}, are reduced to 8 bits; negative ones are black"
+        assert picture.notices == (reduced,)
 
-    @pytest.mark.parametrize("top", [1, 255])
+    @pytest.mark.parametrize("top", [1, 255, 65535, 2**24 - 1])
     def test_floats_take_the_smallest_range_that_holds_them(self, top: int) -> None:
         samples = np.float32([[-1, 0, 0.2 * top, top, np.nan, -np.inf]])
         picture = from_image(Image.fromarray(samples))
         assert_pixels(picture, np.uint8([[0, 0, 51, 255, 0, 0]]))
-        assert picture.notices == (f"floating-point samples, taken as 0..{top}, are rounded to 8 bits",)
+        assert picture.notices == (
+            f"floating-point samples, taken as 0..{top}, are rounded to 8 bits; negative ones are black",
+        )
 
     def test_floats_without_a_finite_value(self) -> None:
         picture = from_image(Image.fromarray(np.float32([[np.nan, np.inf]])))
@@ -237,11 +240,11 @@ class TestSixteenBitFiles:
 
     def test_png_with_a_transparent_grey(self) -> None:
         samples = noise(4, 5, 1, top=65536, dtype=np.uint16)
-        level = samples[0, 0, 0].astype(">u2").tobytes()
-        transparency = struct.pack(">I", 2) + b"tRNS" + level + struct.pack(">I", zlib.crc32(b"tRNS" + level))
+        transparency = chunk(b"tRNS", struct.pack(">H", samples[0, 0, 0]))
         picture = open_picture(png(samples, 0, extra=transparency))
         assert_pixels(picture, (samples[..., 0] >> 8).astype(np.uint8))
-        assert len(picture.notices) == 2 and "transparent" in picture.notices[1]
+        assert_alpha(picture, np.where(samples[..., 0] == samples[0, 0, 0], 0, 255))
+        assert picture.notices == (SIXTEEN_BIT,)
 
     @pytest.mark.parametrize("format", ["PGM", "PPM", "TIFF"])
     @pytest.mark.parametrize("dark", [False, True])
@@ -254,7 +257,8 @@ class TestSixteenBitFiles:
         portable = io.BytesIO(kind + b" 5 4 65535\n" + samples.astype(">u2").tobytes())
         picture = open_picture(portable if kind else file_of(Image.fromarray(samples), "TIFF"))
         assert_pixels(picture, (samples >> 8).astype(np.uint8))
-        assert picture.notices == (SIXTEEN_BIT,)
+        told = f"no 16-bit sample is above {samples.max()} of 65535: the picture is dark as stored"
+        assert picture.notices == ((SIXTEEN_BIT, told) if dark and format != "PPM" else (SIXTEEN_BIT,))
 
 
 # Where a pixel of the upright picture u of H rows and W columns is stored, by the EXIF standard's words on which side

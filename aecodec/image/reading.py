@@ -32,6 +32,10 @@ from aecodec.image.colour import to_srgb
 from aecodec.image.exif import exif_of
 from aecodec.image.exif import orientation_of
 from aecodec.image.exif import xmp_of
+from aecodec.image.samples import key_in_eight_bits
+from aecodec.image.samples import put_planes_right
+from aecodec.image.samples import stored_as
+from aecodec.image.samples import to_eight_bit
 from aecodec.image.writing import reason
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
@@ -96,17 +100,18 @@ def from_image(
 def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, metadata: Collection[str]) -> Picture:
     _check_size(image, name, max_pixels)
     notices: list[str] = []
-    sixteen_bit = _is_sixteen_bit(image)
     with _pillow_errors(name):
         if getattr(image, "is_animated", False):
             notices.append("of several frames only one is kept")
+        put_planes_right(image)
+        stored = stored_as(image)
         image.load()
     with _pillow_errors(name):
         orientation = orientation_of(image, notices)
         profile = image.info.get("icc_profile") or b""
         exif, xmp = exif_of(image, "exif" in metadata, notices), xmp_of(image, "xmp" in metadata, notices)
-        plain = _to_eight_bit(image, sixteen_bit, notices)
-        plain, mask = _split_alpha(plain, alpha, notices)
+        plain = to_eight_bit(image, stored, notices)
+        plain, mask = _split_alpha(plain, alpha, key_in_eight_bits(plain, stored, notices), notices)
         kept = profile if "icc" in metadata and describes(profile, plain) else b""
         plain = to_srgb(plain, b"" if kept else profile, notices)
         extras = Extras(None if mask is None else _upright(_to_array(mask), orientation), kept, exif, xmp)
@@ -123,53 +128,15 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
         raise LimitExceeded(f"{name}: {width}x{height} pixels exceed the limit of {max_pixels} in all")
 
 
-def _is_sixteen_bit(image: Image.Image) -> bool:
-    """Whether the file holds 16-bit samples, which Pillow silently cuts to 8 in colour pictures.
-
-    Only an image not yet loaded tells, by its decoding instructions: the raw mode, or the largest value of a PPM.
-    """
-    for tile in getattr(image, "tile", ()):
-        codec, arguments = tile[0], tile[3]
-        for argument in arguments if isinstance(arguments, tuple) else (arguments,):
-            if isinstance(argument, str) and ";16" in argument:
-                return True
-            if codec == "ppm" and isinstance(argument, int) and argument > 255:
-                return True
-    return image.mode.startswith("I;16")
-
-
-def _to_eight_bit(image: Image.Image, sixteen_bit: bool, notices: list[str]) -> Image.Image:
-    """Mode L for the deep grey modes I, I;16 and F; other modes unchanged, with a notice if the file was deeper.
-
-    16 bits become 8 by their high byte, as Pillow does for colour. I and F do not state their range. Of the two usual
-    ones the smaller is taken if it holds every value, since in the larger one the picture would be black.
-    """
-    if image.mode != "F" and not image.mode.startswith("I"):
-        if sixteen_bit:
-            notices.append("16-bit samples are reduced to 8 bits")
-        return image
-    samples = np.asarray(image)
-    if image.mode == "F":
-        finite = samples[np.isfinite(samples)]
-        top = 255 if finite.size and finite.max() > 1 else 1
-        levels = np.rint(np.clip(np.nan_to_num(samples), 0, top) * (255 / top))
-        notices.append(f"floating-point samples, taken as 0..{top}, are rounded to 8 bits")
-    elif sixteen_bit:
-        levels = np.clip(samples, 0, 65535) >> 8
-        notices.append("16-bit samples are reduced to 8 bits")
-    else:
-        top = 65535 if samples.max() > 255 else 255
-        levels = np.clip(samples, 0, top) >> (8 if top == 65535 else 0)
-        notices.append(f"32-bit samples, taken as 0..{top}, are reduced to 8 bits")
-    if "transparency" in image.info:
-        notices.append("the transparent grey level is kept as a plain one")
-    return Image.fromarray(levels.astype(np.uint8))
-
-
-def _split_alpha(image: Image.Image, keep: bool, notices: list[str]) -> tuple[Image.Image, Image.Image | None]:
-    """The colours as stored, even under alpha 0, and alpha, unless the picture is opaque."""
+def _split_alpha(
+    image: Image.Image, keep: bool, key: object, notices: list[str]
+) -> tuple[Image.Image, Image.Image | None]:
+    """The colours as stored, even under alpha 0, and alpha, unless the picture is opaque; `key` is transparent."""
     if not image.has_transparency_data:
         return image, None
+    if key != image.info.get("transparency"):
+        image = image.copy()
+        image.info["transparency"] = key
     grey = image.mode in ("1", "L", "LA", "La")
     image = image.convert("LA" if grey else "RGBA")
     alpha = image.getchannel("A")

@@ -17,16 +17,40 @@ def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
     return (np.stack(planes, axis=2) + 110 + noise).clip(0, 255).astype(np.uint8)
 
 
-def png(
-    samples: np.ndarray, colour_type: int, *, extra: bytes = b"", size: tuple[int, int] | None = None
-) -> io.BytesIO:
-    """A PNG built by hand, since Pillow writes no 16-bit colour: uint8 or uint16 samples `[H, W, channels]`."""
+def tiff(pixels: bytes, size: tuple[int, int], tags: dict[int, tuple[int, ...]], order: str = "<") -> io.BytesIO:
+    """A TIFF of one strip, or of equal planes, built by hand: Pillow writes few layouts. A tag is short numbers."""
+    planes = tags[277][0] if tags.get(284) == (2,) else 1
+    share = len(pixels) // planes
+    longs = {256: size[:1], 257: size[1:], 278: size[1:], 279: (share,) * planes}
+    longs[273] = tuple(8 + plane * share for plane in range(planes))
+    directory, values = struct.pack(f"{order}H", len(tags | longs)), b""
+    behind = 8 + len(pixels) + 2 + 12 * len(tags | longs) + 4
+    for tag, content in sorted((tags | longs).items()):
+        kind, letter = (4, "I") if tag in longs else (3, "H")
+        data = struct.pack(f"{order}{len(content)}{letter}", *content)
+        if len(data) > 4:
+            data, values = struct.pack(f"{order}I", behind + len(values)), values + data + bytes(len(data) % 2)
+        directory += struct.pack(f"{order}HHI", tag, kind, len(content)) + data.ljust(4, b"\0")
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    start = magic + struct.pack(f"{order}I", 8 + len(pixels))
+    return io.BytesIO(start + pixels + directory + bytes(4) + values)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(
+    samples: np.ndarray, colour_type: int, *, extra: bytes = b"", size: tuple[int, int] | None = None, bits: int = 0
+) -> io.BytesIO:
+    """A PNG built by hand, since Pillow writes no 16-bit colour: uint8 or uint16 samples `[H, W, channels]`.
+
+    Samples of fewer `bits` come packed, with the `size` of the picture.
+    """
 
     width, height = size or (samples.shape[1], samples.shape[0])
-    header = struct.pack(">IIBBBBB", width, height, 8 * samples.itemsize, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits or 8 * samples.itemsize, colour_type, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(f">u{samples.itemsize}").tobytes() for row in samples)
     chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunks)
