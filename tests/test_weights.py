@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 import aecodec
 from aecodec.codec import manifest
+from aecodec.codec.architectures import ARCHITECTURES
 from aecodec.codec.architectures import standard
 from aecodec.codec.manifest import MANIFEST
 from aecodec.codec.manifest import SEARCH_PATH
@@ -29,6 +30,7 @@ from aecodec.codec.manifest import find_by_file
 from aecodec.codec.manifest import find_by_id
 from aecodec.codec.manifest import find_by_name
 from aecodec.codec.manifest import folders
+from aecodec.codec.weights import EXTENTS
 from aecodec.codec.weights import EncoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
@@ -36,6 +38,9 @@ from aecodec.codec.weights import parse_decoder
 from aecodec.codec.weights import parse_encoder
 from aecodec.errors import AecError
 from aecodec.errors import UnknownWeights
+from aecodec.network.layers import extent
+from aecodec.network.layers import from_json
+from aecodec.network.layers import to_json
 from helpers.paths import TINY
 from helpers.paths import TINY_ID
 
@@ -71,6 +76,11 @@ def edited(half: str, edit: Edit) -> bytes:
     description = json.loads(header["__metadata__"]["description"])
     edit(tensors, description)
     return save(tensors, {"description": json.dumps(description)})
+
+
+def fields(name: str, weights_id: str) -> dict[str, Any]:
+    encoder = {"file": f"{name}.encoder.safetensors", "sha256": "0" * 64}
+    return {"name": name, "id": weights_id, "decoder": {"file": f"{name}.decoder.safetensors"}, "encoder": encoder}
 
 
 def parse(half: str, data: bytes) -> object:
@@ -206,6 +216,15 @@ def test_a_damaged_manifest_on_the_search_path_is_named_only_where_something_is_
         assert len(str(caught.value).splitlines()) == 1
 
 
+def manifest_of(**changed: Any) -> bytes:
+    return json.dumps({"models": [fields("x", "00c0ffee") | changed]}).encode()
+
+
+def test_the_manifests_below_are_sound_but_for_one_field(folder: Path):
+    (folder / MANIFEST).write_bytes(manifest_of())
+    assert the_entry(folder).name == "x"
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -213,6 +232,19 @@ def test_a_damaged_manifest_on_the_search_path_is_named_only_where_something_is_
         *(b'{"models": 5}', b'{"models": [5]}', b'{"models": [{}]}', b'{"models": [null]}', b'{"models": {"a": 1}}'),
         b'{"models": [{"name": "x", "id": "zz", "decoder": {"file": "d"}, "encoder": {"file": "e", "sha256": ""}}]}',
         b'{"models": [{"name": "x", "id": 12, "decoder": {"file": "d"}, "encoder": {"file": "e", "sha256": ""}}]}',
+        b"[" * 200_000,
+        b'{"models": %s}' % (b'[{"a":' * 50_000),
+        manifest_of(id="00c0ff"),
+        manifest_of(id="00 c0 ff ee ee"),
+        manifest_of(name=["x"]),
+        manifest_of(name="two\nlines"),
+        manifest_of(decoder={"file": "../../etc/passwd"}),
+        manifest_of(decoder={"file": "/etc/passwd"}),
+        manifest_of(decoder={"file": ".."}),
+        manifest_of(decoder={"file": ""}),
+        manifest_of(pixels="many"),
+        manifest_of(pixels=10**400),
+        manifest_of(pixels=float("nan")),
         b'{"models": [{"name": "x", "id": "00c0ffee", "decoder": "d", "encoder": {"file": "e", "sha256": ""}}]}',
     ],
 )
@@ -224,6 +256,25 @@ def test_a_damaged_manifest_is_refused_by_its_name(folder: Path, content: bytes)
 
 def change_tensor(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
     return lambda tensors, description: tensors.update({name: change(tensors[name])})
+
+
+def stated(name: str, value: Any) -> Edit:
+    return lambda tensors, description: description.update({name: value})
+
+
+def layers_of(network: str, change: Callable[[list[Any]], object]) -> Edit:
+    return lambda tensors, description: change(description["networks"][network]["layers"])
+
+
+def layer_field(name: str, value: Any) -> Edit:
+    return layers_of("analysis", lambda layers: layers[0].update({name: value}))
+
+
+def nested(depth: int) -> dict[str, Any]:
+    layer: dict[str, Any] = {"layer": "Depthwise", "channels": 16}
+    for _ in range(depth):
+        layer = {"layer": "Residual", "body": [layer]}
+    return layer
 
 
 DAMAGED: dict[str, tuple[str, Edit]] = {
@@ -247,6 +298,62 @@ DAMAGED: dict[str, tuple[str, Edit]] = {
     "a table that does not add up": ("decoder", change_tensor("tables.frequencies", lambda table: table + 1)),
     "a hyper index without a table": ("decoder", change_tensor("hyper_index", lambda index: index + 64)),
     "a scale index without a table": ("decoder", change_tensor("context2.2.high", lambda high: high + 1)),
+    **{
+        f"{field} {value!r}": ("encoder", layer_field(field, value))
+        for field, values in {
+            "stride": (-1, 0, 1, 2**40, 8.0, True, "8", None),
+            "kernel": (-16, 0, 17, 15),
+            "padding": (-1, 3, 10**9),
+            "inputs": (-3, 0, 2, 2**63),
+            "active": (0, "no"),
+            "bits": (0, 10**6),
+            "colour": (1,),
+        }.items()
+        for value in values
+    },
+    **{
+        f"{half} {name} {value!r}": (half, stated(name, value))
+        for half, name, values in (
+            ("decoder", "latent_shift", (-1, 64, 1e300, "1", None, True)),
+            ("decoder", "hyper_shift", (-1, 10**30)),
+            ("decoder", "inverse_shift", (0, -5, 63)),
+            ("decoder", "name", (7, ["x"])),
+            ("encoder", "gain_shift", (0, 100)),
+            ("encoder", "hyper_input_shift", (-1, 1.5)),
+            ("encoder", "default_quality", (-1, 256, 30.0)),
+            ("encoder", "tradeoff", ({"low": "a"}, {"low": 1e-320}, {"high": float("nan")}, 5)),
+        )
+        for value in values
+    },
+    **{
+        f"layers {name}": (half, layers_of(network, change))
+        for name, half, network, change in (
+            ("none", "decoder", "context0", list.clear),
+            ("one fewer", "decoder", "synthesis", list.pop),
+            ("no expansion", "decoder", "hyper_synthesis", lambda layers: layers.pop(1)),
+            (
+                "a larger picture",
+                "decoder",
+                "synthesis",
+                lambda layers: layers.append({"layer": "Repeat", "factor": 2}),
+            ),
+            ("cropped", "decoder", "synthesis", lambda layers: layers[-1].update(crop=15)),
+            ("wrong factor", "decoder", "synthesis", lambda layers: layers[-1].update(factor=7)),
+            ("a second input", "encoder", "analysis", lambda layers: layers.append({"layer": "Side", "body": []})),
+            ("an empty body", "encoder", "analysis", lambda layers: layers.append({"layer": "Residual", "body": []})),
+            ("deep", "encoder", "analysis", lambda layers: layers.append(nested(40))),
+            ("many", "encoder", "analysis", lambda layers: layers.extend([{"layer": "Repeat", "factor": 1}] * 300)),
+            ("no list", "encoder", "analysis", lambda layers: layers.append(None)),
+        )
+    },
+    "an exponent of 2000": ("decoder", lambda tensors, said: said["networks"]["synthesis"].update(exponent=2000)),
+    "wide gains": ("encoder", change_tensor("gain", lambda gain: gain.astype(np.int64) + 2**40)),
+    "wide means": ("decoder", change_tensor("hyper_mean", lambda mean: mean.astype(np.int64) - 2**62)),
+    "gains of floats": ("encoder", change_tensor("gain", lambda gain: gain * np.float32(np.nan))),
+    "supports below zero": (
+        "decoder",
+        change_tensor("tables.supports", lambda supports: supports * 0 - 1),
+    ),
     "a scale index below all tables": ("decoder", change_tensor("context3.2.low", lambda low: low - 1)),
 }
 
@@ -259,6 +366,38 @@ def test_wrong_contents_are_refused_when_they_are_read(name: str):
         parse(half, edited(half, edit))
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_passes_the_checks_of_a_weights_file(name: str):
+    shape = ARCHITECTURES[name]()
+    for network, (before, after, side) in EXTENTS.items():
+        layers = shape.context[int(network[-1])] if network.startswith("context") else getattr(shape, network)
+        assert extent(from_json(to_json(layers)), before, side) == after
+
+
+@EACH_HALF
+@pytest.mark.parametrize("kind", ["pipe", "folder", "NUL", "sparse"])
+def test_only_regular_files_of_sensible_size_are_read(folder: Path, half: str, kind: str):
+    path = folder / FILES[half]
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "sparse":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    else:
+        encoder = {"file": "a\0b", "sha256": "0" * 64}
+        change_manifest(folder, **{half: encoder if half == "encoder" else {"file": "a\0b"}})
+    with pytest.raises(UnknownWeights) as caught:
+        LOADERS[half](the_entry(folder))
+    assert len(str(caught.value).splitlines()) == 1 and str(folder) in str(caught.value)
+    with pytest.raises(UnknownWeights):
+        manifest.check(the_entry(folder))
+    with pytest.raises(UnknownWeights):
+        aecodec.encode(np.zeros((8, 8, 3), np.uint8), weights=folder / "a\0b")
+
+
 @EACH_HALF
 def test_bytes_of_another_kind_are_refused(half: str):
     for data in (b"", b"\0" * 8, b"\xff" * 64, b"not safetensors at all, and long enough"):
@@ -267,11 +406,6 @@ def test_bytes_of_another_kind_are_refused(half: str):
 
 
 # Writing
-
-
-def fields(name: str, weights_id: str) -> dict[str, Any]:
-    encoder = {"file": f"{name}.encoder.safetensors", "sha256": "0" * 64}
-    return {"name": name, "id": weights_id, "decoder": {"file": f"{name}.decoder.safetensors"}, "encoder": encoder}
 
 
 def test_a_new_entry_replaces_its_name_and_leaves_the_others(tmp_path: Path):

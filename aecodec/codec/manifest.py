@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,12 @@ from aecodec.format.header import Weights
 
 MANIFEST = "manifest.json"
 SEARCH_PATH = "AECODEC_WEIGHTS"
+
+# Weights of others are not trusted. Those of this project take under 4 MB, its manifest under 100 kB.
+MAX_MANIFEST_BYTES = 1 << 24
+MAX_WEIGHTS_BYTES = 1 << 28
+MAX_TRAINED = 1e18  # pixels
+ID_BYTES = 4
 
 
 class Entry(NamedTuple):
@@ -61,23 +68,65 @@ def entries_of(folder: Path) -> list[Entry]:
     path = folder / MANIFEST
     if not path.is_file():
         return []
+    data = read_regular(path, MAX_MANIFEST_BYTES)
     try:
-        return [_entry(folder, fields) for fields in json.loads(path.read_text("utf-8"))["models"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnknownWeights(f"{path}: not a weights manifest ({error})") from error
+        return [_entry(folder, fields) for fields in json.loads(data)["models"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnknownWeights(f"{path}: not a weights manifest ({str(error)[:300]})") from error
 
 
 def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
+    weights_id = bytes.fromhex(fields["id"])
+    if len(weights_id) != ID_BYTES:
+        raise ValueError(f"an id of {len(weights_id)} bytes")
+    pixels = fields.get("pixels", 0)
+    if not isinstance(pixels, int | float) or not 0 <= pixels < MAX_TRAINED:
+        raise ValueError(f"pixels {pixels}")
     return Entry(
         folder=folder,
-        name=str(fields["name"]),
+        name=_text(fields["name"]),
         number=fields.get("number") if _is_bundled(folder) else None,
-        weights_id=bytes.fromhex(fields["id"]),
-        decoder_file=str(fields["decoder"]["file"]),
-        encoder_file=str(fields["encoder"]["file"]),
-        encoder_hash=str(fields["encoder"]["sha256"]),
+        weights_id=weights_id,
+        decoder_file=_file_name(fields["decoder"]["file"]),
+        encoder_file=_file_name(fields["encoder"]["file"]),
+        encoder_hash=_text(fields["encoder"]["sha256"]),
         details=fields,
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise TypeError(f"{value!r} is not text of one line")
+    return value
+
+
+def _file_name(value: Any) -> str:
+    name = _text(value)
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ValueError(f"{name!r} is not the name of a file beside the manifest")
+    return name
+
+
+def read_regular(path: Path, limit: int = MAX_WEIGHTS_BYTES) -> bytes:
+    """The content of a file of weights. Raises UnknownWeights: also for pipes and devices, which could keep it waiting.
+
+    Files of more than `limit` bytes are refused, too.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UnknownWeights(f"{path}: not a regular file")
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnknownWeights(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > limit:
+        raise UnknownWeights(f"{path}: more than {limit} bytes")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens without waiting for the writer of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def check(entry: Entry) -> None:
@@ -92,10 +141,7 @@ def check(entry: Entry) -> None:
 def _sha256(path: Path) -> str:
     import hashlib
 
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UnknownWeights(f"{path}: {error.strerror}") from error
+    return hashlib.sha256(read_regular(path)).hexdigest()
 
 
 def known(damage: list[str] | None = None) -> Iterator[Entry]:

@@ -36,6 +36,12 @@ layer is an object with its kind under "layer" (`layers.py`) and its fields:
 "bits" of Conv and Depthwise is for training; low and high say what holds. PATH is the network's name and the layer's
 position in its list from 0, in a body after that of the body's owner: "synthesis.2.1.weight".
 
+A reader refuses weights whose fields are out of range or do not fit together: inputs, outputs and channels are 1 to
+4096, kernel, stride and factor 1 to 16, padding and crop 0 to 15, lists of at most 256 layers, bodies at most 4 deep;
+latent_shift, hyper_shift and hyper_input_shift are at most 16, inverse_shift and gain_shift 1 to 48, exponents -31 to
+31, the numbers of hyper_mean, feature_bias, inverse_gain and gain 32 bits wide. Every network has the channels and the
+size of output that its place needs, and no field finer than the pixels.
+
 An encoding half is built alike, with the networks analysis and hyper_analysis, the tensor gain [256, 16] and the
 numbers "gain_shift", "hyper_input_shift" and "default_quality"; "tradeoff" is what the loss of its training was. Where
 the description has "decoder", it is the id of the decoding half that this one was made with, and no other is taken.
@@ -45,7 +51,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import lru_cache
@@ -62,12 +67,18 @@ from aecodec.codec.latent_coding import FEATURE_BITS
 from aecodec.codec.latent_coding import EntropyModel
 from aecodec.codec.latent_coding import HyperAnalysis
 from aecodec.codec.manifest import Entry
+from aecodec.codec.manifest import read_regular
 from aecodec.codec.rate_distortion import RateDistortion
 from aecodec.errors import UnknownWeights
+from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import Weights
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import SymbolTables
+from aecodec.geometry import STRIDE
 from aecodec.limits import MAX_SYMBOL
+from aecodec.network.layers import Extent
+from aecodec.network.layers import check_kind
+from aecodec.network.layers import extent
 from aecodec.network.layers import from_json
 from aecodec.network.layers import walk
 from aecodec.network.quantized import Network
@@ -85,6 +96,25 @@ INPUT_BOUNDS: dict[str, np.ndarray] = {
     "synthesis": np.full(LATENT_CHANNELS, 2.0 ** (SYNTHESIS_BITS - 1)),
     "context0": _FEATURES,
 } | {f"context{step}": np.append(_FEATURES, np.full(LATENT_CHANNELS, _CONTEXT)) for step in range(1, STEPS)}
+
+# Input, output and second input of each network, for m positions of its coarsest field.
+_LATENT = Extent(LATENT_CHANNELS)
+EXTENTS: dict[str, tuple[Extent, Extent, Extent | None]] = {
+    "analysis": (Extent(3, STRIDE), _LATENT, None),
+    "hyper_analysis": (Extent(LATENT_CHANNELS, 4), _LATENT, None),
+    "hyper_synthesis": (_LATENT, Extent(FEATURES, 4), None),
+    "synthesis": (_LATENT, Extent(3, STRIDE), Extent(FEATURES)),
+    "context0": (Extent(FEATURES), Extent(2 * LATENT_CHANNELS), None),
+} | {
+    f"context{step}": (Extent(FEATURES + LATENT_CHANNELS), Extent(2 * LATENT_CHANNELS), None)
+    for step in range(1, STEPS)
+}
+
+# Bounds of what a file states beside its networks. With them, 64 bits hold every product of a gain and a latent.
+_MAX_VALUE = 1 << 31
+_GAIN_SHIFTS = range(1, 49)
+_SHIFTS = range(17)  # of numbers that are 16 bits wide
+_EXPONENTS = range(-31, 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +150,7 @@ class EncoderHalf:
 
 @lru_cache(maxsize=8)
 def _load_decoder(path: Path, weights_id: bytes) -> DecoderHalf:
-    data = _read(path)
+    data = read_regular(path)
     if hashlib.sha256(data).digest()[:4] != weights_id:
         raise UnknownWeights(f"{path}: damaged, its hash does not begin with {weights_id.hex()}")
     return parse_decoder(data, weights_id, str(path))
@@ -134,7 +164,7 @@ def load_decoder(entry: Entry) -> DecoderHalf:
 
 @lru_cache(maxsize=8)
 def _load_encoder(path: Path, sha256: str) -> EncoderHalf:
-    data = _read(path)
+    data = read_regular(path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UnknownWeights(f"{path}: damaged, its hash is not the manifest's")
     return parse_encoder(data, str(path))
@@ -151,13 +181,6 @@ def load_encoder(entry: Entry) -> EncoderHalf:
     return encoder
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnknownWeights(f"{path}: {error.strerror}") from error
-
-
 class _File:
     """Tensors and description of one half, checked as they are read."""
 
@@ -169,19 +192,51 @@ class _File:
         self.description = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["description"])
 
     def integers(self, name: str, *shape: int) -> np.ndarray:
-        values = self.tensors[name].astype(np.int64)
+        values = self._integers(name)
         if values.shape != shape:
             raise ValueError(f"tensor {name} has shape {values.shape}, not {shape}")
         return values
 
+    def bounded(self, name: str, *shape: int) -> np.ndarray:
+        """Numbers that other numbers are multiplied with or added to."""
+        values = self.integers(name, *shape)
+        if not -_MAX_VALUE <= values.min() <= values.max() < _MAX_VALUE:
+            raise ValueError(f"tensor {name} holds numbers beyond 32 bits")
+        return values
+
+    def tables(self) -> SymbolTables:
+        """The probability tables. Raises ValueError for another number of entries than their supports call for."""
+        supports, flat = self.integers("tables.supports", SCALE_COUNT), self._integers("tables.frequencies")
+        if not 0 < supports.min() <= supports.max() <= MAX_SYMBOL:
+            raise ValueError(f"a table holds symbols up to {supports.max()}, the format up to {MAX_SYMBOL}")
+        ends = np.cumsum(2 * supports + 2)
+        if flat.shape != (ends[-1],):
+            raise ValueError(f"tensor tables.frequencies has shape {flat.shape}, not {(int(ends[-1]),)}")
+        return SymbolTables(tuple(np.split(flat, ends[:-1])))
+
+    def _integers(self, name: str) -> np.ndarray:
+        values = self.tensors[name]
+        if values.dtype.kind not in "iu":
+            raise ValueError(f"tensor {name} is {values.dtype}, not integers")
+        return values.astype(np.int64)
+
+    def number(self, name: str, allowed: range) -> int:
+        """A whole number of the description."""
+        return _number(name, self.description[name], allowed)
+
     def network(self, name: str) -> Network:
         described = self.description["networks"][name]
         layers = from_json(described["layers"])
+        before, after, side = EXTENTS[name]
+        if extent(layers, before, side) != after:
+            raise ValueError(f"the network {name} turns {before} into {extent(layers, before, side)}, not {after}")
         numbers = {}
         for path, layer in walk(layers, name):
             if layer.weight_shape is not None:
                 numbers[path.removeprefix(f"{name}.")] = self._parameters(path, *layer.weight_shape)
-        return Network(layers, numbers, INPUT_BOUNDS[name], _FEATURES, int(described["exponent"]))
+        return Network(
+            layers, numbers, INPUT_BOUNDS[name], _FEATURES, _number("exponent", described["exponent"], _EXPONENTS)
+        )
 
     def _parameters(self, path: str, rows: int, outputs: int) -> QuantizedParameters:
         weight = self.tensors[f"{path}.weight"]
@@ -195,27 +250,24 @@ def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:
     """Reads a decoding half from the bytes of its file. Raises UnknownWeights if they are invalid."""
     try:
         file = _File(data)
-        supports = file.integers("tables.supports", SCALE_COUNT)
-        flat = file.tensors["tables.frequencies"].astype(np.int64)
-        tables = np.split(flat, np.cumsum(2 * supports + 2)[:-1])
         entropy = EntropyModel(
-            tables=SymbolTables(tuple(tables)),
+            tables=file.tables(),
             hyper_synthesis=file.network("hyper_synthesis"),
             context=tuple(file.network(f"context{step}") for step in range(STEPS)),
-            hyper_mean=file.integers("hyper_mean", 256, LATENT_CHANNELS),
+            hyper_mean=file.bounded("hyper_mean", 256, LATENT_CHANNELS),
             hyper_index=file.integers("hyper_index", 256, LATENT_CHANNELS),
-            feature_bias=file.integers("feature_bias", 256, FEATURES),
-            latent_shift=int(file.description["latent_shift"]),
-            hyper_shift=int(file.description["hyper_shift"]),
+            feature_bias=file.bounded("feature_bias", 256, FEATURES),
+            latent_shift=file.number("latent_shift", _SHIFTS),
+            hyper_shift=file.number("hyper_shift", _SHIFTS),
         )
         _check(entropy)
         return DecoderHalf(
-            name=str(file.description["name"]),
+            name=check_kind("name", file.description["name"], str),
             weights_id=weights_id,
             entropy=entropy,
             synthesis=file.network("synthesis"),
-            inverse_gain=file.integers("inverse_gain", 256, LATENT_CHANNELS),
-            inverse_shift=int(file.description["inverse_shift"]),
+            inverse_gain=file.bounded("inverse_gain", 256, LATENT_CHANNELS),
+            inverse_shift=file.number("inverse_shift", _GAIN_SHIFTS),
         )
     except Exception as error:
         raise _not_weights(where, error) from error
@@ -228,8 +280,6 @@ def _check(model: EntropyModel) -> None:
     indexes = np.append(edges, model.hyper_index)
     if len(model.tables.coder) != SCALE_COUNT + 1 or indexes.min() < 0 or indexes.max() >= SCALE_COUNT:
         raise ValueError(f"scale indexes {indexes.min()}..{indexes.max()} for {SCALE_COUNT} tables")
-    if not 0 < model.tables.supports.min() <= model.tables.supports.max() <= MAX_SYMBOL:
-        raise ValueError(f"a table holds symbols up to {model.tables.supports.max()}, the format up to {MAX_SYMBOL}")
 
 
 def parse_encoder(data: bytes, where: str) -> EncoderHalf:
@@ -239,10 +289,10 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
         decoder_id = file.description.get("decoder")
         return EncoderHalf(
             analysis=file.network("analysis"),
-            gain=file.integers("gain", 256, LATENT_CHANNELS),
-            gain_shift=int(file.description["gain_shift"]),
-            hyper_analysis=HyperAnalysis(file.network("hyper_analysis"), int(file.description["hyper_input_shift"])),
-            default_quality=int(file.description["default_quality"]),
+            gain=file.bounded("gain", 256, LATENT_CHANNELS),
+            gain_shift=file.number("gain_shift", _GAIN_SHIFTS),
+            hyper_analysis=HyperAnalysis(file.network("hyper_analysis"), file.number("hyper_input_shift", _SHIFTS)),
+            default_quality=file.number("default_quality", range(QUALITY_STEPS)),
             tradeoff=_tradeoff(file.description.get("tradeoff", {})),
             decoder_id=None if decoder_id is None else bytes.fromhex(decoder_id),
         )
@@ -250,13 +300,22 @@ def parse_encoder(data: bytes, where: str) -> EncoderHalf:
         raise _not_weights(where, error) from error
 
 
+def _number(name: str, value: Any, allowed: range) -> int:
+    if check_kind(name, value, int) not in allowed:
+        raise ValueError(f"{name} {value} is not in {allowed.start}..{allowed.stop - 1}")
+    return value
+
+
 def _tradeoff(described: dict[str, Any]) -> RateDistortion:
     """Raises ValueError for an invalid one. Weights that do not state theirs have the default."""
     tradeoff = RateDistortion(**described)
-    if tradeoff.distortion not in ("mse", "l1") or not 0 < tradeoff.low <= tradeoff.high < math.inf:
+    if tradeoff.distortion not in ("mse", "l1") or not 1e-9 < tradeoff.low <= tradeoff.high < 1e9:
         raise ValueError(f"no such trade-off: {tradeoff}")
     return tradeoff
 
 
 def _not_weights(where: str, error: Exception) -> UnknownWeights:
-    return UnknownWeights(f"{where}: not weights of this version ({error!r})")
+    reason = repr(error)
+    return UnknownWeights(
+        f"{where}: not weights of this version ({reason if len(reason) < 300 else reason[:300] + '...'})"
+    )

@@ -14,7 +14,36 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
 from typing import ClassVar
+from typing import NamedTuple
 from typing import NoReturn
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# The values that a weights file may give a field. Generous beside every model so far; they keep sizes and memory small.
+_FIELD_RANGES = {
+    **dict.fromkeys(("inputs", "outputs", "channels"), range(1, 4097)),
+    **dict.fromkeys(("kernel", "stride", "factor"), range(1, 17)),
+    **dict.fromkeys(("padding", "crop"), range(16)),
+    "bits": range(1, 33),
+}
+MAX_SCALE = 8  # no layer's field is finer than the pixels: that of the latent, 8 times as many rows and columns
+MAX_NESTING = 4
+MAX_LAYERS = 256  # of a list
+
+
+class Extent(NamedTuple):
+    """The size of a field: `scale` m + `more` rows and columns, for m positions of the network's coarsest field."""
+
+    channels: int
+    scale: int = 1
+    more: int = 0
+
+    def check(self) -> Extent:
+        """Raises ValueError if such a field can be empty or finer than the pixels."""
+        if not 1 <= self.scale <= MAX_SCALE or self.scale + self.more < 1:
+            raise ValueError(f"a field of {self.scale} m + {self.more} rows")
+        return self
 
 
 class _Kind:
@@ -52,6 +81,10 @@ class _Kind:
         """Multiply-adds for each position of its output."""
         return multiply_adds(self.children)[0]
 
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        """The size of its output. Raises ValueError if it cannot work on `x`, or on the network's second input."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Conv(_Kind):
@@ -86,6 +119,12 @@ class Conv(_Kind):
     def multiply_adds(self) -> float:
         return self.inputs * self.outputs * self.kernel**2
 
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        beyond = x.more + 2 * self.padding - self.kernel
+        if x.channels != self.inputs or x.scale % self.stride or x.scale + beyond < 0:
+            raise ValueError(f"{self} on {x}")
+        return Extent(self.outputs, x.scale // self.stride, beyond // self.stride + 1)
+
 
 @dataclass(frozen=True)
 class Depthwise(_Kind):
@@ -107,6 +146,11 @@ class Depthwise(_Kind):
     def multiply_adds(self) -> float:
         return 9 * self.channels
 
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        if x.channels != self.channels:
+            raise ValueError(f"{self} on {x}")
+        return x
+
 
 @dataclass(frozen=True)
 class _Sum(_Kind):
@@ -116,6 +160,12 @@ class _Sum(_Kind):
     def children(self) -> Layers:
         return self.body
 
+    def _sum(self, x: Extent, body: Extent) -> Extent:
+        """Raises ValueError if the two cannot be added, or no weights end the body, whose bounds the sum takes."""
+        if x[1:] != body[1:] or self.body[-1].weight_shape is None:
+            raise ValueError(f"the sum of {x} and {body}")
+        return body
+
 
 @dataclass(frozen=True)
 class Residual(_Sum):
@@ -123,12 +173,20 @@ class Residual(_Sum):
 
     file_name = "Residual"
 
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        return self._sum(x, extent(self.body, x, side))
+
 
 @dataclass(frozen=True)
 class SideInput(_Sum):
     """`x + body(side)`: adds the network's second input."""
 
     file_name = "Side"
+
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        if side is None:
+            raise ValueError("this network has no second input")
+        return self._sum(x, extent(self.body, side, side))
 
 
 @dataclass(frozen=True)
@@ -143,6 +201,11 @@ class DepthToSpace(_Kind):
     def enlargement(self) -> int:
         return self.factor
 
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        if x.channels % self.factor**2:
+            raise ValueError(f"{self} on {x}")
+        return Extent(x.channels // self.factor**2, self.factor * x.scale, self.factor * x.more - 2 * self.crop)
+
 
 @dataclass(frozen=True)
 class NearestUpsample(_Kind):
@@ -154,6 +217,9 @@ class NearestUpsample(_Kind):
     @property
     def enlargement(self) -> int:
         return self.factor
+
+    def extent(self, x: Extent, side: Extent | None) -> Extent:
+        return Extent(x.channels, self.factor * x.scale, self.factor * x.more)
 
 
 Layer = Conv | Depthwise | Residual | SideInput | DepthToSpace | NearestUpsample
@@ -199,6 +265,15 @@ def receptive_field(layers: Layers) -> int:
     return sum(layer.receptive_field for layer in layers)
 
 
+def extent(layers: Layers, x: Extent, side: Extent | None = None) -> Extent:
+    """The size of a network's output. Raises ValueError if its layers do not fit together or some field is empty."""
+    if not layers:
+        raise ValueError("no layers")
+    for layer in layers:
+        x = layer.extent(x, side).check()
+    return x
+
+
 def to_json(layers: Layers) -> list[dict[str, Any]]:
     """The layers as JSON values, for the header of a weights file."""
     described = []
@@ -210,13 +285,29 @@ def to_json(layers: Layers) -> list[dict[str, Any]]:
     return described
 
 
-def from_json(described: list[dict[str, Any]]) -> Layers:
+def from_json(described: list[dict[str, Any]], nesting: int = 0) -> Layers:
     """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    if nesting > MAX_NESTING:
+        raise ValueError(f"bodies within bodies, more than {MAX_NESTING} deep")
+    if len(described) > MAX_LAYERS:
+        raise ValueError(f"{len(described)} layers, more than {MAX_LAYERS}")
     layers = []
     for fields in described:
         values = dict(fields)
         kind = _BY_FILE_NAME[values.pop("layer")]
-        if "body" in values:
-            values["body"] = from_json(values["body"])
+        for name, value in values.items():
+            if name == "body":
+                values[name] = from_json(value, nesting + 1)
+            elif name == "active":
+                check_kind(name, value, bool)
+            elif check_kind(name, value, int) not in _FIELD_RANGES[name]:
+                raise ValueError(f"{name} {value} of a layer is not in {_FIELD_RANGES[name]}")
         layers.append(kind(**values))
     return tuple(layers)
+
+
+def check_kind(name: str, value: Any, kind: type[T]) -> T:
+    """`value`, which JSON gave. Raises TypeError if it is of another type; True is no number here."""
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}, not {kind.__name__}")
+    return value
