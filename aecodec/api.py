@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,9 +122,7 @@ def encode_picture(image: Image.Image | np.ndarray | Picture, options: EncodeOpt
     if options.shrink and allowed is not None:
         return _encode_shrunk(picture, options, allowed)
     if options.shrink_to is not None:
-        from aecodec.image.resizing import reduced
-
-        return _encode(reduced(picture, options.shrink_to), options, allowed, (width, height))
+        return _encode_at(picture, options.shrink_to, options, allowed)
     return _encode(picture, options, allowed, None)
 
 
@@ -153,22 +153,51 @@ def _encode(picture: Picture, options: EncodeOptions, allowed: int | None, displ
 
 
 def _encode_shrunk(picture: Picture, options: EncodeOptions, allowed: int) -> Encoded:
-    """The file that comes closest to the picture, of several reductions. Raises AecError if not even the last fits."""
-    from aecodec.image.resizing import error_at
-    from aecodec.image.resizing import reduced
+    """The file that comes closest to the picture, of several reductions. Raises AecError if not even the last fits.
+
+    Refinement takes long: it is for the reduction that is best without it, and the next larger one, which may now fit.
+    """
     from aecodec.image.resizing import sides_for
 
-    display = picture.pixels.shape[1], picture.pixels.shape[0]
-    best, least = None, math.inf
-    *sides, last = sides_for(display, allowed)
-    for side in sides:
+    sides = sides_for((picture.pixels.shape[1], picture.pixels.shape[0]), allowed)
+    plain = replace(options, effort=0)
+    best = _closest(picture, [(side, plain) for side in sides], allowed)
+    if options.effort:
+        place = len(sides) - 1 if best is None else sides.index(best.side)
+        refined = [(side, options) for side in sides[max(place - 1, 0) : place + 1]]
+        best = min(filter(None, (best, _closest(picture, refined, allowed))), key=lambda own: own.error, default=None)
+    if best is None:
+        return _encode_at(picture, sides[-1], options, allowed)  # raises the reason
+    return best.encoded
+
+
+class _Attempt(NamedTuple):
+    error: float
+    side: int
+    encoded: Encoded
+
+
+def _closest(picture: Picture, tried: Sequence[tuple[int, EncodeOptions]], allowed: int) -> _Attempt | None:
+    """The file with the least error at the picture's own size; None if none fits."""
+    from aecodec.image.resizing import error_at
+
+    best = None
+    for side, options in tried:
         with suppress(AecError):  # it does not fit
-            encoded = _encode(reduced(picture, side), options, allowed, display)
+            encoded = _encode_at(picture, side, options, allowed)
             found = decoder.decode_picture(encoded.data, runtime(options.device), _loader(options.weights))
             error = error_at(picture.pixels, found.pixels)
-            if error < least:
-                best, least = encoded, error
-    return best or _encode(reduced(picture, last), options, allowed, display)
+            if best is None or error < best.error:
+                best = _Attempt(error, side, encoded)
+    return best
+
+
+def _encode_at(picture: Picture, side: int, options: EncodeOptions, allowed: int | None) -> Encoded:
+    """The file of a picture reduced to a longer side."""
+    from aecodec.image.resizing import reduced
+
+    height, width = picture.pixels.shape[:2]
+    return _encode(reduced(picture, side), options, allowed, (width, height))
 
 
 def decode(
