@@ -42,6 +42,7 @@ _HOMES = {
     "LimitExceeded": "errors",
     "HeaderLimitExceeded": "errors",
     "CorruptFile": "errors",
+    "UnreachableTarget": "errors",
     "UnsupportedVersion": "errors",
     "UnknownWeights": "errors",
 }
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from aecodec.errors import OutputError as OutputError
     from aecodec.errors import OutsidePicture as OutsidePicture
     from aecodec.errors import UnknownWeights as UnknownWeights
+    from aecodec.errors import UnreachableTarget as UnreachableTarget
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion
     from aecodec.forms import cut as cut
     from aecodec.forms import pack as pack

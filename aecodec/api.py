@@ -23,8 +23,8 @@ from aecodec.codec.decoder import Loader
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
-from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.errors import UnreachableTarget
 from aecodec.format.container import read_header
 from aecodec.format.extras import Extras
 from aecodec.format.header import Size
@@ -87,7 +87,7 @@ def encode(
 
     `shrink`: with a target in bytes or bits, code the picture reduced as far as suits the target; the file remembers
     its size and decodes to it. `shrink_to`: reduce it to this longer side, in pixels. A target in dB then holds for the
-    reduced picture. `compact`: write the compact form, 7 to 12 bytes shorter, for a picture of up to 1024x1024 pixels
+    reduced picture. `compact`: write the compact form, some ten bytes shorter, for a picture of up to 1024x1024 pixels
     without alpha and metadata; `checksum` is "none", "crc-8", "crc-16" or "crc-32".
 
     Raises AecError: InputError for anything but a picture, InvalidOption, LimitExceeded, UnknownWeights, or if the
@@ -116,8 +116,11 @@ def encode(
 
 def encode_picture(image: Image.Image | np.ndarray | Picture, options: EncodeOptions) -> Encoded:
     """The file of a picture and its quality step, which depends on the target. Raises as `encode`."""
+    from aecodec.codec.encoder import check_size
+
     picture = _picture(image, options)
     height, width = picture.pixels.shape[:2]
+    check_size(width, height, options.max_pixels)
     allowed = options.allowed_bytes(width * height)
     if options.shrink and allowed is not None:
         return _encode_shrunk(picture, options, allowed)
@@ -158,10 +161,15 @@ def _encode_shrunk(picture: Picture, options: EncodeOptions, allowed: int) -> En
     Refinement takes long: it is for the reduction that is best without it, and the next larger one, which may now fit.
     """
     from aecodec.image.resizing import sides_for
+    from aecodec.image.resizing import smaller_sides
 
-    sides = sides_for((picture.pixels.shape[1], picture.pixels.shape[0]), allowed)
+    sides = sides_for((picture.pixels.shape[1], picture.pixels.shape[0]), allowed, options.compact)
     plain = replace(options, effort=0)
     best = _closest(picture, [(side, plain) for side in sides], allowed)
+    for side in smaller_sides(sides[-1]):  # alpha and metadata take room, too
+        if best is None and not options.effort:
+            sides.append(side)
+            best = _closest(picture, [(side, plain)], allowed)
     if options.effort:
         place = len(sides) - 1 if best is None else sides.index(best.side)
         refined = [(side, options) for side in sides[max(place - 1, 0) : place + 1]]
@@ -183,10 +191,12 @@ def _closest(picture: Picture, tried: Sequence[tuple[int, EncodeOptions]], allow
 
     best = None
     for side, options in tried:
-        with suppress(AecError):  # it does not fit
+        with suppress(UnreachableTarget):
             encoded = _encode_at(picture, side, options, allowed)
-            found = decoder.decode_picture(encoded.data, runtime(options.device), _loader(options.weights))
-            error = error_at(picture.pixels, found.pixels)
+            found = decoder.decode_picture(
+                encoded.data, runtime(options.device), _loader(options.weights), max_pixels=options.max_pixels
+            )
+            error = error_at(picture, found.pixels)
             if best is None or error < best.error:
                 best = _Attempt(error, side, encoded)
     return best
@@ -220,7 +230,9 @@ def decode(
     decoded, so damage that passes the checksums goes unnoticed in the others.
 
     `partial` also decodes a file that ends anywhere after its header, to the picture that its bytes give; what is
-    missing is predicted, and damage goes unnoticed. `info["share"]` is then the share of its symbols that are known.
+    missing is predicted, and damage goes unnoticed. `info["share"]` is then the share of its symbols that are known,
+    and `info["complete"]` whether nothing is missing; a compact file whose checksum is of one byte or none counts as
+    one that ends early, so decode without `partial` first.
     `coded_size`: the exact pixels of a shrunk picture, instead of the picture enlarged (by Pillow's Lanczos) to its
     own size. `crop` counts in the pixels of the picture that is returned.
 
@@ -271,21 +283,25 @@ def _shown(found: Decoded, options: DecodeOptions, crop: Crop | None) -> Image.I
             box = decoder.area_of(crop, *found.header.display)
             image = image.crop((box.left, box.top, box.right, box.bottom))
     if options.partial:
-        image.info["share"] = found.share
+        image.info |= {"share": found.share, "complete": found.complete}
     return image
 
 
 def decode_stages(
-    data: Buffer, *, device: str = "auto", max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+    data: Buffer,
+    *,
+    device: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    partial: bool = False,
 ) -> Iterator[Image.Image]:
     """The picture in five stages, as its bytes come: after the hyper-latent and after each of four context steps.
 
-    `data` may end anywhere after its header. The last image is the one that `decode` gives, with `partial` if the file
-    ends early. Raises as `decode`.
+    The last image is the one that `decode` gives with the same `partial`. Raises as `decode`.
     """
-    options = DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), partial=True)
+    options = DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), partial=partial)
     stages = decoder.decode_stages(
-        as_bytes(data), runtime(device), _loader(options.weights), max_pixels=max_pixels, partial=True
+        as_bytes(data), runtime(device), _loader(options.weights), max_pixels=max_pixels, partial=partial
     )
     for found in stages:
         yield _shown(found, options, None)
@@ -313,11 +329,11 @@ def decode_pixels(
     found, crop = _decoded(as_bytes(data), options)
     if found.header.display is None or coded_size:
         return found.array
-    return np.asarray(_shown(found, options, crop))
+    return np.array(_shown(found, options, crop))
 
 
 def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
-    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], without making its pixels; H and W at least 32.
+    """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], without making its pixels.
 
         x = aecodec.decode_latent(Path("in.aec").read_bytes()).astype(np.float32)    # [16, 32, 32] at 256x256
 
@@ -325,8 +341,8 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
     inverse gain of its quality, rounded, -2048..2047. All qualities of the same weights share one unit, and a higher
     quality is nearer to what the encoder saw; other weights have other latents. Position [:, r, c] covers the 8x8
     pixels from row 8r, column 8c. The coded grid of 4 ceil(H/32) rows and 4 ceil(W/32) columns is cut to the positions
-    that hold a pixel; at the right and bottom edge those have seen copies of the last column and row. Raises as
-    `decode`.
+    that hold a pixel; at the right and bottom edge those have seen copies of the last column and row. H and W are those
+    that the picture is coded at: smaller than its own if it was shrunk, and at least 32. Raises as `decode`.
     """
     return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(_path(weights)), max_pixels=max_pixels)
 

@@ -17,6 +17,10 @@ class OutputError(AecError):
     """The output cannot be written."""
 
 
+class UnreachableTarget(AecError):
+    """A target in bytes or dB that no quality of the model reaches for this picture."""
+
+
 class MissingExtra(AecError):
     """The request needs an optional dependency (`pip install "aecodec[torch]"`)."""
 
@@ -50,7 +54,7 @@ class HeaderLimitExceeded(CorruptFile, LimitExceeded):
 
 
 class UnsupportedVersion(AecError):
-    """The file was written by a newer format version than this reader knows."""
+    """The file has a format version that this reader does not know: a newer one, or version 0."""
 
     exit_code = 4
 

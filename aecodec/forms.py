@@ -6,6 +6,7 @@ import base64
 import binascii
 import os
 from dataclasses import replace
+from numbers import Integral
 from typing import IO
 
 from aecodec.errors import CorruptFile
@@ -25,13 +26,13 @@ _HEADER_CHARACTERS = MAX_HEADER_BYTES * 4 // 3  # of base64url text
 
 
 def pack(data: Buffer, *, checksum: str = "crc-8") -> bytes:
-    """The compact form of an `.aec` file: 7 to 12 bytes shorter, for up to 1024x1024 pixels without alpha and metadata.
+    """The compact form of an `.aec` file: some ten bytes less, for up to 1024x1024 pixels without alpha and metadata.
 
     `checksum`: "none", "crc-8", "crc-16" or "crc-32". `unpack` gives the full form back, byte for byte.
 
     Raises AecError: if the picture has no compact form, InvalidOption, or as `decode` for a damaged file.
     """
-    if checksum not in CHECKS:
+    if not isinstance(checksum, str) or checksum not in CHECKS:
         raise InvalidOption(f"checksum {checksum!r} is not one of {', '.join(CHECKS)}")
     content = container.unpack(as_bytes(data), id_of)
     header = replace(content.header, compact=CHECKS[checksum])
@@ -50,9 +51,14 @@ def cut(data: Buffer, size: int) -> bytes:
     A file that is short enough comes back as it is. Alpha and metadata stay whole. Raises AecError if `size` is too
     small for them, or as `decode` for a damaged file.
     """
+    if not isinstance(size, Integral):
+        raise InvalidOption(f"size {size!r} is not a whole number")
     data = as_bytes(data)
     content = container.unpack(data, id_of)
-    return data if len(data) <= size else container.cut(content, size, id_of(content.header.weights))
+    if len(data) <= size:
+        return data
+    weights_id = None if content.header.compact is None else id_of(content.header.weights)
+    return container.cut(content, int(size), weights_id)
 
 
 def read_file(source: str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS, text: bool = False) -> bytes:
@@ -97,10 +103,10 @@ def to_text(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
-def from_text(text: bytes) -> bytes:
+def from_text(text: bytes | str) -> bytes:
     """The file that `to_text` made text of; white space around it does not count. Raises CorruptFile."""
-    stripped = text.strip()
     try:
+        stripped = (text.encode("ascii") if isinstance(text, str) else text).strip()
         return base64.b64decode(stripped + b"=" * (-len(stripped) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         raise CorruptFile(f"not base64url text: {error}") from error

@@ -15,8 +15,10 @@ import numpy as np
 
 from aecodec import __version__
 from aecodec import api
+from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from aecodec.format.compact import is_compact
 from aecodec.format.header import MAGIC
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
@@ -72,13 +74,19 @@ def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def aec_check(data: Buffer) -> bool:
-    """Whether bytes begin as an `.aec` file does.
+    """Whether bytes begin as an `.aec` file does, or are a whole file of the compact form.
 
         aec_check(Path("in.aec").read_bytes())
 
-    The first four bytes suffice. `aecodec.verify` checks a whole file.
+    Of the full form, the first four bytes suffice. `aecodec.verify` checks a whole file.
     """
-    return as_bytes(data)[: len(MAGIC)] == MAGIC
+    data = as_bytes(data)
+    if not is_compact(data):
+        return data.startswith(MAGIC)
+    try:
+        return read_info(data).complete is True
+    except AecError:
+        return False
 
 
 def aec_version() -> str:

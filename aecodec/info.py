@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aecodec.codec import manifest
@@ -74,7 +75,9 @@ def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
     """
     data = as_bytes(data)
     header = read_header(data, max_pixels=max_pixels)
-    sizes = extra_sizes(data, max_pixels=max_pixels)
+    sizes: dict[Extra, int] = {}
+    with suppress(CorruptFile):  # a directory that ends early
+        sizes = extra_sizes(data, max_pixels=max_pixels)
     width, height = header.shown
     entry = entry_of(header.weights)
     return Info(
@@ -137,7 +140,7 @@ def _is_complete(header: Header, data: bytes, max_pixels: int) -> bool | None:
     if header.compact is Check.NONE:
         return None
     try:
-        return unpack(data, id_of, max_pixels=max_pixels, partial=True).complete
+        return unpack(data, id_of, max_pixels=max_pixels).complete
     except UnknownWeights:
         return None
     except CorruptFile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import Field
 from dataclasses import dataclass
 from dataclasses import field
@@ -26,6 +27,7 @@ from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 
 QUALITY_MAXIMUM = 100
+_MOST_BYTES = 1 << 40  # of a target: no file is larger
 EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
 METADATA = ("icc", "exif", "xmp")  # the kinds of a picture's metadata that a file can hold
 CHECKS = {"none": Check.NONE, "crc-8": Check.CRC8, "crc-16": Check.CRC16, "crc-32": Check.CRC32}
@@ -48,8 +50,9 @@ class Option(NamedTuple):
     def check(self, name: str, value: object) -> None:
         """Raises InvalidOption if `value` is not a number of this option's range."""
         kind = Integral if self.whole else Real
-        if isinstance(value, kind) and self._holds(float(value)):
-            return
+        with suppress(OverflowError):  # an integer beyond all floats
+            if isinstance(value, kind) and self._holds(float(value)):
+                return
         number = "whole number" if self.whole else "number"
         if self.high < math.inf:
             limits = f"within {self.low:g}..{self.high:g}"
@@ -137,7 +140,7 @@ class EncodeOptions(CommonOptions):
         whole=True,
         low=0,
         high=len(EFFORT_STEPS) - 1,
-        help="Smaller files for more time.",
+        help="Better pictures at about the same size, for more time.",
     )
     alpha: bool = _option(True, "--alpha/--no-alpha", help="Keep alpha, losslessly, or leave it out.")
     metadata: frozenset[str] = _option(
@@ -146,7 +149,9 @@ class EncodeOptions(CommonOptions):
         metavar="WHAT",
         help="Store icc, exif, xmp (with commas between) or all.",
     )
-    shrink: bool = _option(False, "--shrink", help="With a target in bytes: reduce the picture as far as suits it.")
+    shrink: bool = _option(
+        False, "--shrink", help="With --target-size or --target-bpp: code a smaller picture if that looks better."
+    )
     shrink_to: int | None = _option(
         None,
         "--shrink-to",
@@ -154,10 +159,12 @@ class EncodeOptions(CommonOptions):
         whole=True,
         low=1,
         high=MAX_SIDE,
-        help="Reduce the picture to this longer side; it is shown at its own size.",
+        help="Code it with a longer side of SIDE pixels; decode restores its size.",
     )
-    compact: bool = _option(False, "--compact", help="Write the compact form, a header of 3 to 7 bytes.")
-    checksum: str = _option("crc-8", "--checksum", help="Checksum of the compact form.")
+    compact: bool = _option(
+        False, "--compact", help="Write the compact form: a header of a few bytes, for small pictures."
+    )
+    checksum: str = _option("crc-8", "--checksum", help="Of the compact form.")
     progress: Callable[[float], None] = no_progress  # gets the share done of one refinement; does not travel
 
     def __post_init__(self) -> None:
@@ -165,15 +172,19 @@ class EncodeOptions(CommonOptions):
         targets = (self.quality, self.target_size, self.target_bpp, self.target_psnr)
         if sum(value is not None for value in targets) > 1:
             raise InvalidOption("give one of quality, target_size, target_bpp and target_psnr")
-        if self.checksum not in CHECKS:
+        if not isinstance(self.checksum, str) or self.checksum not in CHECKS:
             raise InvalidOption(f"checksum {self.checksum!r} is not one of {', '.join(CHECKS)}")
+        if self.checksum != "crc-8" and not self.compact:
+            raise InvalidOption("checksum is that of compact, which is not asked for")
         if self.shrink and (self.shrink_to is not None or (self.target_size is None and self.target_bpp is None)):
-            raise InvalidOption("shrink goes with target_size or target_bpp, and without shrink_to")
+            raise InvalidOption("shrink needs target_size or target_bpp, and excludes shrink_to")
         object.__setattr__(self, "metadata", metadata_kinds(self.metadata))
 
     def allowed_bytes(self, pixels: int) -> int | None:
         """The largest file that the target allows for a picture of `pixels` pixels; None without such a target."""
-        return self.target_size if self.target_bpp is None else int(self.target_bpp * pixels / 8)
+        bits = None if self.target_bpp is None else min(self.target_bpp * pixels, 8.0 * _MOST_BYTES)
+        size = self.target_size if bits is None else int(bits / 8)
+        return None if size is None else min(size, _MOST_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +193,8 @@ class DecodeOptions(CommonOptions):
 
     weights: Path | None = None  # looked at before the search path
     crop: Crop | None = _option(None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height.")
-    partial: bool = _option(False, "--partial", help="Decode what is there of a file that ends early.")
-    coded_size: bool = _option(False, "--coded-size", help="Keep the size that a shrunk picture is coded at.")
+    partial: bool = _option(False, "--partial", help="Decode a truncated file as far as it goes.")
+    coded_size: bool = _option(False, "--coded-size", help="Do not enlarge a shrunk picture.")
 
 
 def metadata_kinds(names: Iterable[str]) -> frozenset[str]:

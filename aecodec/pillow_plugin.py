@@ -81,7 +81,9 @@ class AecImageFile(ImageFile.ImageFile):
             if header.compact is not None:
                 self._check_compact(header)
         except AecError as error:
-            if isinstance(error, HeaderLimitExceeded) and not is_compact(start):
+            if is_compact(start):
+                raise SyntaxError(f"not an .aec file: {error}") from error  # so that Pillow tries other formats
+            if isinstance(error, HeaderLimitExceeded):
                 raise Image.DecompressionBombError(str(error)) from error
             name = self.filename or self.fp
             raise UnidentifiedImageError(f"cannot identify image file {name!r}: {error}") from error
@@ -100,7 +102,7 @@ class AecImageFile(ImageFile.ImageFile):
     def _check_compact(self, header: Header) -> None:
         """Raises CorruptFile if a file that begins like a compact one is none: its first byte alone says little."""
         assert self.fp is not None
-        if header.compact is Check.NONE and not str(self.filename).endswith(EXTENSION):
+        if header.compact is Check.NONE and not str(self.filename).lower().endswith(EXTENSION):
             raise CorruptFile("a compact file without a checksum is known by its extension only")
         unpack(self._read(), id_of)
 

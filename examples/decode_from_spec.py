@@ -22,6 +22,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
 from itertools import accumulate
 from itertools import product
 from pathlib import Path
@@ -55,7 +57,8 @@ class Header:
     grey: bool
     extras: list[int]  # bits of the kinds, in the order of their parts
     display: tuple[int, int] | None
-    prefix: bool = False  # whether the streams may end anywhere
+    cut: bool  # whether every stream may end anywhere
+    early: list[int] = field(default_factory=list)  # numbers of the streams that end early
 
 
 class Fields:
@@ -105,9 +108,9 @@ def read_file(data: bytes, registry: Registry, partial: bool) -> tuple[Header, l
     fields, checksum = data[: file.at], file.take(4)
     if tiles == 1 and not extras:
         stream = file.rest()
-        header.prefix |= partial and crc(fields + stream) != checksum
-        require(header.prefix or crc(fields + stream) == checksum, "damaged: checksum")
-        return header, [stream], {}
+        sound = crc(fields + stream) == checksum
+        require(sound or partial, "damaged: checksum")
+        return replace(header, early=[] if sound else [0]), [stream], {}
     return read_parts(file, header, tiles, fields, checksum, partial)
 
 
@@ -120,17 +123,16 @@ def read_parts(
     except Refused:
         if not partial:
             raise
-        header.prefix = True
-        return header, [b""] * tiles, {}
+        return replace(header, early=list(range(tiles))), [b""] * tiles, {}
     missing = sum(length for length, _ in entries) - (len(file.data) - file.at)
     require(missing == 0 or (partial and missing > 0), "damaged: parts do not fill the file")
     require(crc(fields + file.data[start : file.at]) == checksum, "damaged: checksum")
-    header.prefix |= missing > 0
     parts = [file.take(min(length, len(file.data) - file.at)) for length, _ in entries]
     whole = [len(part) == length for part, (length, _) in zip(parts, entries, strict=True)]
     for part, (_, stored), complete in zip(parts, entries, whole, strict=True):
         require(not complete or crc(part) == stored, "damaged: a part's checksum")
     extras = zip(header.extras, parts[tiles:], whole[tiles:], strict=True)
+    header = replace(header, early=[number for number in range(tiles) if not whole[number]])
     return header, parts[:tiles], {kind: part for kind, part, complete in extras if complete}
 
 
@@ -173,8 +175,8 @@ def read_compact(data: bytes, registry: Registry, partial: bool) -> tuple[Header
     weights_id = weights if isinstance(weights, bytes) else registry.id_of(weights)
     sound = compact_check(lead & 3, weights_id + fields + stream) == checksum
     require(sound or partial, "damaged: checksum")
-    early = not sound or (partial and lead & 3 == 0)
-    return Header(*size, quality, weights, bool(lead & 4), [], display, cut or early), [stream], {}
+    early = [] if sound and not (partial and lead & 3 < 2) else [0]
+    return Header(*size, quality, weights, bool(lead & 4), [], display, cut, early), [stream], {}
 
 
 def read_model(file: Fields, model: int) -> tuple[int | bytes, bool]:
@@ -566,9 +568,9 @@ def read_tiles(weights: Weights, header: Header, streams: list[bytes]) -> tuple[
     rows, columns = (4 * -(-side // 32) for side in (header.height, header.width))
     latent, features = np.empty((rows, columns, 16), np.int64), np.empty((rows, columns, 32), np.int64)
     corners = product(range(0, rows, TILE), range(0, columns, TILE))
-    for (top, left), stream in zip(corners, streams, strict=True):
+    for number, ((top, left), stream) in enumerate(zip(corners, streams, strict=True)):
         tile = slice(top, min(top + TILE, rows)), slice(left, min(left + TILE, columns))
-        coder = PrefixDecoder(stream) if header.prefix else RangeDecoder(stream)
+        coder = PrefixDecoder(stream) if header.cut or number in header.early else RangeDecoder(stream)
         latent[tile], features[tile] = read_tile(weights, coder, latent[tile].shape[:2], header.quality)
     return latent, features
 

@@ -22,6 +22,7 @@ from aecodec.forms import read_file
 from aecodec.forms import to_text
 from aecodec.info import most_bytes
 from helpers.commands import Refused
+from helpers.paths import TINY
 from helpers.pictures import photograph
 
 
@@ -145,6 +146,40 @@ def test_pillow_takes_random_bytes_for_no_compact_file(tmp_path: Path):
         except OSError:
             pass
     assert taken < 10, "one in 256 with a checksum of a byte"
+
+
+def test_pillow_still_opens_other_formats_that_begin_like_a_compact_file(tmp_path: Path):
+    """A TGA file whose id has 193 bytes."""
+    path = tmp_path / "picture.tga"
+    image = Image.fromarray(photograph(8, 8))
+    image.save(path, id_section=bytes(193))
+    assert path.read_bytes()[0] == 0xC1
+    with Image.open(path) as opened:
+        assert opened.format == "TGA"
+
+
+def test_odd_arguments_are_refused_by_name(full: Path):
+    data = full.read_bytes()
+    for wrong in (100.5, None, "9"):
+        with pytest.raises(aecodec.InvalidOption):
+            aecodec.cut(data, wrong)  # type: ignore[arg-type]
+    with pytest.raises(aecodec.InvalidOption):
+        aecodec.pack(data, checksum=["x"])  # type: ignore[arg-type]
+    assert from_text(to_text(data).decode()) == data
+    with pytest.raises(aecodec.CorruptFile):
+        from_text("\u00e9")
+
+
+def test_a_compact_file_longer_than_its_picture_can_be_is_refused_at_once():
+    with pytest.raises(aecodec.CorruptFile, match="longer than its picture"):
+        aecodec.decode(bytes.fromhex("c1 5a 03 00") + bytes(1 << 20))
+
+
+def test_info_of_a_file_that_ends_in_its_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    path = tmp_path / "early.aec"
+    path.write_bytes((TINY / "extras-60.aec").read_bytes()[:24])
+    assert run(["info", str(path), "--json"]) == 0
+    assert '"complete": false' in capsys.readouterr().out
 
 
 class Endless(io.RawIOBase):

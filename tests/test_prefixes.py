@@ -137,7 +137,10 @@ def test_stages_end_with_the_picture():
     assert len(stages) == 5 and errors == sorted(errors, reverse=True)
     np.testing.assert_array_equal(stages[-1], aecodec.decode(data))
     prefix = data[: len(data) // 2]
-    np.testing.assert_array_equal(list(aecodec.decode_stages(prefix))[-1], aecodec.decode(prefix, partial=True))
+    *_, last = aecodec.decode_stages(prefix, partial=True)
+    np.testing.assert_array_equal(last, aecodec.decode(prefix, partial=True))
+    with pytest.raises(CorruptFile):
+        next(aecodec.decode_stages(prefix))
 
 
 @pytest.mark.parametrize("name", ["car-128.aec", "two-tiles-30.aec", "compact-40.aec", "unchecked-40.aec"])
@@ -183,3 +186,34 @@ def test_a_prefix_decides_symbols_of_every_stream_that_begins_with_it(data: st.D
     np.testing.assert_array_equal(found, symbols[: len(found)])
     assert len(found) >= 40 * len(prefix) // len(stream) - 24, "eight bytes are not decided yet, at most"
     assert len(found) == 40 or (decoder.exhausted and not len(decoder.decode(0, 5)))
+
+
+def test_a_checksum_of_a_byte_that_fits_a_prefix_by_chance_makes_it_no_whole_file():
+    data = aecodec.encode(open_picture(PHOTOS / "car.jpg").pixels[:128, :128], 60, model="tiny", compact=True)
+    by_chance = [length for length in range(20, 1200) if aecodec.read_info(data[:length]).complete]
+    assert by_chance, "one prefix in 256"
+    whole = np.asarray(aecodec.decode(data), np.float32)
+    for length in by_chance[:2]:
+        image, next_one = (aecodec.decode(data[:end], partial=True) for end in (length, length + 1))
+        assert not image.info["complete"] and image.info["share"] <= next_one.info["share"]
+        errors = [np.square(whole - np.asarray(each, np.float32)).mean() for each in (image, next_one)]
+        assert errors[0] < 1.5 * errors[1] + 1
+
+
+def test_whole_streams_of_a_file_that_ends_early_are_those_of_the_whole_file():
+    data = aecodec.encode(photograph(64, 1100), 75, model="tiny")
+    whole, early = aecodec.decode_pixels(data), aecodec.decode_pixels(data[:-1], partial=True)
+    np.testing.assert_array_equal(whole[:, :900], early[:, :900])
+    behind = sum(map(len, content(EXTRAS).extras.values()))
+    only_alpha_is_short = api.decode_pixels(EXTRAS[: len(EXTRAS) - behind + 3], partial=True)
+    np.testing.assert_array_equal(only_alpha_is_short, api.decode_pixels(EXTRAS)[..., :3])
+
+
+def test_a_damaged_cut_file_is_refused_by_both_decoders():
+    made = aecodec.cut((TINY / "car-128.aec").read_bytes(), 300)
+    for at in (len(made) - 1, len(made) - 100):
+        damaged = made[:at] + bytes([made[at] ^ 1]) + made[at + 1 :]
+        with pytest.raises(CorruptFile, match="checksum"):
+            aecodec.decode(damaged)
+        with pytest.raises(SPEC.Refused, match="checksum"):
+            SPEC.decode(damaged, [TINY])

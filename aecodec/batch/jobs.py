@@ -108,14 +108,14 @@ class DecodeJob(DecodeOptions):
         with naming(name_of(source)), naming_limit(self.max_pixels):
             data = read_file(source, max_pixels=self.max_pixels, text=self.text)
             image = api.decode_picture(data, self)
-        share = image.info.pop("share", 1.0)
-        kept = f"{name_of(source)}: ends early: {share:.0%} of its symbols are there, the others are predicted"
+        share, complete = image.info.pop("share", 1.0), image.info.pop("complete", True)
+        early = f"{name_of(source)}: ends early: {share:.0%} of its symbols are there, the others are predicted"
         stream = BytesIO()
         with naming(target):
             notices = write_image(image, stream, file_format)
         mode = image.mode if file_format in ALPHA_FORMATS else image.mode.removesuffix("A")
         summary = f"{target}: {image.width}x{image.height} {mode}"
-        told = () if share == 1.0 else (kept,)
+        told = () if complete else (early,)
         return Product(stream.getvalue(), summary, told + tuple(f"{target}: {notice}" for notice in notices))
 
 

@@ -144,12 +144,12 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def check_ends(source: Path, target: Path) -> None:
+def check_ends(source: Path, target: Path, to_text: bool = False) -> None:
     """Raises OutputError if the output is the input, UsageError if binary data would go to or from a terminal."""
     if str(source) == STANDARD and sys.stdin.isatty():
         raise click.UsageError(INPUT_IS_TERMINAL)
     if str(target) == STANDARD:
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not to_text:
             raise click.UsageError("Standard output is a terminal: binary data is not written to one.")
     elif source.exists() and target.exists() and source.samefile(target) and target.is_file():
         raise OutputError(f"{target}: is the input itself")

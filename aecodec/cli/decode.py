@@ -40,7 +40,7 @@ def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) 
     aecodec decode large.aec part.png --crop 3000,2000,640,480
     aecodec decode received.aec preview.png --partial
 
-    With --partial, a file that ends early gives the picture of what is there, and a notice of its share.
+    With --partial, a truncated file is decoded as far as it goes, and a notice says how much was there.
 
     An existing OUT is replaced. `-` is standard input or output.
     """

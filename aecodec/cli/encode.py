@@ -38,7 +38,7 @@ def quality_scale(model: str) -> str:
     low, *_, high = details["rounding"]
     default = quality_of_step(details["default_quality"])
     return (
-        f"The quality is not that of JPEG. On photographs of 256x256, the model {model} gives a rough preview at 0"
+        f"The scale differs from that of JPEG. On photographs of 256x256, the model {model} gives a rough preview at 0"
         f" ({low['psnr']:.1f} dB, {low['bytes']:,.0f} bytes), takes 1 % of the raw size at its default ({default:.0f}),"
         f" and does its best at 100 ({high['psnr']:.1f} dB, {high['bytes']:,.0f} bytes). Even that is not visually"
         " lossless."
@@ -68,8 +68,11 @@ def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
 
     {scale}
 
-    --effort 1, 2 and 3 search for better latents in 40, 150 or 800 steps, each about as long as two decodes. At equal
-    PSNR the file is smaller. Decoding takes no longer.
+    Previews of some 25 to 1,000 bytes: --target-size 100 --shrink --compact. The picture is coded smaller than it is
+    and decodes to its own size; docs/tiny.md has more.
+
+    --effort 1, 2 and 3 search for a better encoding in 40, 150 or 800 steps, each about as long as two decodes; with
+    a target, several times. At equal PSNR the file is smaller. Decoding takes no longer.
     """
     from aecodec.batch.jobs import PICTURE_SUFFIXES
     from aecodec.batch.jobs import EncodeJob

@@ -32,13 +32,15 @@ def _ends(command: Command) -> Command:
 
 @click.command()
 @_ends
-@click.option("--checksum", type=click.Choice(list(CHECKS)), default="crc-8", show_default=True, help="Kind of check.")
+@click.option(
+    "--checksum", type=click.Choice(list(CHECKS)), default="crc-8", show_default=True, help="Checksum of OUT."
+)
 @click.option("--text", is_flag=True, help="Write base64url text.")
 def pack(source: Path, target: Path, checksum: str, text: bool, quiet: bool) -> None:
-    """Write the file IN in its compact form: the same picture behind 3 to 7 bytes.
+    """Write the file IN in its compact form: the same picture with a header of a few bytes.
 
     \b
-    aecodec pack photo.aec photo.aecc
+    aecodec pack photo.aec compact.aec
     aecodec pack photo.aec - --text
 
     For pictures of up to 1024x1024 pixels without alpha and metadata. Every command reads either form, and `unpack`
@@ -48,25 +50,25 @@ def pack(source: Path, target: Path, checksum: str, text: bool, quiet: bool) -> 
 
     def packed(data: bytes) -> bytes:
         compact = forms.pack(data, checksum=checksum)
-        return forms.to_text(compact) if text else compact
+        return forms.to_text(compact) + b"\n" if text else compact
 
-    _convert(source, target, packed, quiet)
+    _convert(source, target, packed, quiet, to_text=text)
 
 
 @click.command()
 @_ends
 @click.option("--text", is_flag=True, help="IN is base64url text.")
 def unpack(source: Path, target: Path, text: bool, quiet: bool) -> None:
-    """Write the file IN in its full form, the one that `pack` was given.
+    """Write the file IN in its full form.
 
     \b
-    aecodec unpack photo.aecc photo.aec
+    aecodec unpack compact.aec photo.aec
 
     `-` is standard input or output.
     """
     from aecodec import forms
 
-    _convert(source, target, forms.unpack, quiet, text)
+    _convert(source, target, forms.unpack, quiet, from_text=text)
 
 
 @click.command()
@@ -78,20 +80,27 @@ def cut(source: Path, target: Path, size: int, quiet: bool) -> None:
     \b
     aecodec cut photo.aec preview.aec --bytes 500
 
-    OUT is a file of its own right. Alpha and metadata stay whole. Encoding the picture anew to N bytes gives a better
-    one. `-` is standard input or output.
+    OUT is a complete file in its own right. Alpha and metadata stay whole. Encoding the original to N bytes gives a
+    better picture. `-` is standard input or output.
     """
     from aecodec import forms
 
     _convert(source, target, lambda data: forms.cut(data, size), quiet)
 
 
-def _convert(source: Path, target: Path, conversion: Callable[[bytes], bytes], quiet: bool, text: bool = False) -> None:
+def _convert(
+    source: Path,
+    target: Path,
+    conversion: Callable[[bytes], bytes],
+    quiet: bool,
+    from_text: bool = False,
+    to_text: bool = False,
+) -> None:
     """IN to OUT, by way of a conversion."""
     from aecodec.batch.jobs import naming
 
-    check_ends(source, target)
-    name, data = read_source(source, text)
+    check_ends(source, target, to_text=to_text)
+    name, data = read_source(source, from_text)
     with naming(name):
         converted = conversion(data)
     write_target(target, converted)

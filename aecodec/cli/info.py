@@ -46,7 +46,7 @@ def info(source: Path, text: bool, as_json: bool) -> None:
     click.echo(f"  {fields['size_bytes']} bytes, {bits}, {tiles}")
     extras = [f"{kind} {size}" for kind in ("alpha", *METADATA) if (size := fields[f"{kind}_bytes"])]
     if extras:
-        click.echo(f"  of these {', '.join(extras)}")
+        click.echo(f"  including {', '.join(extras)} bytes")
     click.echo(f"  quality {fields['quality']:g} (step {fields['quality_index']} of 0..255)")
     click.echo(f"  weights {fields['weights_id'] or 'unknown'} ({model}), format version {fields['version']}")
     for line in _particulars(fields):
@@ -56,10 +56,10 @@ def info(source: Path, text: bool, as_json: bool) -> None:
 def _particulars(fields: dict[str, Any]) -> Iterator[str]:
     """What only some files have to tell."""
     if (fields["coded_width"], fields["coded_height"]) != (fields["width"], fields["height"]):
-        yield f"coded at {fields['coded_width']}x{fields['coded_height']}, enlarged when it is shown"
+        yield f"reduced to {fields['coded_width']}x{fields['coded_height']}, enlarged when it is shown"
     if fields["compact"]:
         yield f"compact form, checksum {fields['checksum']}"
     if fields["cut"]:
         yield "cut to fewer bytes than it was encoded to"
     if fields["complete"] is False:
-        yield "ends early or is damaged: its checksum does not match"
+        yield "its checksum does not match: it is truncated, damaged, or no .aec file"

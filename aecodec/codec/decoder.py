@@ -53,13 +53,14 @@ _STAGES = 1 + STEPS  # of a stream: the hyper-latent and the context steps
 class Decoded(NamedTuple):
     """A decoded picture: pixels uint8 [H, W, 3], or [H, W] of a grey file, as they were coded, and what belongs to it.
 
-    `share`: of the picture's symbols, those that the file decides; below 1 only in a prefix.
+    `share`: of the picture's symbols, those that the file decides. `complete`: whether the file does not end early.
     """
 
     pixels: np.ndarray
     extras: Extras
     header: Header
-    share: float = 1.0
+    share: float
+    complete: bool
 
     @property
     def array(self) -> np.ndarray:
@@ -89,7 +90,7 @@ def decode_picture(
         extras = replace(extras, alpha=extras.alpha[area.index[1:]])
     seen = _seen(area, header, decoder)
     field = decode_streams(content, decoder, runtime, seen)
-    return Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share)
+    return Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share, content.complete)
 
 
 def decode_stages(
@@ -103,7 +104,9 @@ def decode_stages(
     seen = _seen(area, header, decoder)
     for stages in range(1, _STAGES + 1):
         field = decode_streams(content, decoder, runtime, seen, stages)
-        yield Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share)
+        yield Decoded(
+            _pixels(field, header, decoder, runtime, area, seen), extras, header, field.share, content.complete
+        )
 
 
 def verify(data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -182,7 +185,7 @@ def decode_streams(
         if common is None:
             continue
         tables = decoder.entropy.tables
-        source = PrefixReader(tables, stream) if content.are_prefixes else SymbolReader(tables, stream)
+        source = PrefixReader(tables, stream) if content.is_prefix(stream) else SymbolReader(tables, stream)
         reader = source if stages == _STAGES else StageReader(source, stages)
         decoded, seen = decode_latent(decoder.entropy, runtime, [reader], tile.shape, quality)
         known, count = known + source.known, count + _symbols_of(tile)

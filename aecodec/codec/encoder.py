@@ -27,8 +27,8 @@ from aecodec.codec.transforms import synthesise
 from aecodec.codec.transparent import fill_transparent
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
-from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
+from aecodec.errors import UnreachableTarget
 from aecodec.format.compact import check_compact
 from aecodec.format.container import pack
 from aecodec.format.extras import NOTHING
@@ -50,7 +50,8 @@ from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
-_WEIGHT_TRIALS = 7  # refinements of a picture that does not fit at quality 0
+# Of a picture that does not fit at quality 0: refinements, and the least that distortion is worth, a power of 1/2.
+_WEIGHT_TRIALS, _LEAST_WEIGHT = 5, 10.0
 REFINED_JUMPS = (8, 4, 2)  # quality steps, of 0.8 % of the bits each
 PEAK = 255.0
 
@@ -227,26 +228,31 @@ class PictureEncoder:
             found = self._below_quality(target)
         if found is None:
             smallest = len(self.encode_plain(0).data)
-            message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
+            message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest} "
             if self._extras:
                 message += f", {sum(map(len, self._extras.values()))} of them alpha and metadata"
-            raise AecError(message)
+            raise UnreachableTarget(f"{message} (shrink reduces the picture)")
         return found
 
     def _below_quality(self, target: int) -> Encoded | None:
         """The best file of at most `target` bytes at quality 0, with distortion worth less than there; or None."""
         latents = self._latents(0)
         plain = self._write(latents, 0)
-        best, fits, step = None, 0.0, 1.0
+
+        def at(exponent: float) -> Encoded:
+            return self._write(self._refined(latents, plain, 0, 2.0**-exponent), 0)
+
+        low, high = 0.0, _LEAST_WEIGHT
+        best = at(high)
+        if len(best.data) > target:
+            return None
         for _ in range(_WEIGHT_TRIALS):
-            weight = 2.0 ** -(fits + step if best is None else fits - step)
-            encoded = self._write(self._refined(latents, plain, 0, weight), 0)
+            middle = (low + high) / 2
+            encoded = at(middle)
             if len(encoded.data) <= target:
-                best, fits, step = encoded, -math.log2(weight), step / 2
-            elif best is None:
-                step *= 2
+                best, high = encoded, middle
             else:
-                step /= 2
+                low = middle
         return best
 
     def encode_to_psnr(self, target: float) -> Encoded:
@@ -258,7 +264,9 @@ class PictureEncoder:
         found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda encoded: self._squared_error(encoded) <= allowed)
         if found is None:
             best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode_plain(QUALITY_STEPS - 1)))
-            raise AecError(f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB")
+            raise UnreachableTarget(
+                f"the target of {target:g} dB cannot be reached: the highest quality gives {best:.2f} dB"
+            )
         return found
 
     def _last_fitting(self, steps: Sequence[int], fits: Callable[[Encoded], bool]) -> Encoded | None:

@@ -1,4 +1,4 @@
-"""The compact form: one coded tile without extras, behind 3 to 7 bytes.
+"""The compact form: one coded tile without extras, behind 3 to 7 bytes, or some more for the size of a reduced picture.
 
 Part of the format's definition. The stream is that of the full form (`container.py`), to the bit, so that either form
 turns into the other without decoding. It is for places that keep the length themselves: packets, attributes, database
@@ -10,7 +10,7 @@ Layout
     1      lead        bits 7 and 6: 1; bits 5 to 3: model; bit 2: grey; bits 1 and 0: kind of checksum
     0-5    model       present if the model bits of the lead are 6
     1      quality     as in the full form
-    1-9    sides       see below
+    1-8    sides       see below
     0-4    checksum    none (kind 0), CRC-8 (1), CRC-16 (2) or CRC-32 (3), big-endian
     ...    stream      to the end; may be empty
 
@@ -51,6 +51,7 @@ import binascii
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
@@ -64,6 +65,7 @@ from aecodec.format.header import pack_varint
 from aecodec.format.header import pack_weights
 from aecodec.format.header import parse_varint
 from aecodec.format.header import take
+from aecodec.geometry import latent_shape
 
 _LEAD = 0xC0
 _LEADS = range(0xC0, 0xF8)
@@ -73,7 +75,9 @@ _OTHER_WEIGHTS = 127
 _REDUCED = 0xE0
 _LARGE = b"\xff"
 _STEP = 8  # pixels
-_REDUCED_SIDES = range(_STEP, 33 * _STEP, _STEP)
+LARGEST_REDUCED = 32 * _STEP  # the longer side of a reduced picture
+_REDUCED_SIDES = range(_STEP, LARGEST_REDUCED + 1, _STEP)
+_MOST_BYTES_A_POSITION = 17 * 5  # a latent position has 17 symbols with the hyper-latent's, of 35 bits at most
 _CHECK_BYTES = {Check.NONE: 0, Check.CRC8: 1, Check.CRC16: 2, Check.CRC32: 4}
 
 IdOf = Callable[[Weights], bytes]  # the four-byte id of the weights that a header names; raises UnknownWeights
@@ -118,6 +122,9 @@ def unpack_compact(data: bytes, max_pixels: int, id_of: IdOf) -> tuple[Header, b
     weights_id = id_of(header.weights)
     end = at + _CHECK_BYTES[header.compact]
     stream = data[end:]
+    rows, columns = latent_shape(*header.size)
+    if len(stream) > rows * columns * _MOST_BYTES_A_POSITION:
+        raise CorruptFile("damaged file, or no .aec file: it is longer than its picture can be")
     return header, stream, checksum(header.compact, weights_id + data[:at] + stream) == data[at:end]
 
 
@@ -232,9 +239,15 @@ def checksum(check: Check, data: bytes) -> bytes:
 
 
 def _crc8(data: bytes) -> bytes:
-    crc = 0
+    table, crc = _crc8_table(), 0
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc << 1 ^ 7) & 255 if crc & 128 else crc << 1
+        crc = table[crc ^ byte]
     return bytes([crc])
+
+
+@lru_cache(maxsize=1)
+def _crc8_table() -> bytes:
+    crcs = bytes(range(256))
+    for _ in range(8):
+        crcs = bytes((crc << 1 ^ 7) & 255 if crc & 128 else crc << 1 for crc in crcs)
+    return crcs

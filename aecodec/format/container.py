@@ -110,14 +110,14 @@ A symbol of a prefix counts if the prefix decides it: decoded once with zero byt
 bytes, it is the same, and neither quotient is 2^24 or more. From the first symbol on that does not count, all are 0;
 also those of an escape whose value does not count. A missing symbol is 0, so that the means of `latent_coding.py` stand
 for the rest; there is no check of the stream's end. If the directory itself is not complete, every stream is empty; a
-part that is not complete is its prefix if it is a stream, and missing if it is an extra. A compact file without a
-checksum counts as one that ends early.
+part that is not complete is its prefix if it is a stream, and missing if it is an extra; complete ones are decoded as
+in a whole file. A compact file without a checksum, or with one of a byte, counts as one that ends early.
 
 Compatibility
 -------------
 From aecodec 1.0 on, a file that a release has written decodes to the same pixels in every later one: a number and a
 weights id never change their meaning, the decoding half of a superseded model stays, and a change of this page takes a
-new version, which older readers refuse. Version 0 was that of aecodec before 1.0. `tests/golden` has files with the
+new version, which older readers refuse. Version 0 was that of development versions. `tests/golden` has files with the
 hashes of their pixels; `examples/decode_from_spec.py` is a decoder made from these pages alone.
 
 Worked examples
@@ -209,10 +209,14 @@ from aecodec.format.header import take
 from aecodec.limits import MAX_PIXELS
 
 
+class Prefix(bytes):
+    """The beginning of a stream, in a file that ends early."""
+
+
 class Content(NamedTuple):
     """A file taken apart: one stream per coded tile in raster order, then one part per extra in the order of `Extra`.
 
-    Of a file that ends early, the streams are prefixes, and only the extras that are whole are in the header.
+    In a file that ends early, streams that are not whole are a `Prefix`, and only whole extras are in the header.
     """
 
     header: Header
@@ -227,10 +231,9 @@ class Content(NamedTuple):
     def extras(self) -> dict[Extra, bytes]:
         return dict(zip(self.header.kinds, self.parts[self.header.tiles :], strict=True))
 
-    @property
-    def are_prefixes(self) -> bool:
-        """Whether the streams may end anywhere."""
-        return self.header.cut or not self.complete
+    def is_prefix(self, stream: bytes) -> bool:
+        """Whether a stream may end anywhere."""
+        return self.header.cut or isinstance(stream, Prefix)
 
 
 def pack(header: Header, parts: Sequence[bytes], weights_id: bytes | None = None) -> bytes:
@@ -267,7 +270,8 @@ def unpack(data: bytes, id_of: IdOf = no_ids, *, max_pixels: int = MAX_PIXELS, p
     """
     if is_compact(data):
         header, stream, sound = unpack_compact(data, max_pixels, id_of)
-        complete = sound and not (partial and header.compact is Check.NONE)
+        # A short checksum fits one prefix in 256.
+        complete = sound and not (partial and header.compact in (Check.NONE, Check.CRC8))
         return _checked(Content(header, [stream], complete), partial)
     header, crc_at = parse_fields(data, max_pixels)
     fields, body_at = data[:crc_at], crc_at + CRC_BYTES
@@ -280,7 +284,7 @@ def unpack(data: bytes, id_of: IdOf = no_ids, *, max_pixels: int = MAX_PIXELS, p
     except CorruptFile:
         if not partial:
             raise
-        return Content(replace(header, extras=Extra(0)), [b""] * header.tiles, complete=False)
+        return Content(replace(header, extras=Extra(0)), [Prefix()] * header.tiles, complete=False)
     lengths = [length for length, _ in entries]
     missing = parts_at + sum(lengths) - len(data)
     if missing < 0:
@@ -297,9 +301,12 @@ def unpack(data: bytes, id_of: IdOf = no_ids, *, max_pixels: int = MAX_PIXELS, p
 
 
 def _checked(content: Content, partial: bool) -> Content:
-    if not content.complete and not partial:
-        raise CorruptFile(_MISMATCH)
-    return content
+    """Content of one stream, which is a prefix if the file is not complete."""
+    if content.complete:
+        return content
+    if not partial:
+        raise CorruptFile(_MISMATCH if content.header.compact is None else _COMPACT_MISMATCH)
+    return content._replace(parts=[Prefix(content.parts[0])])
 
 
 def _whole_extras(content: Content, lengths: Sequence[int]) -> Content:
@@ -308,10 +315,13 @@ def _whole_extras(content: Content, lengths: Sequence[int]) -> Content:
     sizes = dict(zip(content.header.kinds, lengths[tiles:], strict=True))
     whole = {kind: part for kind, part in content.extras.items() if len(part) == sizes[kind]}
     header = replace(content.header, extras=Extra(sum(whole)))
-    return Content(header, [*content.streams, *whole.values()], complete=False)
+    streams = [
+        part if len(part) == length else Prefix(part) for part, length in zip(content.streams, lengths, strict=False)
+    ]
+    return Content(header, [*streams, *whole.values()], complete=False)
 
 
-def cut(content: Content, size: int, weights_id: bytes) -> bytes:
+def cut(content: Content, size: int, weights_id: bytes | None) -> bytes:
     """A file of at most `size` bytes, its streams cut to prefixes by the same share; extras stay whole.
 
     Raises AecError if header, directory and extras take more.
@@ -322,7 +332,7 @@ def cut(content: Content, size: int, weights_id: bytes) -> bytes:
         fixed += sum(len(pack_varint(len(stream))) - 1 for stream in streams)
     room, total = size - fixed, sum(map(len, streams))
     if room < 0:
-        raise AecError(f"{size} bytes are too few: all but the streams takes {fixed}")
+        raise AecError(f"{size} bytes are too few: header, directory, alpha and metadata take {fixed}")
     room = min(room, total)
     shares = [len(stream) * room // max(total, 1) for stream in streams]
     return pack(header, [*(stream[:share] for stream, share in zip(streams, shares, strict=True)), *extras], weights_id)
@@ -364,6 +374,7 @@ def _parse_directory(data: bytes, at: int, count: int) -> tuple[list[tuple[int, 
 
 
 _MISMATCH = "damaged file: a checksum does not match"
+_COMPACT_MISMATCH = "damaged file, or no .aec file: its checksum does not match"
 
 
 def _crc(*pieces: bytes) -> bytes:

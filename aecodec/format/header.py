@@ -138,9 +138,9 @@ def parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
     (first,), at = take(data, at, 1)
     version, flags = first >> 4, first & 15
     if version > VERSION:
-        raise UnsupportedVersion(f"format version {version}: this reader knows version {VERSION}")
+        raise UnsupportedVersion(f"format version {version}: this reader knows version {VERSION}; upgrade aecodec")
     if version < VERSION:
-        raise UnsupportedVersion(f"format version {version}: only aecodec before 1.0 reads it")
+        raise UnsupportedVersion(f"format version {version}: that of development versions, which is no longer read")
     (number,), at = take(data, at, 1)
     weights, at = (number, at) if number != _OTHER_WEIGHTS else take(data, at, _WEIGHTS_ID_BYTES)
     size, at = _parse_size(data, at, max_pixels)

@@ -69,9 +69,7 @@ HEADERS = {
     "no extras": corrupt(plain(head(1, 1, flags=EXTRAS) + b"\0"), "no extras", "no extras"),
     "extras of bit 4": corrupt(tiled(head(1, 1, flags=EXTRAS, kinds=16), [b"", b""]), "unknown kind", "unknown ones"),
     "extras of bit 7": corrupt(plain(head(1, 1, flags=EXTRAS, kinds=128)), "unknown kind", "unknown ones"),
-    "version 0": Case(
-        plain(head(1, 1, version=0)), UnsupportedVersion, "only aecodec before 1.0 reads it", "another reader"
-    ),
+    "version 0": Case(plain(head(1, 1, version=0)), UnsupportedVersion, "no longer read", "another reader"),
     "version 2": newer(plain(head(1, 1, version=2)), "version 2"),
     "version 15": newer(plain(head(1, 1, version=15)), "version 15"),
     "a newer version, all else absurd": newer(plain(head(0, 2**35 - 1, version=15, flags=15)), "version 15"),
