@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from typing import IO
 from typing import Any
 
@@ -14,6 +15,8 @@ from PIL import PngImagePlugin
 from aecodec.errors import OutputError
 from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
+from aecodec.image.exif import upright
+from aecodec.image.exif_block import Block
 
 # Formats whose alpha Pillow and other programs read. A 32-bit BMP does not count; GIF has one transparent colour.
 ALPHA_FORMATS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "TGA", "ICO", "NPY"})
@@ -27,6 +30,9 @@ _METADATA_FORMATS = {
     "TIFF": ("ICC", "EXIF", "XMP"),
 }
 _TIFF_XMP = 700
+_EXIF_PARSED = frozenset({"TIFF", "AVIF"})
+_MOST_IN_JPEG = {"EXIF": 65_533, "XMP": 65_504}
+_XMP_PADDING = re.compile(rb"\s+(<\?xpacket end=[^>]*>)?\s*$")
 
 # A decoded picture should lose little more; formats not named here are lossless by default.
 _SAVE_OPTIONS: dict[str, dict[str, object]] = {
@@ -86,9 +92,7 @@ def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, 
         notices.append(f"{format} holds no alpha: it is dropped")
         metadata, image = image.info, image.convert(image.mode[:-1])
         image.info = metadata
-    options, dropped = _metadata_options(image, format)
-    if dropped:
-        notices.append(f"{format} holds no {', '.join(dropped)}: dropped")
+    options = _metadata_options(image, format, notices)
     options |= _SAVE_OPTIONS.get(format, {})
     try:
         if format == "PNG":
@@ -97,7 +101,7 @@ def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, 
             np.save(file, np.asarray(image))
         else:
             image.save(file, format, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # on damaged metadata Pillow's writers raise many kinds
         raise OutputError(f"the picture cannot be written as {format}: {reason(error)}") from error
     return tuple(notices)
 
@@ -121,26 +125,61 @@ class _Named:
         return getattr(self._file, attribute)
 
 
-def _metadata_options(image: Image.Image, format: str) -> tuple[dict[str, Any], list[str]]:
-    """Pillow's options to write the metadata in an image's `info`, and the names of what the format cannot hold."""
-    held = _METADATA_FORMATS.get(format, ())
+def _metadata_options(image: Image.Image, format: str, notices: list[str]) -> dict[str, Any]:
+    """Pillow's options to write the metadata in an image's `info`, without what the format cannot hold."""
+    held, lacking = _METADATA_FORMATS.get(format, ()), []
     options: dict[str, Any] = {}
-    dropped = []
     for option, name in (("icc_profile", "ICC"), ("exif", "EXIF"), ("xmp", "XMP")):
         content = image.info.get(option)
-        if content and name in held:
-            options[option] = content
+        if content and name not in held:
+            lacking.append(name)
         elif content:
-            dropped.append(name)
-    if format == "PNG" and "xmp" in options:
+            options[option] = content
+    if lacking:
+        notices.append(f"{format} holds no {', '.join(lacking)}: dropped")
+    if format in _EXIF_PARSED and "exif" in options:
+        try:
+            options["exif"] = _parsed_exif(options["exif"], format)
+        except Exception:  # as above
+            del options["exif"]
+            notices.append(f"the EXIF data is damaged: {format} cannot hold it and it is dropped")
+    if format == "JPEG":
+        _fit_segments(options, notices)
+    elif format == "PNG" and "xmp" in options:
         options["pnginfo"] = chunks = PngImagePlugin.PngInfo()
         chunks.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
     elif format == "TIFF" and "xmp" in options:  # a tag in TIFF, as EXIF is
-        tags = Image.Exif()
-        tags.load(options.get("exif", b""))
+        options["exif"] = tags = options.get("exif", Image.Exif())
         tags[_TIFF_XMP] = options.pop("xmp")
-        options["exif"] = tags
-    return options, dropped
+    return options
+
+
+def _parsed_exif(block: bytes, format: str) -> bytes | Image.Exif:
+    """What a format that Pillow parses EXIF for needs; raises if Pillow cannot parse or write it.
+
+    Pillow rewrites the block for AVIF, unless it has no orientation.
+    """
+    tags = Image.Exif()
+    tags.load(block)
+    tags = upright(tags)
+    tags.tobytes()
+    if format == "TIFF":
+        return tags
+    bare = Block(block)
+    bare.remove_orientation()
+    return bytes(bare.data)
+
+
+def _fit_segments(options: dict[str, Any], notices: list[str]) -> None:
+    """Leaves out what is too long for a segment of JPEG, of 64 kB; XMP, after its padding for editors in place."""
+    xmp = options.get("xmp", b"")
+    if len(xmp) > _MOST_IN_JPEG["XMP"]:
+        options["xmp"] = _XMP_PADDING.sub(rb"\1", xmp)
+    for option, name in (("exif", "EXIF"), ("xmp", "XMP")):
+        size, most = len(options.get(option, b"")), _MOST_IN_JPEG[name]
+        if size > most:
+            del options[option]
+            notices.append(f"JPEG holds at most {most} bytes of {name}: {size} are dropped")
 
 
 def reason(error: Exception) -> str:
