@@ -14,6 +14,9 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextlib import suppress
 from functools import lru_cache
 
@@ -32,6 +35,9 @@ _DESCRIPTORS = ("/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"
 _ATTEMPTS = 5
 
 TEMPORARY_SUFFIX = ".aec-tmp"
+
+# Of link() on file systems without hard links, such as FAT.
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 # An open file can be given another name. Windows refuses that.
 MOVES_OPEN_FILES = fcntl is not None
@@ -62,13 +68,35 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     open() could not write is not replaced either. Raises OutputError with the system's reason.
     """
     name = os.fspath(path)
-    try:
+    with _naming(name):
         previous = _status(name)
         if (previous is not None and not stat.S_ISREG(previous.st_mode)) or _is_descriptor(name):
             with open(name, "wb") as file:
                 file.write(data)
         else:
             _replace(name, data, previous)
+
+
+def write_new(path: str | os.PathLike[str], data: bytes) -> bool:
+    """Writes a whole file as `write_atomic`, unless its name is taken, even since a moment ago; whether it did.
+
+    Raises OutputError.
+    """
+    name = os.fspath(path)
+    with _naming(name):
+        if _status(name) is not None:
+            return False
+        try:
+            _replace(name, data, None, keep=True)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{name}: {error.strerror or error}") from error
 
@@ -84,7 +112,8 @@ def _is_descriptor(name: str) -> bool:
     return os.path.abspath(name).startswith(_DESCRIPTORS)
 
 
-def _replace(name: str, data: bytes, previous: os.stat_result | None) -> None:
+def _replace(name: str, data: bytes, previous: os.stat_result | None, *, keep: bool = False) -> None:
+    """`keep`: raises FileExistsError instead of replacing a file."""
     if not os.path.basename(name):
         raise OSError(errno.ENOENT if not name else errno.EISDIR, "not the name of a file")
     if previous is not None:
@@ -92,13 +121,13 @@ def _replace(name: str, data: bytes, previous: os.stat_result | None) -> None:
     target = os.path.realpath(name)
     sweep_once(os.path.dirname(target))
     for _ in range(_ATTEMPTS):
-        if _written(target, data, previous):
+        if _written(target, data, previous, _take if keep else os.replace):
             _sync_folder(os.path.dirname(target))
             return
     raise OSError(errno.EBUSY, "other processes keep removing its temporary file")
 
 
-def _written(target: str, data: bytes, previous: os.stat_result | None) -> bool:
+def _written(target: str, data: bytes, previous: os.stat_result | None, move: Callable[[str, str], None]) -> bool:
     """Whether the file was written; False if its temporary one disappeared."""
     permissions = 0o666 if previous is None else stat.S_IMODE(previous.st_mode) & 0o777
     temporary = temporary_beside(target)
@@ -113,8 +142,8 @@ def _written(target: str, data: bytes, previous: os.stat_result | None) -> bool:
             file.flush()
             os.fsync(file.fileno())
             if MOVES_OPEN_FILES:
-                return _moved(temporary, target)
-        return _moved(temporary, target)
+                return _moved(temporary, target, move)
+        return _moved(temporary, target, move)
     except BaseException:  # KeyboardInterrupt too
         with suppress(OSError):
             os.unlink(temporary)
@@ -151,12 +180,28 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def _moved(temporary: str, target: str) -> bool:
+def _moved(temporary: str, target: str, move: Callable[[str, str], None]) -> bool:
     try:
-        os.replace(temporary, target)
+        move(temporary, target)
     except FileNotFoundError:
         return False
     return True
+
+
+def _take(temporary: str, target: str) -> None:
+    """Renames a file, or raises FileExistsError if its new name is taken: by a link, since rename() would replace."""
+    try:
+        os.link(temporary, target)
+        os.unlink(temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(target)
+            raise
 
 
 def temporary_beside(target: str) -> str:

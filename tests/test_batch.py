@@ -241,6 +241,21 @@ def test_a_shard_that_failed_or_grew_or_is_damaged_is_resumed(
     assert "6 skipped" in summary(photos)
 
 
+def test_no_clobber_keeps_a_file_that_appears_meanwhile(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def while_it_encodes(job: EncodeJob, source: Path | IO[bytes], target: str) -> Product:
+        Path(target).parent.mkdir(exist_ok=True)
+        Path(target).write_bytes(b"somebody's")
+        return Product(b"ours", target)
+
+    monkeypatch.setattr(EncodeJob, "__call__", while_it_encodes)
+    one = tmp_path / "a.aec"
+    assert encode(photos / "a.jpg", one, "--no-clobber") == 1
+    assert capsys.readouterr().err == f"aecodec: {one}: exists; --no-clobber keeps it\n"
+    assert one.read_bytes() == b"somebody's"
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [

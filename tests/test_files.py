@@ -18,6 +18,7 @@ from aecodec.errors import OutputError
 from aecodec.files import TEMPORARY_SUFFIX
 from aecodec.files import read_bytes
 from aecodec.files import write_atomic
+from aecodec.files import write_new
 from helpers.commands import environment
 from helpers.folders import names
 from helpers.marks import not_as_root
@@ -146,6 +147,30 @@ def test_writers_at_once(tmp_path: Path) -> None:
         thread.join()
     assert target.read_bytes() in candidates
     assert names(tmp_path) == ["a.aec"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Not even one that appears while it is written; with hard links, and on a file system without them."""
+    target = tmp_path / "a.aec"
+    appears = False
+    real = os.link
+
+    def link(source: str, name: str) -> None:
+        if appears:
+            target.write_bytes(b"somebody's")
+        if not links:
+            raise PermissionError(1, "Operation not permitted")
+        real(source, name)
+
+    monkeypatch.setattr("aecodec.files.os.link", link)
+    assert write_new(target, b"first")
+    assert not write_new(target, b"second")
+    assert target.read_bytes() == b"first"
+    target.unlink()
+    appears = True
+    assert not write_new(target, b"third")
+    assert target.read_bytes() == b"somebody's" and names(tmp_path) == ["a.aec"]
 
 
 @posix_only

@@ -29,6 +29,7 @@ from aecodec.cli.common import say
 from aecodec.cli.common import write_target
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
+from aecodec.files import write_new
 
 if TYPE_CHECKING:
     from aecodec.batch.jobs import DecodeJob
@@ -109,12 +110,17 @@ def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> N
     """IN to OUT, either of them `-`. Raises AecError or UsageError."""
     if str(target) == STANDARD and options.as_json:
         raise click.UsageError("--json and the output cannot both go to standard output.")
-    if options.no_clobber and target.exists():
-        raise OutputError(f"{target}: exists; --no-clobber keeps it")
+    kept = OutputError(f"{target}: exists; --no-clobber keeps it")
+    only_new = options.no_clobber and str(target) != STANDARD
+    if only_new and target.exists():
+        raise kept
     started = time.perf_counter()
     stream = sys.stdin.buffer if str(source) == STANDARD else source
     product = job(stream, "<stdout>" if str(target) == STANDARD else str(target))
-    write_target(target, product.data)
+    if not only_new:
+        write_target(target, product.data)
+    elif not write_new(target, product.data):  # another program may have written it meanwhile
+        raise kept
     seconds = time.perf_counter() - started
     if options.as_json:
         from aecodec.batch.results import Result
