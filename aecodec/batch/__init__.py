@@ -5,5 +5,6 @@
         ...
 
 For other schedulers, the parts can be used alone: `plan.plan` lists the items of a batch or of one shard, `run.do_item`
-does one in the calling process, and `results.write_results` marks a shard as complete.
+does one in the calling process, `made.recording` adds results to the journal by which later plans know what is up to
+date, and `results.write_results` writes those of a shard.
 """

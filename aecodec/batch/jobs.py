@@ -6,9 +6,12 @@ when it first runs there.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import fields
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -19,6 +22,7 @@ from aecodec.errors import AecError
 from aecodec.errors import LimitExceeded
 from aecodec.format.container import read_header
 from aecodec.format.header import QUALITY_STEPS
+from aecodec.forms import from_text
 from aecodec.forms import read_file
 from aecodec.forms import to_text
 from aecodec.info import entry_of
@@ -35,6 +39,9 @@ PICTURE_SUFFIXES = frozenset(
     }
 )
 AEC_SUFFIXES = frozenset({".aec"})
+
+# Options that do not change an output.
+_WITHOUT_EFFECT = frozenset({"device", "max_pixels", "progress", "weights"})
 
 REACHED = 0.97  # a target size counts as reached from this share on
 
@@ -55,7 +62,25 @@ class EncodeJob(EncodeOptions):
 
     def check(self) -> None:
         """Raises UnknownWeights if every picture would fail."""
-        _ = manifest.find_by_name(self.model) if self.weights is None else manifest.find_by_file(self.weights)
+        self._entry()
+
+    def _entry(self) -> manifest.Entry:
+        return manifest.find_by_name(self.model) if self.weights is None else manifest.find_by_file(self.weights)
+
+    def recipe(self) -> str:
+        """A hash of all that an output depends on beside its input. Raises UnknownWeights."""
+        entry = self._entry()
+        return _hash_of(replace(self, model=f"{entry.weights_id.hex()} {entry.encoder_hash}"))
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether an existing output is undamaged."""
+        from aecodec import api
+
+        try:
+            api.verify(from_text(data) if self.text else data)
+        except AecError:
+            return False
+        return True
 
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The `.aec` file of the picture `source`; `target` is its name in messages. Raises AecError."""
@@ -97,6 +122,20 @@ class DecodeJob(DecodeOptions):
         if self.extension is not None:
             format_of(f"picture.{self.extension}")
 
+    def recipe(self) -> str:
+        """A hash of all that an output depends on beside its input."""
+        return _hash_of(self)
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether an existing output is undamaged, as far as its format tells."""
+        from aecodec.image.reading import open_picture
+
+        try:
+            open_picture(BytesIO(data))
+        except AecError:
+            return data.startswith(b"\x93NUMPY")
+        return True
+
     def __call__(self, source: Path | IO[bytes], target: str) -> Product:
         """The picture file of the `.aec` file `source`; `target` is its name. Raises AecError."""
         from aecodec import api
@@ -117,6 +156,12 @@ class DecodeJob(DecodeOptions):
         summary = f"{target}: {image.width}x{image.height} {mode}"
         told = () if complete else (early,)
         return Product(stream.getvalue(), summary, told + tuple(f"{target}: {notice}" for notice in notices))
+
+
+def _hash_of(job: EncodeJob | DecodeJob) -> str:
+    values = {own.name: getattr(job, own.name) for own in fields(job) if own.name not in _WITHOUT_EFFECT}
+    plain = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in values.items()}
+    return hashlib.sha256(repr(sorted(plain.items())).encode()).hexdigest()[:16]
 
 
 def name_of(source: Path | IO[bytes]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pathlib import PurePath
 from typing import Literal
 
+from aecodec.batch import made
 from aecodec.batch import storage
 from aecodec.batch.jobs import PICTURE_SUFFIXES
 from aecodec.batch.results import Item
@@ -17,7 +18,7 @@ from aecodec.batch.results import Result
 from aecodec.batch.results import failure
 from aecodec.errors import InputError
 
-# What happens to an existing output: written again if older than its input, kept, or always written again.
+# What happens to an existing output: made again if it is not what its input gives, kept, or always written again.
 Existing = Literal["update", "skip", "force"]
 
 
@@ -32,9 +33,13 @@ class Shard:
         """Whether an output belongs to this part, by its path below the output folder, with "/" between names."""
         return _index_of(relative, self.count) == self.index
 
+    @property
+    def name(self) -> str:
+        return f"{self.index:05}-of-{self.count:05}"
+
     def results_file(self, out_dir: Path | str) -> str:
         """The file that holds the results of this shard."""
-        return storage.join(out_dir, f"shard-{self.index:05}-of-{self.count:05}.jsonl")
+        return storage.join(out_dir, f"shard-{self.name}.jsonl")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def plan(options: BatchOptions) -> Iterator[Item | Result]:
     """The items of a batch or of its shard, and a Result for each that fails already here.
 
     The tree below a folder is kept. If two inputs would have the same output, the first gets it and the other fails;
-    both are in the same shard, since the output decides which.
+    both are in the same shard, since the output decides which. An input that is given twice is one.
     """
     for relative, entry in _planned(options):
         if options.shard is None or not relative or options.shard.holds(relative):
@@ -87,19 +92,19 @@ def _index_of(relative: str, count: int) -> int:
 
 def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
     """Every entry with its output's path below the output folder, or "" for a folder that cannot be read."""
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
+    records = made.read(options.out_dir)
     for source, relative in _inputs(options):
         if isinstance(relative, InputError):
             yield "", failure(Item(source, ""), str(relative))
             continue
         renamed = PurePath(relative).with_suffix(f".{options.extension}").as_posix()
-        item = Item(source, storage.join(options.out_dir, renamed))
-        key = os.path.normcase(renamed)
-        if key in taken:
-            yield renamed, failure(item, f"{source}: another input has its output, {item.target}")
-        else:
-            taken.add(key)
+        item = Item(source, storage.join(options.out_dir, renamed), records.get(renamed, ()))
+        first = taken.setdefault(os.path.normcase(renamed), source)
+        if first is source:
             yield renamed, item
+        elif not made.is_same(first, source):
+            yield renamed, failure(item, f"{source}: another input has its output, {item.target}")
 
 
 def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | InputError]]:

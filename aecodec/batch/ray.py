@@ -4,10 +4,10 @@
         ...
 
 This process lists the inputs and hands out shards; Ray schedules and retries them, and moves names and results. A
-worker does the items of its shard with `run.do_item`, then writes the shard's results beside the outputs. A shard with
-results is not done again, nor is an output that is up to date, so a task may run any number of times: by Ray after it
-lost a worker or machine, or by the next command. Every output is written whole or not at all, and two attempts write
-the same bytes. What a lost attempt wrote counts as skipped in the next.
+worker does the items of its shard with `run.do_item`, then writes the shard's results beside the outputs; this process
+adds them to the journal (`made.py`). An output that is up to date is not made again, so a task may run any number of
+times: by Ray after it lost a worker or machine, or by the next command. Every output is written whole or not at all,
+and two attempts write the same bytes. What a lost attempt wrote is made again and compared.
 
 A shard whose workers keep dying is halved until the item that kills them is found and reported as failed.
 
@@ -19,25 +19,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 from typing import Any
 
 from aecodec.batch import storage
 from aecodec.batch.jobs import DecodeJob
 from aecodec.batch.jobs import EncodeJob
-from aecodec.batch.jobs import Product
+from aecodec.batch.made import recording
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import Existing
 from aecodec.batch.plan import plan_shards
 from aecodec.batch.results import Item
 from aecodec.batch.results import Result
 from aecodec.batch.results import failure
-from aecodec.batch.results import recorded
+from aecodec.batch.results import is_recorded
 from aecodec.batch.results import write_results
 from aecodec.batch.run import Job
 from aecodec.batch.run import do_item
@@ -81,18 +79,12 @@ def do_part(part: Part) -> list[Result]:
 
     Raises OutputError if the results cannot be written.
     """
-    done = None if part.mark is None or part.existing == "force" else recorded(part.entries, part.mark)
-    if done is not None:
-        return done
-    lock = threading.Lock()
-
-    def one_at_a_time(source: Path | IO[bytes], target: str) -> Product:
-        with lock:  # meanwhile, the other threads read and write
-            return part.job(source, target)
-
+    turn = threading.Lock()  # one picture in the codec, while the other threads read and write
     with ThreadPoolExecutor(_transfers(part)) as pool:
-        results = list(pool.map(lambda entry: do_item(one_at_a_time, part.existing, entry), part.entries))
-    if part.mark is not None:
+        results = list(pool.map(lambda entry: do_item(part.job, part.existing, entry, turn=turn), part.entries))
+    if part.mark is not None and not (
+        all(result.skipped for result in results) and is_recorded(part.entries, part.mark)
+    ):
         write_results(part.mark, results)
     return results
 
@@ -123,7 +115,8 @@ def run_on_ray(
         if job.device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise InputError("--device cuda: the Ray cluster has no GPU")
         remote = ray.remote(**_needs(job.device))(do_part)
-        yield from _gather(ray, remote, parts(job, _absolute(options), size))
+        options = _absolute(options)
+        yield from recording(_gather(ray, remote, parts(job, options, size)), options.out_dir)
     finally:
         if ours:
             ray.shutdown()
@@ -162,7 +155,7 @@ def _needs(device: str) -> dict[str, Any]:
     }
 
 
-def _gather(ray: Any, remote: Any, waiting: list[Part]) -> Iterator[Result]:
+def _gather(ray: Any, remote: Any, waiting: list[Part]) -> Generator[Result, None, None]:
     running = {remote.remote(part): part for part in waiting}
     while running:
         (ready,), _ = ray.wait(list(running), num_returns=1)

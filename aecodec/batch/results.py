@@ -1,4 +1,4 @@
-"""Items, what became of each, and the results of a shard: a file of JSON lines that marks it as complete."""
+"""Items, what became of each, and the results of a shard: a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from aecodec.batch import storage
+from aecodec.batch.made import Made
 from aecodec.errors import InputError
 
 
@@ -19,11 +20,15 @@ class Item:
 
     source: str
     target: str
+    records: tuple[Made, ...] = ()  # what the journal says of the output
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an item: done, skipped (the output existed), or failed with an error of one line."""
+    """What became of an item: done, skipped (the output existed), or failed with an error of one line.
+
+    made: what the journal is to say of the output, if it does not say so yet.
+    """
 
     source: str
     target: str
@@ -34,6 +39,7 @@ class Result:
     summary: str = ""
     notices: tuple[str, ...] = ()
     error: str | None = None
+    made: Made | None = None
 
 
 def failure(item: Item, message: str) -> Result:
@@ -94,16 +100,13 @@ def write_results(name: str, results: Iterable[Result]) -> None:
     storage.write(name, "".join(f"{to_json(result)}\n" for result in results).encode())
 
 
-def recorded(entries: Iterable[Item | Result], name: str) -> list[Result] | None:
-    """The shard's results, all skipped, if its file `name` has every output; None if it has not, or is damaged."""
+def is_recorded(entries: Iterable[Item | Result], name: str) -> bool:
+    """Whether the results `name` of a shard list exactly the outputs of these entries, all done."""
     try:
         if storage.status(name) is None:
-            return None
+            return False
         lines = [json.loads(line) for line in storage.read(name).splitlines()]
-        sizes = {fields["output"]: fields["bytes"] for fields in lines}  # KeyError: an item that failed
-        planned = list(entries)
-        if not all(isinstance(entry, Item) for entry in planned):
-            return None
-        return [Result(item.source, item.target, bytes_out=sizes[item.target], skipped=True) for item in planned]
+        outputs = sorted(fields["output"] for fields in lines)  # KeyError: an item that failed
     except (InputError, ValueError, KeyError, TypeError):
-        return None
+        return False
+    return outputs == sorted(entry.target for entry in entries)

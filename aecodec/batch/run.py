@@ -6,12 +6,18 @@ import os
 import time
 from collections.abc import Callable
 from collections.abc import Generator
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import IO
 
+from aecodec.batch import made
 from aecodec.batch import storage
+from aecodec.batch.jobs import DecodeJob
+from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.jobs import Product
+from aecodec.batch.made import Made
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import Existing
 from aecodec.batch.plan import plan
@@ -26,6 +32,8 @@ from aecodec.errors import OutputError
 
 Job = Callable[[Path | IO[bytes], str], Product]
 
+_IN_THE_WAY = "exists, and is not what this command makes; --force replaces it, --skip-existing keeps it"
+
 
 def run_batch(job: Job, options: BatchOptions) -> Generator[Result, None, None]:
     """Does what `plan` lists; yields results as they are ready, in any order.
@@ -34,6 +42,11 @@ def run_batch(job: Job, options: BatchOptions) -> Generator[Result, None, None]:
     On the device "cuda", threads of this process share the GPU and one copy of the networks. Raises AecError if torch
     cannot use the GPU.
     """
+    part = "" if options.shard is None else f"-{options.shard.name}"
+    return made.recording(_results(job, options), options.out_dir, part)
+
+
+def _results(job: Job, options: BatchOptions) -> Generator[Result, None, None]:
     do = partial(do_item, job, options.existing)
     if getattr(job, "device", None) != "cuda":
         return in_any_order(do, plan(options), options.jobs, _lost)
@@ -44,16 +57,23 @@ def run_batch(job: Job, options: BatchOptions) -> Generator[Result, None, None]:
     return in_threads(do, plan(options), options.jobs)
 
 
-def do_item(job: Job, existing: Existing, entry: Item | Result, retried: bool = False) -> Result:
+def do_item(
+    job: Job,
+    existing: Existing,
+    entry: Item | Result,
+    retried: bool = False,
+    turn: AbstractContextManager[object] = nullcontext(),
+) -> Result:
     """Reads one input, does the job and writes the output; an entry that is a Result already is returned.
 
     A plain function of picklable arguments, for any process of any scheduler; it raises nothing that is wrong with the
-    item. `retried`: a worker died on this item, perhaps after it had written the output.
+    item. `retried`: a worker died on this item, perhaps after it had written the output; that is found and compared.
+    `turn` is held while the job runs.
     """
     if isinstance(entry, Result):
         return entry
     try:
-        return _do(job, "force" if retried and existing == "update" else existing, entry)
+        return _do(job, existing, entry, turn)
     except AecError as error:
         return failure(entry, str(error))
     except MemoryError:
@@ -62,16 +82,27 @@ def do_item(job: Job, existing: Existing, entry: Item | Result, retried: bool = 
         return failure(entry, f"{type(error).__name__}: {error}")
 
 
-def _do(job: Job, existing: Existing, item: Item) -> Result:
+def _do(job: Job, existing: Existing, item: Item, turn: AbstractContextManager[object]) -> Result:
     started = time.perf_counter()
+    recipe = job.recipe() if isinstance(job, EncodeJob | DecodeJob) else ""
     before = None if existing == "force" else storage.status(item.target)
-    if before is not None and (existing == "skip" or _is_newer(before, item.source)):
-        return Result(item.source, item.target, bytes_out=before.size, skipped=True)
+    of_input = storage.status(item.source)  # before it is read: what changes from now on is seen the next time
+    standing = () if before is None else tuple(one for one in item.records if one.gave(item.target, before.size))
+    if before is not None and (_is_kept(existing, item) or _is_current(standing, item, of_input, recipe)):
+        return _kept(item, before)
+    other = made.living(standing, item.source)
+    if other is not None:
+        raise OutputError(f"{item.source}: its output {item.target} was made from {other}; --force replaces it")
     source = storage.Object(item.source) if storage.is_url(item.source) else Path(item.source)
-    product = job(source, item.target)
-    if _is_same(item.source, item.target):
+    with turn:
+        product = job(source, item.target)
+    if made.is_same(item.source, item.target):
         raise OutputError(f"{item.target}: is the input itself")
-    storage.write(item.target, product.data)
+    if existing == "force" or standing:
+        storage.write(item.target, product.data)
+    elif not _put(job, existing, item, product.data):
+        return _kept(item, storage.status(item.target))
+    entry = None if of_input is None else made.made(item.source, of_input, recipe, product.data)
     return Result(
         item.source,
         item.target,
@@ -80,21 +111,44 @@ def _do(job: Job, existing: Existing, item: Item) -> Result:
         seconds=time.perf_counter() - started,
         summary=product.summary,
         notices=product.notices,
+        made=None if entry in item.records else entry,
     )
 
 
-def _is_newer(output: storage.Status, source: str) -> bool:
-    """Whether an output is up to date: always if a store gives no times, never if the input is gone."""
-    of_input = storage.status(source)
-    if of_input is None:
+def _kept(item: Item, output: storage.Status | None) -> Result:
+    return Result(item.source, item.target, bytes_out=0 if output is None else output.size, skipped=True)
+
+
+def _is_kept(existing: Existing, item: Item) -> bool:
+    """Whether an output is kept because it exists. Its input has to exist, too."""
+    return existing == "skip" and storage.exists(item.source)
+
+
+def _is_current(standing: tuple[Made, ...], item: Item, of_input: storage.Status | None, recipe: str) -> bool:
+    """Whether the input, as it is now, gave the output that is there."""
+    return of_input is not None and any(
+        (one.size, one.stamp, one.options) == (of_input.size, of_input.stamp, recipe)
+        and made.is_same(one.source, item.source)
+        for one in standing
+    )
+
+
+def _put(job: Job, existing: Existing, item: Item, data: bytes) -> bool:
+    """Writes an output where none is known to be; whether it is there now, and not kept as an existing one.
+
+    A file that is there nevertheless may be an original: it is replaced only if that loses nothing. Raises OutputError.
+    """
+    if storage.write_new(item.target, data):
+        return True
+    if existing == "skip":
         return False
-    return of_input.modified is None or output.modified is None or output.modified >= of_input.modified
-
-
-def _is_same(source: str, target: str) -> bool:
-    if storage.is_url(source) or storage.is_url(target):
-        return source == target
-    return os.path.exists(target) and os.path.samefile(source, target)
+    there = storage.read(item.target)
+    damaged = bool(item.records) and isinstance(job, EncodeJob | DecodeJob) and not job.is_whole(there)
+    if there != data:
+        if not data.startswith(there) and not damaged:
+            raise OutputError(f"{item.target}: {_IN_THE_WAY}")
+        storage.write(item.target, data)
+    return True
 
 
 def _lost(entry: Item | Result) -> Result:

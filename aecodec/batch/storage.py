@@ -12,33 +12,33 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
+from aecodec import files
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
 from aecodec.errors import OutputError
-from aecodec.files import read_bytes
-from aecodec.files import write_atomic
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")  # two characters or more, unlike a drive of Windows
 _FILE = "file://"
 
-# Names of the modification time: of S3, Google, Azure, others, and of fsspec's memory.
-_TIMES = ("LastModified", "mtime", "updated", "last_modified", "modified", "created")
+# What changes with an object's content: names of its time and hash in S3, Google, Azure, others and fsspec's memory.
+_STAMPS = ("LastModified", "mtime", "updated", "last_modified", "modified", "created", "ETag", "etag")
 
 
 @dataclass(frozen=True)
 class Status:
-    """Bytes of a file or object, and its last change in nanoseconds since 1970, if its store knows."""
+    """Bytes of a file or object, and a text that changes with its content: its times, or a store's name for it."""
 
     size: int
-    modified: int | None
+    stamp: str
 
 
 class Object(BytesIO):
@@ -65,25 +65,38 @@ def join(folder: str | Path, relative: str) -> str:
     return f"{str(folder).rstrip('/')}/{relative}" if is_url(folder) else str(Path(folder, relative))
 
 
+def below(folder: str | Path, name: str) -> str:
+    """The reverse of `join`: the path of a file or object below a folder."""
+    if is_url(folder):
+        return name.removeprefix(f"{str(folder).rstrip('/')}/")
+    return PurePath(name).relative_to(folder).as_posix()
+
+
 def status(name: str) -> Status | None:
     """None if there is no such file or object. Raises InputError if that cannot be determined."""
     if not is_url(name):
         if not os.path.isfile(name):
             return None
         found = os.stat(name)
-        return Status(found.st_size, found.st_mtime_ns)
+        # The second time tells of content with an old time: cp -p, rsync, unzip.
+        return Status(found.st_size, f"{found.st_mtime_ns} {found.st_ctime_ns}")
     with _naming(name, InputError):
         try:
             info = _filesystem(name).info(name)
         except FileNotFoundError:
             return None
-        return None if info["type"] == "directory" else Status(info["size"], _nanoseconds(info))
+        return None if info["type"] == "directory" else Status(info["size"], _stamp(info))
+
+
+def exists(name: str) -> bool:
+    """Whether there is a file, folder or special file of that name, or an object. Raises InputError."""
+    return status(name) is not None if is_url(name) else os.path.exists(name)
 
 
 def read(name: str) -> bytes:
     """Raises InputError."""
     if not is_url(name):
-        return read_bytes(name)
+        return files.read_bytes(name)
     with _naming(name, InputError):
         data: bytes = _filesystem(name).cat_file(name)
     return data
@@ -95,11 +108,46 @@ def write(name: str, data: bytes) -> None:
         with _naming(name, OutputError):
             _filesystem(name).pipe_file(name, data)
         return
+    _make_folder_of(name)
+    files.write_atomic(name, data)
+
+
+def write_new(name: str, data: bytes) -> bool:
+    """The same unless the name is taken; whether it wrote. Another writer of an object may still be overtaken."""
+    if is_url(name):
+        if status(name) is not None:
+            return False
+        write(name, data)
+        return True
+    _make_folder_of(name)
+    return files.write_new(name, data)
+
+
+def append(name: str, data: bytes) -> None:
+    """Adds lines to the end of a file; to an object, nothing can be added: writes another beside it.
+
+    Lines of several writers do not mix. Raises OutputError.
+    """
+    if is_url(name):
+        stem, _, suffix = name.rpartition(".")
+        write(f"{stem}-{os.urandom(8).hex()}.{suffix}", data)
+        return
+    _make_folder_of(name)
     try:
-        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(name, flags, 0o666), "ab", buffering=0) as file:
+            file.write(data)
     except OSError as error:
         raise OutputError(f"{name}: {error.strerror}") from error
-    write_atomic(name, data)
+
+
+def listed(folder: str) -> list[str]:
+    """The files or objects of a folder; none if there is no such folder. Raises InputError."""
+    if is_url(folder):
+        return [name for name, relative in find(folder) if relative]
+    with suppress(OSError):
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+    return []
 
 
 def find(url: str) -> Iterator[tuple[str, str]]:
@@ -114,6 +162,13 @@ def find(url: str) -> Iterator[tuple[str, str]]:
     for name in sorted(names):
         relative = name[len(root) :].lstrip("/")
         yield join(url, relative), relative
+
+
+def _make_folder_of(name: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{name}: {error.strerror}") from error
 
 
 def _filesystem(url: str) -> Any:
@@ -133,13 +188,8 @@ def _filesystem_of(root: str) -> Any:
         raise MissingExtra(f"{root}: {error}") from error
 
 
-def _nanoseconds(info: dict[str, Any]) -> int | None:
-    for value in (info[name] for name in _TIMES if name in info):
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        seconds = value.timestamp() if isinstance(value, datetime) else value
-        return int(seconds * 1e9)
-    return None
+def _stamp(info: dict[str, Any]) -> str:
+    return " ".join(str(info[name]) for name in _STAMPS if info.get(name))
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
     colour space of its profile, which is stored too. An existing OUT is replaced. `-` is standard input or output.
 
     Into DIR, photos/a/x.jpg becomes DIR/a/x.aec. A picture that fails is reported and the others continue. Outputs
-    newer than their picture are skipped, so a second run finishes what an interrupted one left.
+    that are up to date are skipped, so a second run finishes what an interrupted one left.
 
     {scale}
 

@@ -50,8 +50,8 @@ _OPTIONS = (
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); lists its results in DIR."),
     click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address. Inputs may be URLs."),
     click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures per Ray task. Default: 2000."),
-    click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, even if older than the input."),
-    click.option("--force", is_flag=True, help="Write every output again. Default: those older than their input."),
+    click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, whatever they were made from."),
+    click.option("--force", is_flag=True, help="Write every output again. Default: those not up to date."),
     click.option("-n", "--no-clobber", is_flag=True, help="Never replace a file."),
     click.option("--quiet", is_flag=True, help="Print errors only."),
     click.option("-v", "--verbose", count=True, help="Also print seconds and every file; twice: skipped files too."),
@@ -136,17 +136,10 @@ def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> N
 
 def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchOptions) -> int:
     """Does the job on every input; returns the exit code. Raises InputError without input, and as the job's `check`."""
-    from aecodec.batch.plan import plan
     from aecodec.batch.results import Summary
-    from aecodec.batch.results import recorded
-    from aecodec.batch.results import write_results
     from aecodec.batch.workers import one_thread
 
     mark = None if batch.shard is None else batch.shard.results_file(batch.out_dir)
-    if mark is not None and not options.force and recorded(plan(batch), mark) is not None:
-        if not options.quiet:
-            say(f"{mark}: this shard is complete; --force repeats it")
-        return 0
     with one_thread():  # in this process too: its check may load NumPy
         job.check()
     summary, started, of_shard = Summary(), time.monotonic(), list["Result"]()
@@ -160,11 +153,24 @@ def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchO
         _tell_summary(summary, started, options)
         return fail("interrupted", INTERRUPTED)
     if mark is not None:
-        write_results(mark, of_shard)
+        if _mark(mark, of_shard) and not options.quiet:
+            say(f"{mark}: this shard is complete; --force repeats it")
+            return 0
     elif summary == Summary():
         raise InputError(f"no input: {', '.join(map(str, batch.inputs))} has no file with a known extension")
     _tell_summary(summary, started, options)
     return 1 if summary.failed else 0
+
+
+def _mark(name: str, results: list[Result]) -> bool:
+    """Writes a shard's results, unless nothing was left to do and they say so: then True."""
+    from aecodec.batch.results import is_recorded
+    from aecodec.batch.results import write_results
+
+    if all(result.skipped for result in results) and is_recorded(results, name):
+        return True
+    write_results(name, results)
+    return False
 
 
 def _run(job: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions) -> Generator[Result, None, None]:

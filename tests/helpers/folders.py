@@ -13,7 +13,9 @@ def names(folder: Path) -> list[str]:
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """Its files at any depth, without the journal of a batch."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if path.parts[0] != ".aecodec")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
