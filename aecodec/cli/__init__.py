@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,17 @@ from aecodec import __version__
 from aecodec.errors import AecError
 
 INTERRUPTED = 130
-PATH = click.Path(path_type=Path, readable=False)  # an unreadable file is an input error, not a usage error
+
+
+class NamedPath(click.Path):
+    """A path. `-` alone stands for a standard stream: `./-` is a file of that name, which pathlib would forget."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        return Path.cwd() / "-" if str(path) == "-" != os.fspath(value) else path
+
+
+PATH = NamedPath(path_type=Path, readable=False)  # an unreadable file is an input error, not a usage error
 
 # Command -> its line in the list of commands. The module of that name in aecodec.cli is imported on demand, or the one
 # that _MODULES names.
@@ -134,9 +145,27 @@ def cli(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process; every error is one line on stderr and an exit code."""
     warnings.simplefilter("ignore")  # notices tell the user what matters, one line each
+    _prepare_streams()
     exit_code = run(arguments)
     gc.freeze()  # at exit Python would search all objects for garbage: 5 % of a cold start
     sys.exit(exit_code)
+
+
+def _prepare_streams() -> None:
+    """Makes any standard streams fit to use: closed, or of an encoding that lacks a character.
+
+    A closed descriptor would become that of the next file opened, and what is written to standard error would end up
+    in an output. So it gets a stand-in that refuses every read and write.
+    """
+    for descriptor, refusing in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, refusing)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -150,7 +179,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return fail("interrupted", INTERRUPTED)
     except OSError as error:
-        return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+        return fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), 1)
     except MemoryError:
         return fail("out of memory", 1)
     return result if isinstance(result, int) else 0

@@ -9,6 +9,7 @@ import click
 
 from aecodec.cli import PATH
 from aecodec.cli.common import STANDARD
+from aecodec.cli.common import UNUSUAL_NAMES
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -85,11 +86,11 @@ def bench(
     to_stdout = str(json_file) == STANDARD
     click.echo(format_json(result) if to_stdout else format_table(result))
     if html_file is not None:
-        write_atomic(html_file, bench_page(result, options).encode())
+        write_atomic(html_file, bench_page(result, options).encode(errors=UNUSUAL_NAMES))
     if json_file is not None and not to_stdout:
         write_atomic(json_file, format_json(result).encode())
     if csv_file is not None:
-        write_atomic(csv_file, format_csv(result).encode())
+        write_atomic(csv_file, format_csv(result).encode(errors=UNUSUAL_NAMES))
     if kept is not None and resume is None:
         kept.unlink(missing_ok=True)
 

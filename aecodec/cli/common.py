@@ -18,6 +18,7 @@ from typing import TypeVar
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli import NamedPath
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import InvalidOption
@@ -34,6 +35,7 @@ from aecodec.options import metadata_kinds
 from aecodec.options import option_of
 
 STANDARD = "-"  # standard input or output
+UNUSUAL_NAMES = "backslashreplace"  # how pages and tables hold file names that are not UTF-8
 Command = TypeVar("Command", bound=Callable[..., Any])
 INPUT_IS_TERMINAL = "Standard input is a terminal: give a file, or pipe one in."
 
@@ -56,7 +58,7 @@ class WholeNumber(click.IntRange):
     name = "whole number"
 
 
-class _Place(click.Path):
+class _Place(NamedPath):
     """A path or a URL; a URL stays a string, but `file://` gives a path."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Path | str:
@@ -146,9 +148,11 @@ def say(line: str) -> None:
 
 def check_ends(source: Path, target: Path, to_text: bool = False) -> None:
     """Raises OutputError if the output is the input, UsageError if binary data would go to or from a terminal."""
-    if str(source) == STANDARD and sys.stdin.isatty():
-        raise click.UsageError(INPUT_IS_TERMINAL)
+    if str(source) == STANDARD:
+        standard_input()
     if str(target) == STANDARD:
+        if sys.stdout is None:
+            raise OutputError("<stdout>: is closed")
         if sys.stdout.isatty() and not to_text:
             raise click.UsageError("Standard output is a terminal: binary data is not written to one.")
     elif source.exists() and target.exists() and source.samefile(target) and target.is_file():
@@ -159,16 +163,15 @@ def read_source(path: Path, text: bool = False) -> tuple[str, bytes]:
     """Name and bytes of an `.aec` file, or of standard input for `-`; from base64url if `text`. Raises AecError."""
     from aecodec.batch.jobs import naming
 
-    standard = str(path) == STANDARD
-    name = "<stdin>" if standard else str(path)
+    name, source = ("<stdin>", standard_input()) if str(path) == STANDARD else (str(path), path)
     with naming(name):
-        return name, read_file(standard_input() if standard else path, text=text)
+        return name, read_file(source, text=text)
 
 
 def standard_input() -> IO[bytes]:
     """Standard input as bytes. Raises InputError if it is closed, UsageError if it is a terminal."""
-    if sys.stdin is None or sys.stdin.closed:  # Python has None if descriptor 0 was closed when it started
-        raise InputError("is closed")
+    if sys.stdin is None:  # descriptor 0 was closed when Python started
+        raise InputError("<stdin>: is closed")
     if sys.stdin.isatty():
         raise click.UsageError(INPUT_IS_TERMINAL)
     return sys.stdin.buffer

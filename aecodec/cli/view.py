@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import UNUSUAL_NAMES
 
 
 @click.command()
@@ -29,7 +30,7 @@ def view(files: tuple[Path, ...], originals: tuple[Path, ...], out: Path | None)
     from aecodec.bench.report import view_page
     from aecodec.files import write_atomic
 
-    page = view_page(match_originals(files, originals)).encode()
+    page = view_page(match_originals(files, originals)).encode(errors=UNUSUAL_NAMES)
     if out is not None:
         write_atomic(out, page)
         return
