@@ -54,7 +54,7 @@ Scores = dict[str, Any]
 
 
 def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> None:
-    """Takes every model of the folder `exported` into `project`. Raises AecError."""
+    """Takes every model of the folder `exported` into `project`, or measures those that are there. Raises AecError."""
     found = entries_of(exported)
     if not found:
         raise InputError(f"{exported}: no weights manifest; `aecodec model export` makes one")
@@ -62,10 +62,11 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
     weights = project / "weights"
     for entry in found:
         say(f"landing {entry.name} {entry.weights_id.hex()}")
-        for part in ("decoder", "encoder", "float16"):
-            file = str(entry.details[part]["file"])
-            shutil.copyfile(exported / file, weights / file)
-        add_entry(weights, entry.details)
+        if exported.resolve() != weights.resolve():
+            for part in ("decoder", "encoder", "float16"):
+                file = str(entry.details[part]["file"])
+                shutil.copyfile(exported / file, weights / file)
+            add_entry(weights, entry.details)
         own = BenchOptions(kodak, codecs=(), weights=weights / entry.decoder_file)
         with_curve = entry.name == DEFAULT_MODEL
         add_entry(weights, dict(entry.details) | {"scores": _scores(own, folders, with_curve, say)})
