@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aecodec.errors import InputError
+from aecodec.image.declared import Declared
+from aecodec.image.declared import declared_by
 from aecodec.image.reading import open_picture
 from helpers.pictures import chunk
 from helpers.pictures import photograph
@@ -114,3 +117,122 @@ class TestTransparentColour:
         hit = (deep == deep[2, 3]).all(axis=2)
         np.testing.assert_array_equal(picture.extras.alpha, np.where(hit, 0, 255))
         assert picture.notices[1] == "the transparent colour is compared in the upper 8 bits of 16"
+
+
+def chrm(*primaries: float) -> bytes:
+    return chunk(b"cHRM", struct.pack(">8I", *(round(100_000 * value) for value in primaries)))
+
+
+def gama(gamma: float) -> bytes:
+    return chunk(b"gAMA", struct.pack(">I", round(100_000 / gamma)))
+
+
+P3 = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+BY_CODE = "colours are converted from {} to sRGB"
+HDR = "HDR colours ({}) are taken as sRGB: the picture looks flat"
+DAMAGED = "the gamma and primaries of the file are damaged: colours are taken as sRGB"
+BY_GAMMA = "colours are converted from the gamma and primaries of the file to sRGB"
+# Linear RGB of Display P3 to that of sRGB, from the literature.
+P3_TO_SRGB = np.array([[1.22494, -0.22494, 0], [-0.04206, 1.04206, 0], [-0.01964, -0.07864, 1.09827]])
+
+
+def linear(levels: np.ndarray) -> np.ndarray:
+    part = levels / 255
+    return np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(light: np.ndarray) -> np.ndarray:
+    light = light.clip(0, 1)
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def in_srgb(levels: np.ndarray) -> np.ndarray:
+    return encoded(linear(levels) @ P3_TO_SRGB.T)
+
+
+class TestColourSpace:
+    @pytest.mark.parametrize(
+        ("extra", "expected", "told"),
+        [
+            (chunk(b"cICP", bytes([12, 13, 0, 1])), in_srgb(COLOURS), BY_CODE.format("Display P3")),
+            (chrm(*P3) + gama(2.2), in_srgb(COLOURS), BY_GAMMA),
+            (chrm(*P3), in_srgb(COLOURS), BY_GAMMA),
+            (gama(1.0), encoded(COLOURS / 255), BY_GAMMA),
+            (gama(1.8), encoded((COLOURS / 255) ** 1.8), BY_GAMMA),
+            (chrm(*SRGB) + gama(2.2), COLOURS, None),
+            (gama(1 / 0.45455), COLOURS, None),
+            (chunk(b"sRGB", b"\0") + gama(1.0), COLOURS, None),
+            (chunk(b"cICP", bytes([1, 13, 0, 1])) + gama(1.0), COLOURS, None),
+            (chunk(b"cICP", bytes([1, 8, 0, 1])), encoded(COLOURS / 255), BY_CODE.format("gamma 1.0")),
+            (chrm(*[0.3] * 8) + gama(1.0), COLOURS, DAMAGED),
+            (gama(0.001), COLOURS, DAMAGED),
+            (chunk(b"cICP", bytes([9, 16, 0, 1])), COLOURS, HDR.format("PQ")),
+            (chunk(b"cICP", bytes([9, 18, 0, 1])), COLOURS, HDR.format("HLG")),
+        ],
+    )
+    def test_of_a_png(self, extra: bytes, expected: np.ndarray, told: str | None) -> None:
+        picture = open_picture(png(COLOURS, 2, extra=extra))
+        assert np.abs(picture.pixels.astype(float) - expected).max() < 2
+        assert picture.notices == (() if told is None else (told,))
+
+    def test_gamma_of_grey(self) -> None:
+        picture = open_picture(png(GREY[..., None], 0, extra=gama(1.0)))
+        assert np.abs(picture.pixels - encoded(GREY / 255)).max() < 2 and picture.notices == (BY_GAMMA,)
+
+    @pytest.mark.parametrize(("primaries", "transfer", "told"), [(12, 13, "Display P3"), (9, 16, "PQ"), (1, 13, None)])
+    def test_of_an_avif(self, primaries: int, transfer: int, told: str | None) -> None:
+        file = io.BytesIO()
+        Image.fromarray(COLOURS).save(file, "AVIF", quality=100, subsampling="4:4:4")
+        data = bytearray(file.getvalue())
+        struct.pack_into(">HH", data, data.index(b"colrnclx") + 8, primaries, transfer)
+        picture = open_picture(io.BytesIO(data))
+        assert [told in notice for notice in picture.notices if told] == [True] * (told is not None)
+        expected = in_srgb(COLOURS) if primaries == 12 else COLOURS
+        assert np.abs(picture.pixels.astype(float) - expected).mean() < 3
+
+    @pytest.mark.parametrize(("flags", "bits"), [(0x00, 8), (0x40, 10), (0x60, 12)])
+    def test_depth_of_an_avif(self, flags: int, bits: int) -> None:
+        assert declared_in(b"\0\0\0\x0cftypavif" + b"av1C\x81\0" + bytes([flags, 0])).bits == bits
+
+
+def declared_in(start: bytes) -> Declared:
+    image = Image.new("RGB", (1, 1))
+    image.format, image.fp = "AVIF", io.BytesIO(start)  # type: ignore[attr-defined]
+    return declared_by(image)
+
+
+class TestWhatIsLeftOut:
+    def test_texts_of_a_png(self) -> None:
+        texts = b"".join(chunk(b"tEXt", name + b"\0words") for name in (b"Software", b"parameters", b"Author"))
+        picture = open_picture(png(COLOURS, 2, extra=texts), metadata=["icc", "exif", "xmp"])
+        assert picture.notices == ("text of the PNG is dropped: parameters, Author",)
+
+    @pytest.mark.parametrize("format", ["JPEG", "GIF"])
+    def test_comments(self, format: str) -> None:
+        file = io.BytesIO()
+        Image.fromarray(GREY).save(file, format, comment=b"by the harbour")
+        assert open_picture(file).notices == ("the comment is dropped",)
+
+    def test_iptc(self) -> None:
+        file = io.BytesIO()
+        Image.fromarray(COLOURS).save(file, "JPEG")
+        title = b"\x1c\x02\x05\0\x05Title"
+        block = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(title)) + title
+        data = file.getvalue()
+        data = data[:2] + b"\xff\xed" + struct.pack(">H", len(block) + 2) + block + data[2:]
+        assert open_picture(io.BytesIO(data)).notices == ("the IPTC data is dropped",)
+
+    def test_gain_maps(self) -> None:
+        file = io.BytesIO()
+        Image.fromarray(COLOURS).save(file, "JPEG", xmp=b'<x hdrgm:Version="1.0"/>')
+        told = "the gain map for HDR displays is dropped"
+        assert told in open_picture(file).notices
+        assert declared_in(b"\0\0\0\x1cftypavif\0\0\0\0mif1tmap").gain_map
+
+    @pytest.mark.parametrize("tags", [{330: (8,)}, {50706: (1, 4)}])
+    def test_a_camera_raw_file_is_not_its_preview(self, tags: dict[int, tuple[int, ...]]) -> None:
+        plain = {BITS: (8,), PHOTOMETRIC: (1,), CHANNELS: (1,), 254: (1,)}
+        with pytest.raises(InputError, match="only the preview of 8x6 pixels could be read; develop it first"):
+            open_picture(tiff(GREY.tobytes(), SIZE, plain | tags))
+        assert open_picture(tiff(GREY.tobytes(), SIZE, plain)).notices == ()

@@ -22,8 +22,8 @@ def describes(profile: bytes, image: Image.Image) -> bool:
         return False
 
 
-def to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Image:
-    """Mode L or RGB from any mode without alpha, through the profile, if any."""
+def to_srgb(image: Image.Image, profile: bytes, source: str, notices: list[str]) -> Image.Image:
+    """Mode L or RGB from any mode without alpha, through the profile, if any; `source` names it in notices."""
     if image.mode == "LAB":
         return image.convert("RGB")  # Lab samples are colours already and need no profile
     if image.mode not in ("L", "RGB", "CMYK"):
@@ -34,12 +34,16 @@ def to_srgb(image: Image.Image, profile: bytes, notices: list[str]) -> Image.Ima
         try:
             converted = _apply_profile(image, profile)
         except (OSError, ValueError, ImageCms.PyCMSError):
-            notices.append("the ICC profile cannot be applied: colours are taken as sRGB")
+            notices.append(f"{source} cannot be applied: colours are taken as sRGB")
         else:
             if converted is not image:
-                notices.append("colours are converted from the ICC profile to sRGB")
+                notices.append(f"colours are converted from {source} to sRGB")
             image = converted
-    return image.convert("RGB") if image.mode == "CMYK" else image
+    if image.mode != "CMYK":
+        return image
+    if not profile:
+        notices.append("inks without an ICC profile become colours by a plain formula, brighter than in print")
+    return image.convert("RGB")
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:

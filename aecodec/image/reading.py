@@ -29,6 +29,10 @@ from aecodec.format.extras import NOTHING
 from aecodec.format.extras import Extras
 from aecodec.image.colour import describes
 from aecodec.image.colour import to_srgb
+from aecodec.image.declared import colour_space
+from aecodec.image.declared import declared_by
+from aecodec.image.declared import refuse_raw
+from aecodec.image.declared import tell_what_is_left_out
 from aecodec.image.exif import exif_of
 from aecodec.image.exif import orientation_of
 from aecodec.image.exif import xmp_of
@@ -87,6 +91,7 @@ def open_picture(
     with image:
         if image.format in _PROGRAM_FORMATS:
             raise InputError(f"{name}: {image.format} files are not read")
+        refuse_raw(image, name)
         return _to_picture(image, name, max_pixels, alpha, metadata)
 
 
@@ -104,16 +109,20 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
         if getattr(image, "is_animated", False):
             notices.append("of several frames only one is kept")
         put_planes_right(image)
-        stored = stored_as(image)
+        stored, declared = stored_as(image), declared_by(image)
         image.load()
     with _pillow_errors(name):
         orientation = orientation_of(image, notices)
         profile = image.info.get("icc_profile") or b""
         exif, xmp = exif_of(image, "exif" in metadata, notices), xmp_of(image, "xmp" in metadata, notices)
-        plain = to_eight_bit(image, stored, notices)
+        tell_what_is_left_out(image, declared, notices)
+        plain = to_eight_bit(image, stored._replace(bits=max(stored.bits, declared.bits)), notices)
         plain, mask = _split_alpha(plain, alpha, key_in_eight_bits(plain, stored, notices), notices)
         kept = profile if "icc" in metadata and describes(profile, plain) else b""
-        plain = to_srgb(plain, b"" if kept else profile, notices)
+        if profile:
+            plain = to_srgb(plain, b"" if kept else profile, "the ICC profile", notices)
+        else:
+            plain = to_srgb(plain, *colour_space(image, declared, notices), notices)
         extras = Extras(None if mask is None else _upright(_to_array(mask), orientation), kept, exif, xmp)
         return Picture(_upright(_to_array(plain), orientation), tuple(notices), extras)
 
