@@ -115,6 +115,21 @@ def test_links_are_followed_to_files_and_not_to_folders(photos: Path) -> None:
     assert len(list(plan(options(photos)))) == 6
 
 
+@posix_only
+def test_a_tree_may_be_deeper_than_calls(tmp_path: Path) -> None:
+    depth = sys.getrecursionlimit() + 100
+    deep = Path(*"d" * depth)
+    source, target = tmp_path / "in" / deep, tmp_path / "out" / deep
+    try:
+        subprocess.run(["mkdir", "-p", source], check=True)
+        pictures(tmp_path / "in", a_png=50)
+        shutil.copy(tmp_path / "in" / "a.png", source / "b.png")
+        assert encode(tmp_path / "in", "--out-dir", tmp_path / "out") == 0
+        assert (target / "b.aec").read_bytes() == (tmp_path / "out" / "a.aec").read_bytes() == code(50)
+    finally:  # shutil.rmtree calls itself
+        subprocess.run(["rm", "-rf", tmp_path / "in", tmp_path / "out"], check=True)
+
+
 def test_a_folder_that_cannot_be_read_is_a_failure(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scandir = os.scandir
 

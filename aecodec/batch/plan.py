@@ -113,7 +113,7 @@ def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | InputError]]:
         if isinstance(path, str) and storage.is_url(path):
             yield from _objects(path, options.suffixes)
         elif os.path.isdir(path):
-            yield from _walk(str(path), "", options.suffixes)
+            yield from _walk(str(path), options.suffixes)
         else:
             yield str(path), os.path.basename(path)
 
@@ -128,17 +128,30 @@ def _objects(url: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | In
         yield url, error
 
 
-def _walk(folder: str, below: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError]]:
+def _walk(root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError]]:
+    """The pictures of a tree, in the order of names. A stack of listings, since a tree may be deeper than calls."""
+    listings = [_listing(root, "")]
+    while listings:
+        for entry, relative in listings[-1]:
+            if isinstance(entry, InputError):
+                yield relative, entry
+            elif entry.is_dir(follow_symlinks=False):  # a link to a folder could form a loop
+                listings.append(_listing(entry.path, relative))
+                break
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
+                yield entry.path, relative
+        else:
+            listings.pop()
+
+
+def _listing(folder: str, below: str) -> Iterator[tuple[os.DirEntry[str] | InputError, str]]:
+    """What a folder holds, with paths below the root; or the folder itself with the error that reading it raised."""
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        yield folder, InputError(f"{folder}: {error.strerror}")
+        yield InputError(f"{folder}: {error.strerror}"), folder
         return
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):  # a link to a folder could form a loop
-            yield from _walk(entry.path, os.path.join(below, entry.name), suffixes)
-        elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
-            yield entry.path, os.path.join(below, entry.name)
+        if not entry.name.startswith("."):
+            yield entry, os.path.join(below, entry.name)

@@ -165,8 +165,12 @@ def find(url: str) -> Iterator[tuple[str, str]]:
 
 
 def _make_folder_of(name: str) -> None:
+    missing = [os.path.dirname(name)]  # makedirs() calls itself for each, and there may be a thousand
+    while missing[-1] and not os.path.exists(missing[-1]):
+        missing.append(os.path.dirname(missing[-1]))
     try:
-        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        for folder in reversed(missing[:-1]):
+            os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{name}: {error.strerror}") from error
 
