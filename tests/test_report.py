@@ -236,5 +236,5 @@ def test_view_on_the_command_line(
     assert opened[0].endswith("/view.html")
     capsys.readouterr()
     assert run(["view", str(files[0]), "--original", str(PHOTOS / "bay.png"), "--out", str(out)]) == 1
-    assert "256x256 pixels, not 176x176" in capsys.readouterr().err
+    assert "256x256 pixels, where the file has 176x176" in capsys.readouterr().err
     assert run(["view", str(tmp_path / "missing.aec"), "--out", str(out)]) == 1

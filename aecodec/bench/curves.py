@@ -17,6 +17,7 @@ from aecodec.bench.measure import quality_within
 from aecodec.bench.pictures import Pictures
 from aecodec.bench.result import Environment
 from aecodec.bench.result import Measurement
+from aecodec.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def measure_curves(
 ) -> tuple[list[Measurement], list[Measurement]]:
     """Measures what the journal does not hold yet: the curves, and the peers at equal bytes. Raises AecError.
 
-    Both are in the order of the pictures, then of the plan.
+    Both are in the order of the pictures, then of the plan. A picture that a codec cannot hold is left out.
     """
     bar.start("measuring", plan.per_picture * len(pictures))
     measurements: list[Measurement] = []
@@ -51,7 +52,11 @@ def measure_curves(
     for name, pixels in pictures.named():
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()
         circumstances = (environment, name, pixels.shape, digest, plan.perceptual)
-        curves, peers = _measure_one(plan, name, pixels, circumstances, journal, bar)
+        try:
+            curves, peers = _measure_one(plan, name, pixels, circumstances, journal, bar)
+        except InputError as error:
+            pictures.leave_out(name, error)
+            continue
         measurements += curves
         equal_bytes += peers
     return measurements, equal_bytes

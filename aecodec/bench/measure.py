@@ -25,6 +25,8 @@ from aecodec.bench.result import Row
 Report = Callable[[str], None]
 PictureSet = Pictures | Sequence[np.ndarray]  # uint8 [H, W, 3] or [H, W]
 
+LOSSLESS_PSNR = 60.0  # dB: the most that a picture counts in a mean, as in libvmaf for 8 bits
+
 TARGET_BYTES = 1966  # 1 % of a raw 256x256 RGB picture
 
 
@@ -66,7 +68,7 @@ def mean_row(measurements: Sequence[Measurement]) -> Row:
         quality=first.quality,
         size_bytes=statistics.fmean(each.size_bytes for each in measurements),
         bits_per_pixel=statistics.fmean(each.bits_per_pixel for each in measurements),
-        psnr=statistics.fmean(each.psnr for each in measurements),
+        psnr=statistics.fmean(min(each.psnr, LOSSLESS_PSNR) for each in measurements),
         l1=statistics.fmean(each.l1 for each in measurements),
         ms_ssim=_mean_of_all([each.ms_ssim for each in measurements]),
         encode_seconds=statistics.median(each.encode_seconds for each in measurements),

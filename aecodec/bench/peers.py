@@ -60,18 +60,22 @@ class PillowCodec:
         return f"Pillow {PIL.__version__}, {self.library} {version}, {self.settings}"
 
     def encode(self, pixels: np.ndarray, quality: float) -> bytes:
-        """A file at integer quality, grey if the picture is and the codec can; InputError if it is too large."""
+        """A file at integer quality, grey if the picture is and the codec can; InputError if it cannot hold it."""
         file = io.BytesIO()
         try:
             options = {**self.options, **(self.grey if pixels.ndim == 2 else {})}
             Image.fromarray(pixels).save(file, self.file_format, quality=int(quality), **options)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # plugins raise what they like
             raise InputError(f"{self.name}: {error}") from error
         return file.getvalue()
 
     def decode(self, data: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+        """Raises InputError, as for a picture over Pillow's limit."""
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+        except Exception as error:
+            raise InputError(f"{self.name}: {error}") from error
 
 
 # Qualities from about 0.08 to 1.5 bits per pixel on photographs of 768x512. One thread: libavif writes other files with

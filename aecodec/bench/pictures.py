@@ -35,7 +35,8 @@ class Pictures:
 
     Whole pictures are read again on every pass, so a folder of any size fits in memory; with `size` they are
     reduced to centre squares and kept. Pictures that cannot be read, or are smaller than `size`, are left out.
-    `notices` has a line for each of those, and for what reading the others lost.
+    So are those that turn out not to fit a codec, and pipes or devices, which could keep the bench waiting. `notices`
+    has a line for each of those, and for what reading the others lost.
     """
 
     def __init__(self, folder: Path, size: int | None = None) -> None:
@@ -63,7 +64,21 @@ class Pictures:
         """All pictures, or those of `names`, each with its file name."""
         return ((path.name, self._load(path)) for path in self.paths if names is None or path.name in names)
 
+    def leave_out(self, name: str, reason: AecError) -> None:
+        """Forgets a picture that some codec cannot hold: all codecs are compared on the same ones.
+
+        Raises InputError if it was the last. A pass that has begun is not affected.
+        """
+        self.notices.append(f"left out: {name}: {reason}")
+        self.paths = [path for path in self.paths if path.name != name]
+        self.left_out += 1
+        if not self.paths:
+            raise InputError(f"no picture that every codec can hold; {'; '.join(self.notices)}")
+
     def _is_usable(self, path: Path) -> bool:
+        if path.exists() and not path.is_file():
+            self.notices.append(f"left out: {path}: not a regular file")
+            return False
         try:
             self._load(path)
         except AecError as error:

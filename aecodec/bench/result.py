@@ -57,8 +57,9 @@ class Measurement:
 class Row:
     """One codec at one setting: means over the pictures, all with the same weight.
 
-    `psnr` is the mean of the pictures' PSNR (dB, RGB, 8 bits), `l1` is on 0..1, `ms_ssim` is `None` if a picture is too
-    small for it; the times are medians for one picture.
+    `psnr` is the mean of the pictures' PSNR (dB, RGB, 8 bits), where more than 60 dB, as of a picture without loss,
+    counts as 60; `l1` is on 0..1, `ms_ssim` is `None` if a picture is too small for it; the times are medians for one
+    picture.
     """
 
     codec: str
@@ -158,5 +159,11 @@ def format_csv(result: BenchResult) -> str:
     names = [field.name for field in dataclasses.fields(Measurement)]
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(dataclasses.asdict(measurement) for measurement in result.measurements)
+    for measurement in result.measurements:
+        writer.writerow(dataclasses.asdict(measurement) | {"picture": _plain_text(measurement.picture)})
     return file.getvalue()
+
+
+def _plain_text(name: str) -> str:
+    """A cell that no spreadsheet takes for a formula: an apostrophe before the characters that begin one."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name

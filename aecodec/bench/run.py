@@ -23,6 +23,7 @@ from aecodec.bench.curves import Plan
 from aecodec.bench.curves import measure_curves
 from aecodec.bench.environment import describe
 from aecodec.bench.journal import Journal
+from aecodec.bench.measure import LOSSLESS_PSNR
 from aecodec.bench.measure import Report
 from aecodec.bench.measure import mean_row
 from aecodec.bench.measure import measure_at_bytes
@@ -38,6 +39,7 @@ from aecodec.bench.result import Codec
 from aecodec.bench.result import Measurement
 from aecodec.bench.result import Row
 from aecodec.bench.result import Speed
+from aecodec.errors import InputError
 from aecodec.errors import MissingExtra
 
 PEER_NAMES = tuple(codec.name for codec in PEERS)
@@ -105,19 +107,29 @@ def run_bench(options: BenchOptions, own: BenchCodec | None = None) -> BenchResu
     pictures = Pictures(options.folder, options.size)
     result = BenchResult(
         folder=str(options.folder),
-        pictures=len(pictures),
+        pictures=0,  # known at the end
         size=options.size,
         codecs=tuple(Codec(codec.name, codec.description) for codec in codecs),
         environment=describe(),
-        left_out=pictures.left_out,
     )
     with Bar() as bar:
         if options.at_bytes is None:
             result = _with_curves(result, options, codecs, pictures, bar)
         else:
+            _leave_out_misfits(codecs, pictures)
             found = _at_bytes(options.at_bytes, options.qualities, codecs, pictures, bar.note)
             result = replace(result, at_bytes=tuple(found))
-    return replace(result, notices=tuple(pictures.notices))
+    return replace(result, pictures=len(pictures), left_out=pictures.left_out, notices=tuple(pictures.notices))
+
+
+def _leave_out_misfits(codecs: Sequence[BenchCodec], pictures: Pictures) -> None:
+    """Leaves out the pictures that a peer cannot hold, before anything is measured at a size in bytes."""
+    for name, pixels in pictures.named():
+        try:
+            for peer in codecs[1:]:
+                peer.encode(pixels, peer.steps[0])
+        except InputError as error:
+            pictures.leave_out(name, error)
 
 
 def codecs_of(options: BenchOptions, own: BenchCodec | None = None) -> list[BenchCodec]:
@@ -163,6 +175,8 @@ def _with_curves(
         settings.setdefault((each.codec, each.quality), []).append(each)
     rows = {codec.name: [mean_row(settings[codec.name, at]) for at in qualities] for codec, qualities in plan.settings}
     own, *peers = rows.values()
+    if any(each.psnr > LOSSLESS_PSNR for each in measurements):
+        pictures.notices.append(f"a PSNR over {LOSSLESS_PSNR:.0f} dB, as without any loss, counts as that in the means")
     return replace(
         result,
         rows=tuple(row for of_codec in rows.values() for row in of_codec),

@@ -23,6 +23,8 @@ def verify(sources: tuple[Path, ...], text: bool, against: Path | None) -> int:
     aecodec verify *.aec
     aecodec verify photo.aec --against photo.jpg
 
+    ORIGINAL is compared as it is coded, upright and as sRGB; transparent pictures as seen on a white page.
+
     `-` is standard input. Exits with the code of the last FILE that fails, 0 where none does.
     """
     from aecodec.batch.jobs import naming
@@ -48,12 +50,9 @@ def _checked(data: bytes, against: Path | None) -> str:
     if against is None:
         api.verify(data)
         return "ok"
+    from aecodec.bench.against import decoded_beside
     from aecodec.bench.metrics import l1
     from aecodec.bench.metrics import psnr
-    from aecodec.errors import InputError
-    from aecodec.image.reading import open_picture
 
-    decoded, original = api.decode_pixels(data), open_picture(against).pixels
-    if decoded.shape[:2] != original.shape[:2]:
-        raise InputError(f"{against} has other sides")
+    original, decoded = decoded_beside(data, against)
     return f"ok, PSNR {psnr(original, decoded):.3f} dB, L1 {l1(original, decoded):.5f}"

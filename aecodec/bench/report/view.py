@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from aecodec import api
 from aecodec.batch.jobs import naming
+from aecodec.bench.against import decoded_alone
+from aecodec.bench.against import decoded_beside
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
@@ -20,7 +19,6 @@ from aecodec.bench.report.viewer import original
 from aecodec.bench.report.viewer import show
 from aecodec.errors import InputError
 from aecodec.forms import read_file
-from aecodec.image.reading import open_picture
 from aecodec.info import read_info
 
 
@@ -48,7 +46,7 @@ def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tu
 def _shown(file: Path, source: Path | None, budget_bytes: int) -> dict[str, Any]:
     with naming(file):
         data = read_file(file)
-    pixels = _colours(api.decode_pixels(data))
+        before, pixels = (None, decoded_alone(data)) if source is None else decoded_beside(data, source)
     info = read_info(data)
     figures: dict[str, object] = {
         "size_bytes": info.size_bytes,
@@ -59,18 +57,7 @@ def _shown(file: Path, source: Path | None, budget_bytes: int) -> dict[str, Any]
         "pixels": f"{info.width} \u00d7 {info.height}",
     }
     versions = [Version("aecodec", "aecodec", pixels, data, figures)]
-    if source is not None:
-        before = open_picture(source).pixels
-        if before.shape[:2] != pixels.shape[:2]:
-            height, width = before.shape[:2]
-            raise InputError(f"{source}: {width}x{height} pixels, not {info.width}x{info.height} as {file}")
+    if before is not None:
         figures |= {"psnr": psnr(before, pixels), "ms_ssim": ms_ssim(before, pixels), "l1": l1(before, pixels)}
         versions.insert(0, original(before))
     return show(file.name, "all", versions, budget_bytes)
-
-
-def _colours(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] or [H, W], without the file's alpha."""
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        pixels = pixels[:, :, :-1]
-    return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
