@@ -111,8 +111,45 @@ def test_of_two_inputs_with_one_output_the_first_has_it(photos: Path) -> None:
 def test_links_are_followed_to_files_and_not_to_folders(photos: Path) -> None:
     (photos / "round").symlink_to(photos)
     (photos / "e.jpg").symlink_to(photos / "a.jpg")
-    assert [Path(item.target).name for item in plan(options(photos))][:3] == ["a.aec", "b.aec", "e.aec"]
-    assert len(list(plan(options(photos)))) == 6
+    entries = list(plan(options(photos)))
+    assert [Path(entry.target).name for entry in entries if isinstance(entry, Item)][:3] == ["a.aec", "b.aec", "e.aec"]
+    (left_out,) = (entry for entry in entries if isinstance(entry, Result))
+    assert left_out.notices == (f"{photos / 'round'}: a link to a folder is not followed; give it by name",)
+    assert len(entries) == 7
+
+
+@posix_only
+def test_a_link_that_is_left_out_is_told_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "round").symlink_to(photos)
+    said = []
+    for arguments in ((), ("--shard", "1/2"), ("--shard", "2/2"), ("--shard", "2/2"), ("--quiet", "--json")):
+        assert encode(photos, "--out-dir", tmp_path / ("parts" if "--shard" in arguments else "out"), *arguments) == 0
+        said.append(sum("a link to a folder" in line for line in capsys.readouterr().err.splitlines()))
+    assert said[0] == 1 and said[1] + said[2] == 1 and said[2] == said[3] and said[4] == 0
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "photos").symlink_to(photos)
+    assert encode(tmp_path / "links", "--out-dir", tmp_path / "out") == 1
+    assert "no file with a known extension" in capsys.readouterr().err
+
+
+def test_a_folder_without_pictures_is_told(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert encode(photos, tmp_path / "empty", "--out-dir", tmp_path / "out") == 0
+    notice, summary = capsys.readouterr().err.splitlines()
+    assert notice == f"{tmp_path / 'empty'}: has no file with a known extension"
+    assert summary.startswith("5 done in ")
+
+
+@posix_only
+def test_a_link_to_a_picture_that_is_gone_is_an_error(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "gone.jpg").symlink_to(tmp_path / "gone.jpg")
+    (photos / "gone.txt").symlink_to(tmp_path / "gone.txt")
+    assert encode(photos, "--out-dir", tmp_path / "out") == 1
+    error, summary = capsys.readouterr().err.splitlines()
+    assert error == f"aecodec: {photos / 'gone.jpg'}: No such file or directory"
+    assert summary.startswith("5 done, 1 failed")
 
 
 @posix_only

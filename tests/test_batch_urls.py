@@ -375,11 +375,22 @@ def test_a_usage_or_input_error_is_one_line(fake: FakeRay, bucket: str, capsys: 
         ([url, *out, "--shard-size", "5"], 2, "--shard-size goes with --ray"),
         ([url, "a.aec"], 2, "URLs go with --out-dir"),
         (["a.png", "a.aec", "--ray", "auto"], 2, "go with --out-dir"),
-        ([f"{bucket}/none", *out, "--ray", "auto"], 1, "none has no file with a known extension"),
+        ([f"{bucket}/none", *out, "--quiet"], 1, f"{bucket}/none: No such file or directory"),
+        ([f"{bucket}/none", *out, "--quiet", "--ray", "auto"], 1, f"{bucket}/none: No such file or directory"),
     ):
         assert run(["encode", *arguments]) == code
         err = capsys.readouterr().err
         assert wanted in err and err.count("\n") == 1, err
+
+
+def test_objects_that_are_not_there_are_an_error_beside_others(
+    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["encode", f"{bucket}/photos", f"{bucket}/none", "--out-dir", str(tmp_path), "--model", "tiny"]
+    assert run([*arguments, "--jobs", "1"]) == 1
+    error, summary = capsys.readouterr().err.splitlines()
+    assert error == f"aecodec: {bucket}/none: No such file or directory"
+    assert summary.startswith("4 done, 1 failed in ")
 
 
 def test_a_gpu_is_asked_for_with_cuda(fake: FakeRay, bucket: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pathlib import PurePath
 from typing import Literal
+from typing import NamedTuple
 
 from aecodec.batch import made
 from aecodec.batch import storage
@@ -47,7 +49,7 @@ class BatchOptions:
     """Inputs and outputs of a batch.
 
     inputs: files and folders. From a folder, every file with one of `suffixes` is taken, at any depth, except hidden
-    ones. Inputs and output folder may be URLs of objects and of folders of objects.
+    ones and links to folders. Inputs and output folder may be URLs of objects and of folders of objects.
     extension: of the outputs, without a dot.
     jobs: processes of one thread each; on the device "cuda", threads of this process.
     """
@@ -98,6 +100,10 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
         if isinstance(relative, InputError):
             yield "", failure(Item(source, ""), str(relative))
             continue
+        if isinstance(relative, _LeftOut):
+            notice = f"{source}: {relative.reason}"
+            yield relative.below, Result(source, "", skipped=True, notices=(notice,), left_out=True)
+            continue
         renamed = PurePath(relative).with_suffix(f".{options.extension}").as_posix()
         item = Item(source, storage.join(options.out_dir, renamed), records.get(renamed, ()))
         first = taken.setdefault(os.path.normcase(renamed), source)
@@ -107,28 +113,47 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
             yield renamed, failure(item, f"{source}: another input has its output, {item.target}")
 
 
-def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | InputError]]:
+class _LeftOut(NamedTuple):
+    """What is in a folder and not taken, by its path below the output folder."""
+
+    below: str
+    reason: str
+
+
+def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
     """Every input with its path below the output folder, or the error that reading a folder raised."""
     for path in options.inputs:
-        if isinstance(path, str) and storage.is_url(path):
-            yield from _objects(path, options.suffixes)
-        elif os.path.isdir(path):
-            yield from _walk(str(path), options.suffixes)
-        else:
-            yield str(path), os.path.basename(path)
+        found = False
+        for source, relative in _named(path, options.suffixes):
+            found = found or not isinstance(relative, _LeftOut)
+            yield source, relative
+        if not found and len(options.inputs) > 1:  # of a single one, the command says so
+            yield str(path), _LeftOut(os.path.basename(path), "has no file with a known extension")
+
+
+def _named(path: Path | str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
+    if isinstance(path, str) and storage.is_url(path):
+        yield from _objects(path, suffixes)
+    elif os.path.isdir(path):
+        yield from _walk(str(path), suffixes)
+    else:
+        yield str(path), os.path.basename(path)
 
 
 def _objects(url: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError]]:
     try:
+        source = None
         for source, relative in storage.find(url):
             hidden = any(part.startswith(".") for part in relative.split("/"))
             if source == url or (not hidden and PurePath(relative).suffix.lower() in suffixes):
                 yield source, relative
+        if source is None:
+            yield url, InputError(f"{url}: {os.strerror(errno.ENOENT)}")
     except InputError as error:
         yield url, error
 
 
-def _walk(root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError]]:
+def _walk(root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
     """The pictures of a tree, in the order of names. A stack of listings, since a tree may be deeper than calls."""
     listings = [_listing(root, "")]
     while listings:
@@ -138,10 +163,17 @@ def _walk(root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | Inpu
             elif entry.is_dir(follow_symlinks=False):  # a link to a folder could form a loop
                 listings.append(_listing(entry.path, relative))
                 break
-            elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
+            elif entry.is_dir():
+                yield entry.path, _LeftOut(relative, "a link to a folder is not followed; give it by name")
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and (entry.is_file() or _is_broken(entry)):
                 yield entry.path, relative
         else:
             listings.pop()
+
+
+def _is_broken(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to nothing: a picture that is missing, which its item will say."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _listing(folder: str, below: str) -> Iterator[tuple[os.DirEntry[str] | InputError, str]]:

@@ -28,6 +28,7 @@ class Result:
     """What became of an item: done, skipped (the output existed), or failed with an error of one line.
 
     made: what the journal is to say of the output, if it does not say so yet.
+    left_out: of something in a folder that is no item, for the reason in `notices`.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Result:
     notices: tuple[str, ...] = ()
     error: str | None = None
     made: Made | None = None
+    left_out: bool = False
 
 
 def failure(item: Item, message: str) -> Result:
@@ -61,6 +63,8 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: Result) -> None:
+        if result.left_out:
+            return
         if result.error is not None:
             self.failed += 1
             self.reasons[reason_of(result)] += 1
@@ -97,7 +101,7 @@ def to_json(result: Result) -> str:
 
 def write_results(name: str, results: Iterable[Result]) -> None:
     """Writes the file of a finished shard, whole or not at all. Raises OutputError."""
-    storage.write(name, "".join(f"{to_json(result)}\n" for result in results).encode())
+    storage.write(name, "".join(f"{to_json(result)}\n" for result in results if not result.left_out).encode())
 
 
 def is_recorded(entries: Iterable[Item | Result], name: str) -> bool:
@@ -109,4 +113,4 @@ def is_recorded(entries: Iterable[Item | Result], name: str) -> bool:
         outputs = sorted(fields["output"] for fields in lines)  # KeyError: an item that failed
     except (InputError, ValueError, KeyError, TypeError):
         return False
-    return outputs == sorted(entry.target for entry in entries)
+    return outputs == sorted(entry.target for entry in entries if entry.target)

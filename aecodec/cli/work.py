@@ -235,7 +235,7 @@ def _progress(batch: BatchOptions, options: WorkOptions) -> Iterator[Callable[[R
         bar.start("pictures", sum(1 for _ in plan(batch)))  # reads names only
 
         def show(result: Result) -> None:
-            if result.error is not None:
+            if result.error is not None or result.left_out:
                 bar.note("")
             _tell(result, options)
             bar.step()
@@ -246,6 +246,10 @@ def _progress(batch: BatchOptions, options: WorkOptions) -> Iterator[Callable[[R
 def _tell(result: Result, options: WorkOptions) -> None:
     from aecodec.batch.results import to_json
 
+    if result.left_out:
+        for line in () if options.quiet else result.notices:
+            say(line)
+        return
     if options.as_json:
         click.echo(to_json(result))
     if result.error is not None:
