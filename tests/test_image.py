@@ -9,8 +9,8 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
 from aecodec.errors import OutputError
 from aecodec.format.extras import Extras
+from aecodec.image import reading
+from aecodec.image.opening import open_image
 from aecodec.image.reading import Picture
 from aecodec.image.reading import from_image
 from aecodec.image.reading import open_picture
@@ -495,8 +497,7 @@ class TestSources:
     def test_the_file_is_closed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.new("RGB", (4, 4)).save(tmp_path / "a.tif", save_all=True, append_images=[Image.new("RGB", (4, 4))])
         opened: list[Image.Image] = []
-        real_open = Image.open
-        monkeypatch.setattr(Image, "open", lambda source: opened.append(real_open(source)) or opened[0])
+        monkeypatch.setattr(reading, "open_image", lambda *given: opened.append(open_image(*given)) or opened[0])
         open_picture(tmp_path / "a.tif")
         assert opened[0].fp is None or opened[0].fp.closed
 
@@ -572,7 +573,7 @@ class TestLimits:
 
         monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
         for width in (101, 1000):
-            with pytest.raises(LimitExceeded, match="picture: more pixels than the limit of 10000 in all"):
+            with pytest.raises(LimitExceeded, match=f"picture: {width}x100 pixels exceed the limit of 10000 in all"):
                 open_picture(header_only(width, 100), max_pixels=10_000)
         with pytest.raises(LimitExceeded, match=f"{MAX_SIDE + 1}x1 pixels exceed the limit of {MAX_SIDE} a side"):
             open_picture(header_only(MAX_SIDE + 1, 1))
@@ -584,7 +585,9 @@ class TestLimits:
 
     def test_decompression_bomb(self) -> None:
         for side in (14_000, 60_000):  # Pillow would warn of the first and refuse the second
-            with pytest.raises(LimitExceeded, match=f"picture: more pixels than the limit of {MAX_PIXELS} in all"):
+            with pytest.raises(
+                LimitExceeded, match=f"picture: {side}x{side} pixels exceed the limit of {MAX_PIXELS} in all"
+            ):
                 open_picture(header_only(side, side))
 
     @pytest.mark.parametrize(("side", "limit"), [(10_000, MAX_PIXELS), (20_000, 500_000_000)])
@@ -598,7 +601,7 @@ class TestLimits:
         directory = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(content), 22)
         with pytest.warns(UserWarning, match="expected size"):
             assert open_picture(io.BytesIO(directory + content)).pixels.shape == (40, 40, 3)
-        with pytest.raises(LimitExceeded, match="more pixels than the limit of 300"):
+        with pytest.raises(LimitExceeded, match="40x40 pixels exceed the limit of 300 in all"):
             open_picture(io.BytesIO(directory + content), max_pixels=300)
 
     def test_a_bomb_hidden_behind_a_header_is_found_by_pillow(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -609,38 +612,59 @@ class TestLimits:
         with pytest.raises(LimitExceeded, match="picture: frame"):
             open_picture(header_only(10, 10))
 
-    def test_pillows_own_limit_is_put_back(self) -> None:
+    def test_pillows_own_limit_is_never_touched(self) -> None:
+        """Other threads of the program rely on it, and a stream that stalls must not keep others from opening."""
         before = Image.MAX_IMAGE_PIXELS
-        open_picture(file_of(Image.new("L", (4, 4)), "PNG"), max_pixels=100)
-        assert before == Image.MAX_IMAGE_PIXELS
-        with pytest.raises(InputError):
-            open_picture(io.BytesIO(b"nothing"), max_pixels=100)
-        assert before == Image.MAX_IMAGE_PIXELS
-
-    def test_each_thread_opens_under_its_own_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = file_of(Image.new("L", (4, 4)), "PNG").getvalue()
-        own = threading.local()
-        wrong: list[int | None] = []
-        real_open = Image.open
+        entered, go_on = threading.Event(), threading.Event()
 
-        def slow_open(source: io.BytesIO) -> Image.Image:
-            time.sleep(0.001)
-            if own.limit != Image.MAX_IMAGE_PIXELS:
-                wrong.append(Image.MAX_IMAGE_PIXELS)
-            return real_open(source)
+        class Stalling(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                entered.set()
+                assert go_on.wait(60)
+                return super().read(size)
 
-        def open_often(limit: int) -> None:
-            own.limit = limit
-            for _ in range(10):
-                open_picture(io.BytesIO(data), max_pixels=limit)
+        thread = threading.Thread(target=open_picture, args=(Stalling(data),), kwargs={"max_pixels": 100})
+        thread.start()
+        assert entered.wait(60)
+        assert open_picture(io.BytesIO(data), max_pixels=200).pixels.shape == (4, 4)
+        assert before == Image.MAX_IMAGE_PIXELS
+        go_on.set()
+        thread.join()
 
-        monkeypatch.setattr(Image, "open", slow_open)
-        threads = [threading.Thread(target=open_often, args=(limit,)) for limit in (100, 200, 300)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert wrong == []
+    @pytest.mark.parametrize("format", ["PNG", "JPEG2000"])
+    def test_an_apple_icon_larger_than_its_type_says(self, format: str) -> None:
+        content = file_of(Image.new("RGBA", (300, 300)), format).getvalue()
+        element = b"ic07" + struct.pack(">I", 8 + len(content)) + content
+        icon = b"icns" + struct.pack(">I", 8 + len(element)) + element
+        with pytest.raises(LimitExceeded, match="300x300 pixels exceed the limit of 20000 in all"):
+            open_picture(io.BytesIO(icon), max_pixels=20_000)
+
+    def test_a_file_is_read_by_its_name_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pgm"
+        Image.new("L", (300, 300), 7).save(path)
+        image = open_image(path, lambda *_: None)
+        path.unlink()
+        assert_pixels(from_image(image), np.full((300, 300), 7, np.uint8))
+        image.close()
+
+    @pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP"])
+    def test_large_chunks_of_a_png(self, kind: str) -> None:
+        pixels, rest = noise(4, 5, 3), os.urandom(1 << 20)
+        profile = rgb_profile(2.2) + rest
+        profile = struct.pack(">I", len(profile)) + profile[4:]
+        content = zlib.compress(profile if kind == "iCCP" else bytes(2 << 20))
+        extra = chunk(kind.encode(), (b"workflow\0\1\0\0\0" if kind == "iTXt" else b"workflow\0\0") + content)
+        picture = open_picture(png(pixels, 2, extra=extra), metadata=["icc"])
+        assert_pixels(picture, pixels)
+        assert picture.extras.icc == (profile if kind == "iCCP" else b"")
+        assert picture.notices == (() if kind == "iCCP" else ("text of the PNG is dropped: workflow",))
+
+    def test_a_png_written_with_a_large_profile_is_read_again(self) -> None:
+        profile = rgb_profile(2.2) + os.urandom(1 << 20)
+        profile, file = struct.pack(">I", len(profile)) + profile[4:], io.BytesIO()
+        write_image(to_image(noise(4, 5, 3), Extras(icc=profile)), file, "PNG")
+        assert open_picture(file, metadata=["icc"]).extras.icc == profile
 
 
 class TestOut:

@@ -11,7 +11,6 @@ a grey picture) is applied and left out, like any profile that is not kept.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from aecodec.image.declared import tell_what_is_left_out
 from aecodec.image.exif import exif_of
 from aecodec.image.exif import orientation_of
 from aecodec.image.exif import xmp_of
+from aecodec.image.opening import open_image
 from aecodec.image.samples import key_in_eight_bits
 from aecodec.image.samples import put_planes_right
 from aecodec.image.samples import stored_as
@@ -59,8 +59,6 @@ _TURNS = {
 _PROGRAM_FORMATS = frozenset({"EPS"})
 
 _STRIP_ROWS = 256
-
-_pillow_limit_lock = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +84,8 @@ def open_picture(
     pixels or a side above MAX_SIDE.
     """
     name = _name(source)
-    with _pillow_errors(name), _pillow_limit(name, max_pixels):
-        image = Image.open(source)
+    with _pillow_errors(name):
+        image = open_image(source, lambda width, height: _check_size((width, height), name, max_pixels))
     with image:
         if image.format in _PROGRAM_FORMATS:
             raise InputError(f"{name}: {image.format} files are not read")
@@ -103,7 +101,7 @@ def from_image(
 
 
 def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, metadata: Collection[str]) -> Picture:
-    _check_size(image, name, max_pixels)
+    _check_size(image.size, name, max_pixels)
     notices: list[str] = []
     with _pillow_errors(name):
         if getattr(image, "is_animated", False):
@@ -111,6 +109,7 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
         put_planes_right(image)
         stored, declared = stored_as(image), declared_by(image)
         image.load()
+    _check_size(image.size, name, max_pixels)  # some readers learn it only now
     with _pillow_errors(name):
         orientation = orientation_of(image, notices)
         profile = image.info.get("icc_profile") or b""
@@ -127,8 +126,8 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
         return Picture(_upright(_to_array(plain), orientation), tuple(notices), extras)
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
-    width, height = image.size
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
     if width < 1 or height < 1:
         raise InputError(f"{name}: the picture is empty ({width}x{height} pixels)")
     if max(width, height) > MAX_SIDE:
@@ -172,23 +171,6 @@ def _to_array(image: Image.Image) -> np.ndarray:
         bottom = min(top + _STRIP_ROWS, height)
         pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
     return pixels
-
-
-@contextmanager
-def _pillow_limit(name: str, max_pixels: int) -> Iterator[None]:
-    """Sets Pillow's own size limit to `max_pixels` while a file is opened, since some readers decode on opening.
-
-    Pillow warns above its limit and refuses above twice that. The limit is global: it is changed under a lock and
-    restored before the rest is decoded.
-    """
-    with _pillow_limit_lock:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
-        try:
-            yield
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise LimitExceeded(f"{name}: more pixels than the limit of {max_pixels} in all") from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 @contextmanager
