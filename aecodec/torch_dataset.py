@@ -43,6 +43,8 @@ class AecFolder(Dataset[tuple[Any, int]]):
     tensor: pictures of different sizes have to leave it alike to make a batch. `classes` are the names of the
     sub-folders in order, `class_to_idx` their numbers, `samples` the pairs of path and number, `targets` the numbers.
 
+    Hidden folders and files, whose names begin with a dot, are passed over.
+
     Raises InputError where `root` has no sub-folder, or one of them no file. Reading raises what decoding does, with
     the path in its message.
     """
@@ -87,7 +89,7 @@ class AecFolder(Dataset[tuple[Any, int]]):
 
 def _classes(root: Path) -> list[str]:
     try:
-        names = sorted(path.name for path in root.iterdir() if path.is_dir())
+        names = sorted(path.name for path in root.iterdir() if path.is_dir() and not _is_hidden(path))
     except OSError as error:
         raise InputError(f"{root}: {error.strerror}") from error
     if not names:
@@ -95,9 +97,20 @@ def _classes(root: Path) -> list[str]:
     return names
 
 
+def _is_hidden(path: Path) -> bool:
+    """Such as `.git`, `.ipynb_checkpoints` and the `._` files of macOS, which `encode` passes over, too."""
+    return path.name.startswith(".")
+
+
 def _files(root: str | Path, name: str) -> list[Path]:
     folder = Path(root) / name
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() == SUFFIX and path.is_file())
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() == SUFFIX
+        and path.is_file()
+        and not any(map(_is_hidden, (path, *path.relative_to(folder).parents)))
+    )
     if not found:
         raise InputError(f"{folder}: no {SUFFIX} file")
     return found

@@ -123,6 +123,10 @@ def folder(photo: np.ndarray, tmp_path: Path) -> Path:
         path.write_bytes(aecodec.encode(pixels, 60, model="tiny"))
     (tmp_path / "a" / "notes.txt").write_text("no picture")
     (tmp_path / "stray.aec").write_bytes(b"in no class")
+    for hidden in (".git/1.aec", "a/.ipynb_checkpoints/3-checkpoint.aec", "a/deeper/._3.aec", "b/.1.aec"):
+        path = tmp_path / hidden
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no file of the data set")
     return tmp_path
 
 
