@@ -133,7 +133,7 @@ class Objective:
         gain = model.decoder.inverse_gain[quality] * 2.0**-model.decoder.inverse_shift
         self._gain = (UNIT * gain).astype(np.float32)  # from symbols to the synthesis' input
         self._frame = around.latent.astype(np.float32) * gain.astype(np.float32)
-        self._pixel_scale = np.float32(2.0 ** (PIXEL_EXPONENT - model.decoder.synthesis.exponent))
+        self._pixel_scale = np.float32(math.ldexp(1, PIXEL_EXPONENT - model.decoder.synthesis.exponent))
         self._tradeoff, self._quality = tradeoff, quality
 
     def gradients(
@@ -211,12 +211,13 @@ def refine(
         share = step / steps
         round_to = partial(relax, temperature=high * (low / high) ** share, random=random)
         rate = LEARNING_RATE * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * share)))
-        _, *gradients = objective.gradients(variables[0], variables[1], round_to)
         first, second = (1 - moment ** (step + 1) for moment in MOMENTS)
-        for values, gradient, mean, square in zip(variables, gradients, means, squares, strict=True):
-            mean += (1 - MOMENTS[0]) * (gradient - mean)
-            square += (1 - MOMENTS[1]) * (gradient**2 - square)
-            values -= (rate / first) * mean / (np.sqrt(square / second) + 1e-12)
+        with np.errstate(all="ignore"):  # small gradients and their squares underflow
+            _, *gradients = objective.gradients(variables[0], variables[1], round_to)
+            for values, gradient, mean, square in zip(variables, gradients, means, squares, strict=True):
+                mean += (1 - MOMENTS[0]) * (gradient - mean)
+                square += (1 - MOMENTS[1]) * (gradient**2 - square)
+                values -= (rate / first) * mean / (np.sqrt(square / second) + 1e-12)
         progress((step + 1) / steps)
     refined_latent, refined_hyper = (np.rint(values * UNIT).astype(np.int32) for values in variables)
     return refined_latent, refined_hyper

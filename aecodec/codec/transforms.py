@@ -6,6 +6,8 @@ ends at the field's border, so the zero padding there is the field's.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from aecodec.codec.architectures import LATENT_CHANNELS
@@ -74,7 +76,7 @@ def synthesise(
     """Pixels uint8 [B, 8h, 8w, 3] from decoded latents [B, h, w, 16] and features [B, h, w, 32]."""
     batch, height, width = latent.shape[:3]
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
-    down = np.float32(2.0 ** (PIXEL_EXPONENT - decoder.synthesis.exponent))
+    down = np.float32(math.ldexp(1, PIXEL_EXPONENT - decoder.synthesis.exponent))  # exact in every rounding mode
     for core, whole in blocks(height, width, block, receptive_field(decoder.synthesis.layers)):
         seen = apply_inverse_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))

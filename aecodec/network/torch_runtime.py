@@ -96,7 +96,8 @@ class TorchRuntime:
 
     def _host(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Memory of this process that a GPU reads and writes by itself, without a copy in between."""
-        return torch.empty(tuple(shape), dtype=dtype, pin_memory=self._device.type == "cuda")
+        # The caller may have set another default device.
+        return torch.empty(tuple(shape), dtype=dtype, device="cpu", pin_memory=self._device.type == "cuda")
 
     def _prepare(self, network: Network, path: str) -> _Prepared:
         own = network.parameters[path]
