@@ -12,6 +12,7 @@ from PIL import Image
 from aecodec.errors import InputError
 from aecodec.image.declared import Declared
 from aecodec.image.declared import declared_by
+from aecodec.image.reading import from_image
 from aecodec.image.reading import open_picture
 from helpers.pictures import chunk
 from helpers.pictures import photograph
@@ -62,6 +63,13 @@ class TestDepth:
         picture = open_picture(tiff(samples.tobytes(), SIZE, tags))
         assert (picture.pixels[samples < 0] == 0).all()
         assert picture.notices[0].endswith("; negative ones are black")
+
+    def test_signed_bytes(self) -> None:
+        samples = np.int8([[-128, -1, 0, 1, 64, 127]])
+        tags = {BITS: (8,), PHOTOMETRIC: (1,), CHANNELS: (1,), FORMAT: SIGNED}
+        picture = open_picture(tiff(samples.tobytes(), (6, 1), tags))
+        np.testing.assert_array_equal(picture.pixels, [[0, 0, 0, 2, 129, 255]])
+        assert picture.notices == ("signed 8-bit samples are taken as 0..127; negative ones are black",)
 
     @pytest.mark.parametrize("bits", [8, 12, 16])
     def test_jpeg_2000_in_colour(self, bits: int) -> None:
@@ -194,6 +202,14 @@ class TestColourSpace:
     @pytest.mark.parametrize(("flags", "bits"), [(0x00, 8), (0x40, 10), (0x60, 12)])
     def test_depth_of_an_avif(self, flags: int, bits: int) -> None:
         assert declared_in(b"\0\0\0\x0cftypavif" + b"av1C\x81\0" + bytes([flags, 0])).bits == bits
+
+    def test_depth_and_colours_that_a_plugin_for_heif_tells(self) -> None:
+        image = Image.fromarray(COLOURS)
+        image.format = "HEIF"  # type: ignore[attr-defined]
+        image.info |= {"bit_depth": 10, "nclx_profile": {"color_primaries": 12, "transfer_characteristics": 13}}
+        picture = from_image(image)
+        assert picture.notices == ("10-bit samples are reduced to 8 bits", BY_CODE.format("Display P3"))
+        assert np.abs(picture.pixels.astype(float) - in_srgb(COLOURS)).max() < 2
 
 
 def declared_in(start: bytes) -> Declared:

@@ -43,7 +43,7 @@ _SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION, _REDUCED = 254, 330, 50706, 1
 
 
 class Declared(NamedTuple):
-    """Read from the file, as long as it is open."""
+    """Read from the file, as long as it is open, or told by a plugin."""
 
     bits: int = 8
     primaries: int = 2  # unspecified
@@ -52,8 +52,12 @@ class Declared(NamedTuple):
 
 
 def declared_by(image: Image.Image) -> Declared:
-    """What the head of a PNG or AVIF file says; the defaults for others, and for files that are closed."""
+    """What the head of a PNG or AVIF file, or the plugin for HEIF, says; else, and of closed files, the defaults."""
     file = getattr(image, "fp", None)
+    if image.format in ("HEIF", "HEIC"):  # names of pillow-heif
+        told = image.info.get("nclx_profile") or {}
+        primaries, transfer = int(told.get("color_primaries", 2)), int(told.get("transfer_characteristics", 2))
+        return Declared(int(image.info.get("bit_depth") or 8), primaries, transfer)
     if image.format not in ("PNG", "AVIF") or file is None:
         return Declared()
     with suppress(OSError, ValueError, AttributeError):

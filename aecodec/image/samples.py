@@ -43,7 +43,7 @@ def stored_as(image: Image.Image) -> Stored:
         bits, kind = tags.get(_BITS_PER_SAMPLE, (1,)), tags.get(_SAMPLE_FORMAT, (1,))[0]
         deep = image.mode == "F" or image.mode.startswith("I")
         inverted = deep and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # which Pillow minds up to 8 bits
-        return Stored(max(*bits, 8), deep and kind == _SIGNED, deep and kind == _UNSIGNED, inverted)
+        return Stored(max(*bits, 8), kind == _SIGNED and image.mode in ("L", "I"), deep and kind == _UNSIGNED, inverted)
     for tile in getattr(image, "tile", ()):
         codec, arguments = tile[0], tile[3]
         for argument in arguments if isinstance(arguments, tuple) else (arguments,):
@@ -81,7 +81,7 @@ def to_eight_bit(image: Image.Image, stored: Stored, notices: list[str]) -> Imag
     if image.mode != "F" and not image.mode.startswith("I"):
         if stored.bits > 8:
             notices.append(f"{stored.bits}-bit samples are reduced to 8 bits")
-        return image
+        return _from_signed_bytes(image, notices) if stored.signed else image
     samples = np.asarray(image)
     if image.mode == "F":
         levels = _from_floats(samples, notices)
@@ -105,6 +105,13 @@ def key_in_eight_bits(image: Image.Image, stored: Stored, notices: list[str]) ->
         notices.append("the transparent colour is compared in the upper 8 bits of 16")
         return tuple(level >> 8 for level in key)
     return key
+
+
+def _from_signed_bytes(image: Image.Image, notices: list[str]) -> Image.Image:
+    """Pillow takes them as unsigned ones."""
+    samples = np.asarray(image).view(np.int8)
+    notices.append(f"signed 8-bit samples are taken as 0..127{_below_zero(samples)}")
+    return Image.fromarray(np.rint(samples.clip(0) * (255 / 127)).astype(np.uint8))
 
 
 def _from_short(samples: np.ndarray, stored: Stored, scaled: bool, notices: list[str]) -> np.ndarray:
