@@ -421,6 +421,17 @@ def test_without_the_journal_outputs_are_made_again_and_compared(
     assert (out / "b.aec").read_bytes() == code(200)
 
 
+def test_a_journal_that_cannot_be_written_is_a_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = pictures(tmp_path / "in", a_png=50, b_png=100), tmp_path / "out"
+    out.mkdir()
+    (out / ".aecodec").write_text("no folder")
+    assert encode(folder, "--out-dir", out) == 0
+    assert "2 done, 2 with a notice" in capsys.readouterr().err
+    assert encode(folder, "--out-dir", out, "-v") == 0
+    assert f"{out / '.aecodec' / 'made.jsonl'}: " in capsys.readouterr().err
+    assert (out / "b.aec").read_bytes() == code(100)
+
+
 def test_decoding_into_the_folder_of_the_originals_replaces_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,12 +15,14 @@ from collections.abc import Generator
 from collections.abc import Iterable
 from contextlib import closing
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 from aecodec.batch import storage
 from aecodec.errors import InputError
+from aecodec.errors import OutputError
 
 if TYPE_CHECKING:
     from aecodec.batch.results import Result
@@ -71,7 +73,7 @@ def recording(
 ) -> Generator[Result, None, None]:
     """Passes results on and adds what they were made from to the journal, in a file of its own for each `part`.
 
-    Raises OutputError.
+    A journal that cannot be written is a notice. Raises OutputError if the last object of lines cannot be written.
     """
     pending: list[str] = []
     name = f"made{part}"
@@ -83,7 +85,10 @@ def recording(
                     fields = dict(zip(_KINDS, result.made, strict=True))
                     pending.append(json.dumps({"output": storage.below(out_dir, result.target), **fields}))
                 if len(pending) >= enough:
-                    _add(out_dir, name, pending)
+                    try:
+                        _add(out_dir, name, pending)
+                    except OutputError as error:  # the output is there all the same
+                        result = replace(result, notices=(*result.notices, str(error)))
                 yield result
     finally:
         _add(out_dir, name, pending)

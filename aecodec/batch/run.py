@@ -143,12 +143,17 @@ def _put(job: Job, existing: Existing, item: Item, data: bytes) -> bool:
     if existing == "skip":
         return False
     there = storage.read(item.target)
-    damaged = bool(item.records) and isinstance(job, EncodeJob | DecodeJob) and not job.is_whole(there)
-    if there != data:
-        if not data.startswith(there) and not damaged:
-            raise OutputError(f"{item.target}: {_IN_THE_WAY}")
-        storage.write(item.target, data)
+    if there == data:
+        return True
+    ours = bool(item.records)  # or it was, before it was damaged
+    if not data.startswith(there) and not (ours and _is_damaged(job, there)):
+        raise OutputError(f"{item.target}: {_IN_THE_WAY}")
+    storage.write(item.target, data)
     return True
+
+
+def _is_damaged(job: Job, output: bytes) -> bool:
+    return isinstance(job, EncodeJob | DecodeJob) and not job.is_whole(output)
 
 
 def _lost(entry: Item | Result) -> Result:
