@@ -24,6 +24,7 @@ from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.errors import InputError
+from aecodec.errors import InvalidOption
 from aecodec.errors import UnreachableTarget
 from aecodec.format.container import read_header
 from aecodec.format.extras import Extras
@@ -39,6 +40,7 @@ from aecodec.options import EFFORT_STEPS
 from aecodec.options import Crop
 from aecodec.options import DecodeOptions
 from aecodec.options import EncodeOptions
+from aecodec.options import metadata_kinds
 from aecodec.options import no_progress
 from aecodec.options import quality_step
 
@@ -105,7 +107,7 @@ def encode(
         progress=progress,
         max_pixels=max_pixels,
         alpha=alpha,
-        metadata=frozenset([metadata] if isinstance(metadata, str) else metadata),
+        metadata=metadata_kinds(metadata),
         shrink=shrink,
         shrink_to=shrink_to,
         compact=compact,
@@ -344,7 +346,8 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
     that hold a pixel; at the right and bottom edge those have seen copies of the last column and row. H and W are those
     that the picture is coded at: smaller than its own if it was shrunk, and at least 32. Raises as `decode`.
     """
-    return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(_path(weights)), max_pixels=max_pixels)
+    options = DecodeOptions(max_pixels=max_pixels, weights=_path(weights))
+    return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(options.weights), max_pixels=max_pixels)
 
 
 def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -352,11 +355,15 @@ def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
 
     Raises as `decode`.
     """
-    decoder.verify(as_bytes(data), runtime("cpu"), _loader(None), max_pixels=max_pixels)
+    options = DecodeOptions(max_pixels=max_pixels)
+    decoder.verify(as_bytes(data), runtime("cpu"), _loader(None), max_pixels=options.max_pixels)
 
 
 def _path(name: str | Path | None) -> Path | None:
-    return None if name is None else Path(name)
+    try:
+        return None if name is None else Path(name)
+    except TypeError as error:
+        raise InvalidOption(f"weights {name!r} is not the path of a file") from error
 
 
 def _loader(weights: Path | None) -> Loader:

@@ -22,6 +22,7 @@ from aecodec.format.header import Weights
 from aecodec.geometry import latent_shape
 from aecodec.limits import MAX_METADATA_BYTES
 from aecodec.limits import MAX_PIXELS
+from aecodec.options import CommonOptions
 from aecodec.options import name_of_check
 from aecodec.options import quality_of_step
 
@@ -71,9 +72,9 @@ class Info:
 def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
     """The header of an `.aec` file, of either form; pixels and metadata are not read.
 
-    Raises CorruptFile, HeaderLimitExceeded or UnsupportedVersion.
+    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or InvalidOption.
     """
-    data = as_bytes(data)
+    data, max_pixels = as_bytes(data), CommonOptions(max_pixels=max_pixels).max_pixels
     header = read_header(data, max_pixels=max_pixels)
     sizes: dict[Extra, int] = {}
     with suppress(CorruptFile):  # a directory that ends early

@@ -91,7 +91,8 @@ class CommonOptions:
         """Raises InvalidOption if a value is out of range."""
         for own in fields(self):
             value, option = getattr(self, own.name), option_of(own)
-            if value is not None and option is not None and option.low is not None:
+            optional = own.default is None and value is None
+            if option is not None and option.low is not None and not optional:
                 option.check(own.name, value)
         if self.device not in DEVICES:
             raise InvalidOption(f"device {self.device!r} is not one of {', '.join(DEVICES)}")
@@ -174,6 +175,8 @@ class EncodeOptions(CommonOptions):
             raise InvalidOption("give one of quality, target_size, target_bpp and target_psnr")
         if not isinstance(self.checksum, str) or self.checksum not in CHECKS:
             raise InvalidOption(f"checksum {self.checksum!r} is not one of {', '.join(CHECKS)}")
+        if not callable(self.progress):
+            raise InvalidOption(f"progress {self.progress!r} is not a function")
         if self.checksum != "crc-8" and not self.compact:
             raise InvalidOption("checksum is that of compact, which is not asked for")
         if self.shrink and (self.shrink_to is not None or (self.target_size is None and self.target_bpp is None)):
@@ -199,11 +202,14 @@ class DecodeOptions(CommonOptions):
 
 def metadata_kinds(names: Iterable[str]) -> frozenset[str]:
     """The kinds of metadata named, of "icc", "exif" and "xmp"; "all" is every one. Raises InvalidOption for others."""
-    kinds = frozenset([names] if isinstance(names, str) else names)
+    try:
+        kinds = frozenset([names] if isinstance(names, str) else names)
+    except TypeError as error:
+        raise InvalidOption(f"metadata {names!r}: choose from {', '.join(METADATA)} and all") from error
     unknown = kinds - {*METADATA, "all"}
     if unknown:
         raise InvalidOption(
-            f"unknown metadata {', '.join(map(repr, sorted(unknown)))}: choose from {', '.join(METADATA)} and all"
+            f"unknown metadata {', '.join(sorted(map(repr, unknown)))}: choose from {', '.join(METADATA)} and all"
         )
     return frozenset(METADATA) if "all" in kinds else kinds
 

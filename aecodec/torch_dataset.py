@@ -27,6 +27,7 @@ from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.forms import read_file
 from aecodec.limits import MAX_PIXELS
+from aecodec.options import DecodeOptions
 
 SUFFIX = ".aec"
 
@@ -58,11 +59,14 @@ class AecFolder(Dataset[tuple[Any, int]]):
         weights: str | Path | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        if what not in ("latent", "pixels"):
+        if not isinstance(what, str) or what not in ("latent", "pixels"):
             raise InputError(f"there are latent and pixels, not {what!r}")
         self.what, self.transform = what, transform
-        self._weights, self._max_pixels = weights, max_pixels
-        self.classes = _classes(Path(root))
+        self._weights, self._max_pixels = weights, DecodeOptions(max_pixels=max_pixels).max_pixels
+        try:
+            self.classes = _classes(Path(root))
+        except (TypeError, ValueError) as error:  # ValueError: a NUL in the name
+            raise InputError(f"{root!r} is not the path of a folder") from error
         self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
         self.samples = [(path, number) for name, number in self.class_to_idx.items() for path in _files(root, name)]
         self.targets = [number for _, number in self.samples]
