@@ -184,6 +184,10 @@ class TestColourSpace:
         assert np.abs(picture.pixels.astype(float) - expected).max() < 2
         assert picture.notices == (() if told is None else (told,))
 
+    def test_behind_long_chunks(self) -> None:
+        extra = chunk(b"prVt", bytes(200_000)) + chunk(b"cICP", bytes([9, 16, 0, 1]))
+        assert open_picture(png(COLOURS, 2, extra=extra)).notices == (HDR.format("PQ"),)
+
     def test_gamma_of_grey(self) -> None:
         picture = open_picture(png(GREY[..., None], 0, extra=gama(1.0)))
         assert np.abs(picture.pixels - encoded(GREY / 255)).max() < 2 and picture.notices == (BY_GAMMA,)
@@ -223,6 +227,17 @@ class TestWhatIsLeftOut:
         texts = b"".join(chunk(b"tEXt", name + b"\0words") for name in (b"Software", b"parameters", b"Author"))
         picture = open_picture(png(COLOURS, 2, extra=texts), metadata=["icc", "exif", "xmp"])
         assert picture.notices == ("text of the PNG is dropped: parameters, Author",)
+
+    def test_names_of_texts_are_one_short_line(self) -> None:
+        texts = b"".join(chunk(b"tEXt", name + b"\0words") for name in (b"\x1b[2J\n", b"long " * 15))
+        assert open_picture(png(COLOURS, 2, extra=texts)).notices == (
+            f"text of the PNG is dropped: ?[2J?, {'long ' * 8}",
+        )
+
+    def test_extended_xmp(self) -> None:
+        file = io.BytesIO()
+        Image.fromarray(COLOURS).save(file, "JPEG", xmp=b'<x xmpNote:HasExtendedXMP="00"/>')
+        assert open_picture(file, metadata=["xmp"]).notices == ("the extended XMP data is dropped",)
 
     @pytest.mark.parametrize("format", ["JPEG", "GIF"])
     def test_comments(self, format: str) -> None:

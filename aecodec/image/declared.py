@@ -6,8 +6,10 @@ cHRM, as its third edition says. A gamma close to 1/2.2 and primaries close to t
 
 from __future__ import annotations
 
+import os
 import struct
 from contextlib import suppress
+from typing import IO
 from typing import Any
 from typing import NamedTuple
 
@@ -62,22 +64,23 @@ def declared_by(image: Image.Image) -> Declared:
         return Declared()
     with suppress(OSError, ValueError, AttributeError):
         position = file.tell()
-        file.seek(0)
-        start = file.read(_START_BYTES)
-        file.seek(position)
-        return _in_png(start) if image.format == "PNG" else _in_avif(start)
+        try:
+            file.seek(0)
+            return _in_png(file) if image.format == "PNG" else _in_avif(file.read(_START_BYTES))
+        finally:
+            file.seek(position)
     return Declared()
 
 
-def _in_png(start: bytes) -> Declared:
-    at = 8
-    while at + 12 <= len(start):
-        length, kind = struct.unpack_from(">I4s", start, at)
+def _in_png(file: IO[bytes]) -> Declared:
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
         if kind == b"cICP" and length == 4:
-            return Declared(primaries=start[at + 8], transfer=start[at + 9])
+            return Declared(primaries=file.read(1)[0], transfer=file.read(1)[0])
         if kind == b"IDAT":
             break
-        at += 12 + length
+        file.seek(length + 4, os.SEEK_CUR)
     return Declared()
 
 
@@ -127,7 +130,7 @@ def tell_what_is_left_out(image: Image.Image, declared: Declared, notices: list[
     info: dict[Any, Any] = image.info
     if image.format == "PNG":
         names = [name for name, text in info.items() if isinstance(text, str)]
-        names = [" ".join(name.split()) for name in names if name not in _IDLE_TEXTS | _METADATA_TEXTS]
+        names = [_one_line(name) for name in names if name not in _IDLE_TEXTS | _METADATA_TEXTS]
         if names:
             more = [] if len(names) <= _MOST_NAMES else [f"{len(names) - _MOST_NAMES} more"]
             notices.append(f"text of the PNG is dropped: {', '.join(names[:_MOST_NAMES] + more)}")
@@ -138,15 +141,21 @@ def tell_what_is_left_out(image: Image.Image, declared: Declared, notices: list[
     if (isinstance(photoshop, dict) and photoshop.get(_IPTC_RESOURCE)) or _IPTC_TAG in tags:
         notices.append("the IPTC data is dropped")
     xmp = info.get("xmp", b"")
+    if isinstance(xmp, bytes) and b"HasExtendedXMP" in xmp:
+        notices.append("the extended XMP data is dropped")
     if declared.gain_map or (isinstance(xmp, bytes) and (b"hdrgm:" in xmp or b"HDRGainMap" in xmp)):
         notices.append("the gain map for HDR displays is dropped")
+
+
+def _one_line(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:40])
 
 
 def refuse_raw(image: Image.Image, name: str) -> None:
     """Raises InputError for a camera raw file, of which Pillow reads the preview."""
     tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    reduced = int(tags.get(_SUBFILE_TYPE, 0)) & _REDUCED
-    if reduced and (_SUB_DIRECTORIES in tags or _DNG_VERSION in tags):
+    kind = tags.get(_SUBFILE_TYPE)
+    if isinstance(kind, int) and kind & _REDUCED and (_SUB_DIRECTORIES in tags or _DNG_VERSION in tags):
         width, height = image.size
         message = f"a camera raw file, of which only the preview of {width}x{height} pixels could be read"
         raise InputError(f"{name}: {message}; develop it first")
