@@ -18,6 +18,7 @@ from helpers.pictures import chunk
 from helpers.pictures import photograph
 from helpers.pictures import png
 from helpers.pictures import tiff
+from helpers.profiles import rgb_profile
 
 COLOURS = photograph(6, 8)
 GREY = COLOURS[..., 0]
@@ -202,6 +203,20 @@ class TestColourSpace:
         assert [told in notice for notice in picture.notices if told] == [True] * (told is not None)
         expected = in_srgb(COLOURS) if primaries == 12 else COLOURS
         assert np.abs(picture.pixels.astype(float) - expected).mean() < 3
+
+    def test_profile_of_a_jpeg_2000(self) -> None:
+        file = io.BytesIO()
+        Image.fromarray(COLOURS).save(file, "JPEG2000")
+        data, profile = file.getvalue(), rgb_profile(1.0)
+        at = data.index(b"colr") - 4
+        box = struct.pack(">I4s3B", 11 + len(profile), b"colr", 2, 0, 0) + profile
+        outer = data.index(b"jp2h") - 4
+        grown = struct.pack(">I", int.from_bytes(data[outer : outer + 4], "big") - 15 + len(box))
+        data = data[:outer] + grown + data[outer + 4 : at] + box + data[at + 15 :]
+        assert open_picture(io.BytesIO(data)).notices == (BY_CODE.format("the ICC profile"),)
+        picture = open_picture(io.BytesIO(data), metadata=["icc"])
+        np.testing.assert_array_equal(picture.pixels, COLOURS)
+        assert picture.extras.icc == profile
 
     @pytest.mark.parametrize(("flags", "bits"), [(0x00, 8), (0x40, 10), (0x60, 12)])
     def test_depth_of_an_avif(self, flags: int, bits: int) -> None:

@@ -21,6 +21,7 @@ from aecodec.image.profiles import SRGB_PRIMARIES
 from aecodec.image.profiles import gamma_curve
 from aecodec.image.profiles import matrix_profile
 from aecodec.image.profiles import srgb_curve
+from aecodec.limits import MAX_METADATA_BYTES
 
 _START_BYTES = 1 << 16
 
@@ -51,22 +52,25 @@ class Declared(NamedTuple):
     primaries: int = 2  # unspecified
     transfer: int = 2
     gain_map: bool = False
+    profile: bytes = b""  # that Pillow does not read
 
 
 def declared_by(image: Image.Image) -> Declared:
-    """What the head of a PNG or AVIF file, or the plugin for HEIF, says; else, and of closed files, the defaults."""
+    """What the head of a PNG, AVIF or JPEG 2000 file or the plugin for HEIF says; else the defaults."""
     file = getattr(image, "fp", None)
     if image.format in ("HEIF", "HEIC"):  # names of pillow-heif
         told = image.info.get("nclx_profile") or {}
         primaries, transfer = int(told.get("color_primaries", 2)), int(told.get("transfer_characteristics", 2))
         return Declared(int(image.info.get("bit_depth") or 8), primaries, transfer)
-    if image.format not in ("PNG", "AVIF") or file is None:
+    if image.format not in ("PNG", "AVIF", "JPEG2000") or file is None:
         return Declared()
     with suppress(OSError, ValueError, AttributeError):
         position = file.tell()
         try:
             file.seek(0)
-            return _in_png(file) if image.format == "PNG" else _in_avif(file.read(_START_BYTES))
+            if image.format == "PNG":
+                return _in_png(file)
+            return _in_avif(file.read(_START_BYTES)) if image.format == "AVIF" else _in_jpeg2000(file)
         finally:
             file.seek(position)
     return Declared()
@@ -94,6 +98,17 @@ def _in_avif(start: bytes) -> Declared:
     if at < 0 or gain_map or at + 12 > len(start):
         return Declared(bits, gain_map=gain_map)
     return Declared(bits, *struct.unpack_from(">HH", start, at + 8))
+
+
+def _in_jpeg2000(file: IO[bytes]) -> Declared:
+    """The profile in the box `colr`, if it has one instead of a number."""
+    start = file.read(_START_BYTES)
+    at = start.find(b"colr\2", 0, max(start.find(b"jp2c"), 0))
+    if at < 4:
+        return Declared()
+    length = min(int.from_bytes(start[at - 4 : at], "big") - 11, MAX_METADATA_BYTES)
+    file.seek(at + 7)
+    return Declared(profile=file.read(max(length, 0)))
 
 
 def colour_space(image: Image.Image, declared: Declared, notices: list[str]) -> tuple[bytes, str]:

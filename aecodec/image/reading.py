@@ -112,7 +112,7 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
     _check_size(image.size, name, max_pixels)  # some readers learn it only now
     with _pillow_errors(name):
         orientation = orientation_of(image, notices)
-        profile = image.info.get("icc_profile") or b""
+        profile = image.info.get("icc_profile") or declared.profile
         exif, xmp = exif_of(image, "exif" in metadata, notices), xmp_of(image, "xmp" in metadata, notices)
         tell_what_is_left_out(image, declared, notices)
         plain = to_eight_bit(image, stored._replace(bits=max(stored.bits, declared.bits)), notices)
