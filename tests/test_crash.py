@@ -154,8 +154,12 @@ def test_a_folder_that_takes_no_file(
     target = tmp_path / "out.aec"
     target.write_bytes(b"old")
 
-    def refuse(path: str, *_: object) -> int:
-        raise OSError(code, os.strerror(code), path)
+    real = os.open
+
+    def refuse(path: str, flags: int, *others: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(code, os.strerror(code), path)
+        return real(path, flags, *others)
 
     with monkeypatch.context() as patch:
         patch.setattr("aecodec.files.os.open", refuse)

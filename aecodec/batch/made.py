@@ -61,7 +61,8 @@ def read(out_dir: Path | str) -> dict[str, tuple[Made, ...]]:
                 with suppress(ValueError, KeyError, TypeError):
                     fields = json.loads(line)
                     entry = Made(*(kind(fields[key]) for key, kind in _KINDS.items()))
-                    found[fields["output"]] = (*found.get(fields["output"], ()), entry)
+                    known = found.get(fields["output"], ())
+                    found[fields["output"]] = known if entry in known else (*known, entry)
     return found
 
 
