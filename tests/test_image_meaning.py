@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -119,13 +120,32 @@ class TestTransparentColour:
         picture = open_picture(png(rows[..., None], 0, extra=extra, size=SIZE, bits=bits))
         np.testing.assert_array_equal(picture.extras.alpha, np.where(levels == key, 0, 255))
 
-    def test_colours_of_16_bits(self) -> None:
+    @pytest.mark.parametrize("filtering", range(5))
+    def test_colours_of_16_bits(self, filtering: int) -> None:
+        """All 16 bits count: the neighbours of the key differ in the lower byte only. Filtered by the standard."""
+        deep = np.repeat(COLOURS.astype(np.uint16) * 256, 2, axis=1)
+        deep[:, 1::2] += 1
+        samples = deep.astype(">u2").reshape(6, -1).view(np.uint8).astype(int)
+        left, above = np.pad(samples, ((0, 0), (6, 0)))[:, :-6], np.pad(samples, ((1, 0), (0, 0)))[:-1]
+        corner = np.pad(samples, ((1, 0), (6, 0)))[:-1, :-6]
+        distances = [abs(left + above - corner - near) for near in (left, above, corner)]
+        nearest = np.choose(np.argmin(distances, axis=0), [left, above, corner])
+        guess = [0, left, above, (left + above) // 2, nearest][filtering]
+        rows = np.insert((samples - guess) & 255, 0, filtering, axis=1).astype(np.uint8)
+        key = deep[2, 3]
+        file = png(deep, 2, extra=chunk(b"tRNS", struct.pack(">3H", *key))).getvalue()
+        start = file[: file.index(b"IDAT") - 4]
+        data = start + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
+        picture = open_picture(io.BytesIO(data))
+        np.testing.assert_array_equal(picture.pixels, np.repeat(COLOURS, 2, axis=1))
+        np.testing.assert_array_equal(picture.extras.alpha, np.where((deep == key).all(axis=2), 0, 255))
+        assert picture.notices == ("16-bit samples are reduced to 8 bits",)
+
+    def test_colours_of_an_image_that_is_loaded_already(self) -> None:
         deep = COLOURS.astype(np.uint16) * 257
-        extra = chunk(b"tRNS", struct.pack(">3H", *deep[2, 3]))
-        picture = open_picture(png(deep, 2, extra=extra))
-        hit = (deep == deep[2, 3]).all(axis=2)
-        np.testing.assert_array_equal(picture.extras.alpha, np.where(hit, 0, 255))
-        assert picture.notices[1] == "the transparent colour is compared in the upper 8 bits of 16"
+        image = Image.open(png(deep, 2, extra=chunk(b"tRNS", struct.pack(">3H", *deep[2, 3]))))
+        picture = from_image(image)
+        assert picture.extras.alpha is not None and picture.extras.alpha[2, 3] == 0
 
 
 def chrm(*primaries: float) -> bytes:

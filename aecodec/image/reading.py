@@ -35,6 +35,8 @@ from aecodec.image.declared import tell_what_is_left_out
 from aecodec.image.exif import exif_of
 from aecodec.image.exif import orientation_of
 from aecodec.image.exif import xmp_of
+from aecodec.image.key_colour import lower_bytes
+from aecodec.image.key_colour import masked
 from aecodec.image.opening import open_image
 from aecodec.image.samples import key_in_eight_bits
 from aecodec.image.samples import put_planes_right
@@ -108,6 +110,7 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
             notices.append("of several frames only one is kept")
         put_planes_right(image)
         stored, declared = stored_as(image), declared_by(image)
+        lower = lower_bytes(image) if stored.bits == 16 else None
         image.load()
     _check_size(image.size, name, max_pixels)  # some readers learn it only now
     with _pillow_errors(name):
@@ -116,6 +119,8 @@ def _to_picture(image: Image.Image, name: str, max_pixels: int, alpha: bool, met
         exif, xmp = exif_of(image, "exif" in metadata, notices), xmp_of(image, "xmp" in metadata, notices)
         tell_what_is_left_out(image, declared, notices)
         plain = to_eight_bit(image, stored._replace(bits=max(stored.bits, declared.bits)), notices)
+        if lower is not None:
+            plain = masked(plain, lower)
         plain, mask = _split_alpha(plain, alpha, key_in_eight_bits(plain, stored, notices), notices)
         kept = profile if "icc" in metadata and describes(profile, plain) else b""
         if profile:
