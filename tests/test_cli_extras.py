@@ -94,7 +94,7 @@ def test_info_shows_the_bytes_of_each(encoded: Path, capsys: pytest.CaptureFixtu
     assert run(["info", str(encoded)]) == 0
     told = capsys.readouterr().out
     assert "80x56 RGBA" in told
-    assert "of these " + ", ".join(f"{kind} {size}" for kind, size in sizes.items()) in told
+    assert "including " + ", ".join(f"{kind} {size}" for kind, size in sizes.items()) in told
     assert run(["info", str(encoded), "--json"]) == 0
     fields = json.loads(capsys.readouterr().out)
     assert {kind: fields[f"{kind}_bytes"] for kind in sizes} == sizes and fields["mode"] == "RGBA"
