@@ -751,3 +751,18 @@ def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
     done = subprocess.run([sys.executable, *arguments], env=environment(), capture_output=True, text=True, check=True)
     lines = [line.split(":")[0] for line in done.stdout.splitlines()[1:]]
     assert lines == [f"{verb} 5 pictures, jobs {jobs}" for verb in ("encode", "decode") for jobs in (1, 2)]
+
+
+def test_what_a_folder_has_besides_pictures_is_counted_by_extension(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("x.HEIC", "y.heic", "z.jxl", "0a1b2c", ".hidden.heic", "summer/deep.jxl"):
+        (photos / name).write_bytes(b"not taken")
+    assert run(["encode", str(photos), "--out-dir", str(tmp_path / "out"), "--model", "tiny"]) == 0
+    said = capsys.readouterr().err
+    assert said.endswith("; passed over 2 .heic, 2 .jxl, 1 .txt, 1 without extension\n"), said
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "a.heic").touch()
+    assert run(["encode", str(only), "--out-dir", str(tmp_path / "out"), "--model", "tiny"]) == 1
+    assert "has no file with a known extension; passed over 1 .heic\n" in capsys.readouterr().err

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from pathlib import PurePath
 from typing import Literal
@@ -52,6 +54,7 @@ class BatchOptions:
     ones and links to folders. Inputs and output folder may be URLs of objects and of folders of objects.
     extension: of the outputs, without a dot.
     jobs: processes of one thread each; on the device "cuda", threads of this process.
+    passed_over: filled by a plan: of each folder, how many files it does not take, by what tells why.
     """
 
     inputs: tuple[Path | str, ...]
@@ -61,6 +64,7 @@ class BatchOptions:
     jobs: int = 1
     shard: Shard | None = None
     existing: Existing = "update"
+    passed_over: dict[str, Counter[str]] = field(default_factory=dict, compare=False)
 
 
 def plan(options: BatchOptions) -> Iterator[Item | Result]:
@@ -113,6 +117,9 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
             yield renamed, failure(item, f"{source}: another input has its output, {item.target}")
 
 
+_LONGEST_SUFFIX = 10  # of what counts as an extension
+
+
 class _LeftOut(NamedTuple):
     """What is in a folder and not taken, by its path below the output folder."""
 
@@ -124,18 +131,19 @@ def _inputs(options: BatchOptions) -> Iterator[tuple[str, str | InputError | _Le
     """Every input with its path below the output folder, or the error that reading a folder raised."""
     for path in options.inputs:
         found = False
-        for source, relative in _named(path, options.suffixes):
+        for source, relative in _named(path, options):
             found = found or not isinstance(relative, _LeftOut)
             yield source, relative
         if not found and len(options.inputs) > 1:  # of a single one, the command says so
             yield str(path), _LeftOut(os.path.basename(path), "has no file with a known extension")
 
 
-def _named(path: Path | str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
+def _named(path: Path | str, options: BatchOptions) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
     if isinstance(path, str) and storage.is_url(path):
-        yield from _objects(path, suffixes)
+        yield from _objects(path, options.suffixes)
     elif os.path.isdir(path):
-        yield from _walk(str(path), suffixes)
+        counts = options.passed_over[str(path)] = Counter()
+        yield from _walk(str(path), options.suffixes, counts)
     else:
         yield str(path), os.path.basename(path)
 
@@ -153,7 +161,9 @@ def _objects(url: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | In
         yield url, error
 
 
-def _walk(root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
+def _walk(
+    root: str, suffixes: frozenset[str], passed_over: Counter[str]
+) -> Iterator[tuple[str, str | InputError | _LeftOut]]:
     """The pictures of a tree, in the order of names. A stack of listings, since a tree may be deeper than calls."""
     listings = [_listing(root, "")]
     while listings:
@@ -167,8 +177,18 @@ def _walk(root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str | Inpu
                 yield entry.path, _LeftOut(relative, "a link to a folder is not followed; give it by name")
             elif os.path.splitext(entry.name)[1].lower() in suffixes and (entry.is_file() or _is_broken(entry)):
                 yield entry.path, relative
+            else:
+                passed_over[_kind(entry, suffixes)] += 1
         else:
             listings.pop()
+
+
+def _kind(entry: os.DirEntry[str], suffixes: frozenset[str]) -> str:
+    """Why a file of a folder is not taken: its extension, or that it is a pipe or a device."""
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in suffixes:
+        return "not regular"
+    return suffix if suffix.isprintable() and 1 < len(suffix) <= _LONGEST_SUFFIX else "without extension"
 
 
 def _is_broken(entry: os.DirEntry[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterator
@@ -150,15 +151,16 @@ def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchO
                 show(result)
                 of_shard += [] if mark is None else [result]
     except KeyboardInterrupt:
-        _tell_summary(summary, started, options)
+        _tell_summary(summary, started, options, batch)
         return fail("interrupted", INTERRUPTED)
     if mark is not None:
         if _mark(mark, of_shard) and not options.quiet:
             say(f"{mark}: this shard is complete; --force repeats it")
             return 0
     elif summary == Summary():
-        raise InputError(f"no input: {', '.join(map(str, batch.inputs))} has no file with a known extension")
-    _tell_summary(summary, started, options)
+        inputs = ", ".join(map(str, batch.inputs))
+        raise InputError(f"no input: {inputs} has no file with a known extension{_passed_over(batch)}")
+    _tell_summary(summary, started, options, batch)
     return 1 if summary.failed else 0
 
 
@@ -262,7 +264,14 @@ def _tell(result: Result, options: WorkOptions) -> None:
             say(line)
 
 
-def _tell_summary(summary: Summary, started: float, options: WorkOptions) -> None:
+def _passed_over(batch: BatchOptions) -> str:
+    """How many files of the folders were not taken, by extension; empty if there are none."""
+    kinds = sum(batch.passed_over.values(), Counter[str]())
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f"; passed over {told}" if told else ""
+
+
+def _tell_summary(summary: Summary, started: float, options: WorkOptions, batch: BatchOptions) -> None:
     if options.quiet:
         return
     seconds = time.monotonic() - started
@@ -277,6 +286,7 @@ def _tell_summary(summary: Summary, started: float, options: WorkOptions) -> Non
     line = f"{', '.join(counts)} in {seconds:.1f} s"
     if summary.done:
         line += f": {summary.bytes_in} to {summary.bytes_out} bytes, {summary.done / seconds:.1f} pictures per second"
+    line += _passed_over(batch)
     say(line)
     if options.ray is not None:
         for reason, count in summary.reasons.most_common(_REASONS):
