@@ -22,6 +22,7 @@ from PIL import ImageOps
 
 from helpers.paths import PHOTOS
 from helpers.pictures import png
+from helpers.pictures import tiff
 from helpers.profiles import built_profile
 from helpers.profiles import cmyk_profile
 from helpers.profiles import gamma_curve
@@ -153,6 +154,22 @@ def deep_grey(mode: str, format: str | None) -> Sample:
         samples = grey.astype(np.uint16) * 257
         image = Image.frombytes(mode, samples.shape[::-1], samples.astype(kind).tobytes(), "raw", mode)
     return Sample(image if format is None else file_of(image, format), grey)
+
+
+def odd_tiff(kind: str) -> Sample:
+    """Layouts of TIFF that Pillow does not write, and of which it reads some in other units."""
+    grey, colours = np.asarray(photo().convert("L")), np.asarray(photo())
+    bits, photometric, channels, planes, sample_format = 258, 262, 277, 284, 339
+    if kind == "planes of 16 bits":
+        tags = {bits: (16,) * 3, photometric: (2,), channels: (3,), planes: (2,)}
+        return Sample(tiff(np.moveaxis(colours.astype("<u2") * 257, 2, 0).tobytes(), (72, 48), tags).read(), colours)
+    samples, tags = {
+        "signed": (grey.astype("<i2") * 128, {photometric: (1,), sample_format: (2,)}),
+        "white is 0": (65535 - grey.astype("<u2") * 257, {photometric: (0,)}),
+        "32 bits": (grey.astype("<u4") * 16_843_009, {photometric: (1,)}),
+    }[kind]
+    tags |= {bits: (8 * samples.itemsize,), channels: (1,)}
+    return Sample(tiff(samples.tobytes(), (72, 48), tags).read(), grey)
 
 
 def deep_png(colour_type: int) -> Sample:
@@ -297,6 +314,7 @@ MADE: dict[str, Callable[[], Sample]] = {
     **{f"{m} TIFF": partial(deep_grey, m, "TIFF") for m in ("I", "F", "I;16", "I;16B")},
     **{f"I;16 {f}": partial(deep_grey, "I;16", f) for f in ("PNG", "PPM", "JPEG2000")},
     **{f"16-bit PNG of type {kind}": partial(deep_png, kind) for kind in (0, 2, 4, 6)},
+    **{f"TIFF, {kind}": partial(odd_tiff, kind) for kind in ("planes of 16 bits", "signed", "white is 0", "32 bits")},
     "16-bit PPM": lambda: Sample(
         b"P6 72 48 65535\n" + (np.asarray(photo()).astype(">u2") * 257).astype(">u2").tobytes(), np.asarray(photo())
     ),

@@ -302,3 +302,36 @@ class TestWhatIsLeftOut:
         with pytest.raises(InputError, match="only the preview of 8x6 pixels could be read; develop it first"):
             open_picture(tiff(GREY.tobytes(), SIZE, plain | tags))
         assert open_picture(tiff(GREY.tobytes(), SIZE, plain)).notices == ()
+
+
+def saved(format: str, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).save(file, format, **options)
+    return file
+
+
+# Each loss that docs/conventions.md names, with a word of its notice.
+LOSSES = {
+    "ICC profile": (lambda: saved("PNG", icc_profile=rgb_profile(1.0)), "ICC profile"),
+    "EXIF": (lambda: saved("JPEG", exif=exif_with_a_maker()), "EXIF"),
+    "XMP": (lambda: saved("JPEG", xmp=b"<x/>"), "XMP"),
+    "text": (lambda: png(COLOURS, 2, extra=chunk(b"tEXt", b"Title\0words")), "Title"),
+    "comment": (lambda: saved("JPEG", comment=b"words"), "comment"),
+    "16 bits": (lambda: png(COLOURS.astype(np.uint16), 2), "16-bit"),
+    "HDR": (lambda: png(COLOURS, 2, extra=chunk(b"cICP", bytes([9, 16, 0, 1]))), "HDR"),
+    "gain map": (lambda: saved("JPEG", xmp=b"<x hdrgm:Version='1.0'/>"), "gain map"),
+    "frames": (lambda: saved("TIFF", save_all=True, append_images=[Image.new("L", (1, 1))]), "frames"),
+    "alpha": (lambda: png(np.concatenate([COLOURS, GREY[..., None]], axis=2), 6), "alpha"),
+}
+
+
+def exif_with_a_maker() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    return exif
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_is_a_notice(loss: str) -> None:
+    make, word = LOSSES[loss]
+    assert any(word in notice for notice in open_picture(make(), alpha=False).notices)
