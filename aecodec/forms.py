@@ -90,9 +90,12 @@ def _read(stream: IO[bytes], max_pixels: int, text: bool) -> bytes:
 
 
 def _read_up_to(stream: IO[bytes], count: int) -> bytes:
-    """The next `count` bytes, fewer only at the end; pipes may give them in pieces."""
+    """The next `count` bytes, fewer only at the end; pipes may give them in pieces.
+
+    Python allocates what a read asks for before it knows what comes: so it asks for as much again as there was.
+    """
     pieces, missing = [], count
-    while missing > 0 and (piece := stream.read(missing)):
+    while missing > 0 and (piece := stream.read(min(missing, max(_FIRST_BYTES, count - missing)))):
         pieces.append(piece)
         missing -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from aecodec.cli import run
 from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.errors import CorruptFile
 from aecodec.format.container import read_header
+from aecodec.format.header import Header
+from aecodec.format.header import pack_fields
 from aecodec.forms import from_text
 from aecodec.forms import read_file
 from aecodec.forms import to_text
@@ -213,6 +216,18 @@ def test_of_an_endless_stream_only_what_the_header_allows_is_read(alpha: bool):
     with pytest.raises(CorruptFile, match="not an .aec file"):
         read_file(other)
     assert other.given < 100_000
+
+
+def test_a_short_file_with_a_huge_header_takes_the_memory_of_a_short_file():
+    header = Header(width=65_000, height=2_700, quality=0, weights=0)
+    data = pack_fields(header) + bytes(100_000)
+    assert most_bytes(header) > 300_000_000
+    tracemalloc.start()
+    try:
+        assert read_file(io.BytesIO(data)) == data
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_sound_file_is_longer_than_its_header_allows():

@@ -114,14 +114,14 @@ def read_regular(path: Path, limit: int = MAX_WEIGHTS_BYTES) -> bytes:
     """
     try:
         with open(path, "rb", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise UnknownWeights(f"{path}: not a regular file")
-            data = file.read(limit + 1)
+            if status.st_size > limit:
+                raise UnknownWeights(f"{path}: more than {limit} bytes")
+            return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UnknownWeights(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > limit:
-        raise UnknownWeights(f"{path}: more than {limit} bytes")
-    return data
 
 
 def _open_at_once(path: str, flags: int) -> int:
