@@ -5,7 +5,7 @@
     python benchmarks/tiny.py photos/ --sheet sheet.png --peers
 
 Of every folder, every n-th picture is taken, its centre square reduced to 256x256, coded to each number of bytes by the
-options of `encode --compact --shrink --target-size`, and decoded to 256x256; with `--effort 2` if it does not fit.
+options of `encode --compact --shrink --target-size`, and decoded to 256x256; up to 32 bytes with `--effort 2`.
 WebP and AVIF get the same: each reduced to several sides, at the best quality that fits, and the best of these by
 PSNR. The parts of their containers that are the same in every file (24 and 285 bytes) are not counted. ThumbHash and
 BlurHash have one size each; they need the packages thumbhash-python and blurhash. Figures are means of dB over the
@@ -20,7 +20,6 @@ import statistics
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from aecodec.bench.metrics import psnr
 from aecodec.bench.pictures import Pictures
 
 SIDE = 256
+FEW_BYTES = 32  # so many need effort
 CELL = 152  # of a sheet, in pixels
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 SIDES = (24, 32, 48, 64, 96, 128, 192, 256)  # of WebP and AVIF
@@ -43,11 +43,12 @@ Coder = Callable[[Image.Image, int], tuple[int, Image.Image] | None]  # bytes an
 
 def own(effort: int, model: str) -> Coder:
     def code(image: Image.Image, size: int) -> tuple[int, Image.Image] | None:
-        for tried in sorted({effort, 2}):
-            with suppress(aecodec.AecError):
-                data = aecodec.encode(image, target_size=size, shrink=True, compact=True, effort=tried, model=model)
-                return len(data), aecodec.decode(data)
-        return None
+        tried = max(effort, 2) if size <= FEW_BYTES else effort
+        try:
+            data = aecodec.encode(image, target_size=size, shrink=True, compact=True, effort=tried, model=model)
+        except aecodec.UnreachableTarget:
+            return None
+        return len(data), aecodec.decode(data)
 
     return code
 
@@ -98,6 +99,12 @@ def blurhash(image: Image.Image, size: int) -> tuple[int, Image.Image] | None:
 
     text = encode(np.asarray(image.resize((64, 64), Image.Resampling.LANCZOS)).tolist(), 4, 3)
     return len(text), Image.fromarray(np.array(decode(text, SIDE, SIDE)).astype(np.uint8))
+
+
+def hashes(image: Image.Image, size: int) -> tuple[int, Image.Image] | None:
+    """For a sheet: ThumbHash in the column of 25 bytes, BlurHash in that of 50."""
+    coder = {25: thumbhash, 50: blurhash}.get(size)
+    return None if coder is None else coder(image, size)
 
 
 def pictures(folders: Sequence[Path], every: Sequence[int]) -> Iterator[tuple[str, Image.Image]]:
@@ -185,7 +192,7 @@ def main() -> None:
                 f"{name}: {statistics.fmean(values):.2f} dB at {statistics.fmean(each[0] for each in coded):.1f} bytes"
             )
     if options.sheet is not None:
-        sheet(images, coders, options.sizes).save(options.sheet)
+        sheet(images, coders | ({"hash": hashes} if options.peers else {}), options.sizes).save(options.sheet)
 
 
 if __name__ == "__main__":
