@@ -84,3 +84,10 @@ def test_the_data_set():
     refused(AecFolder, ".", what=np.zeros(3))
     for value in OF_ENCODING["max_pixels"]:
         refused(AecFolder, ".", max_pixels=value)
+
+
+def test_targets_beyond_all_floats():
+    for target in (5000, 1e300):
+        with pytest.raises(aecodec.AecError, match="cannot be reached: the highest quality gives"):
+            aecodec.encode(PIXELS, model="tiny", target_psnr=target)
+    assert aecodec.read_info(aecodec.encode(PIXELS, model="tiny", target_bpp=1e308)).quality == 100

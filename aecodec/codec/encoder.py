@@ -49,6 +49,7 @@ from aecodec.limits import size_excess
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
+_ENDLESS_PSNR = 3000.0  # dB: only a picture without loss has it, and powers of more leave the floats
 PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
 # Of a picture that does not fit at quality 0: refinements, and the least that distortion is worth, a power of 1/2.
 _WEIGHT_TRIALS, _LEAST_WEIGHT = 5, 10.0
@@ -260,7 +261,7 @@ class PictureEncoder:
 
         Raises AecError where the highest quality has less.
         """
-        allowed = PEAK**2 / 10 ** (target / 10)
+        allowed = PEAK**2 / 10 ** (min(target, _ENDLESS_PSNR) / 10)
         found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda encoded: self._squared_error(encoded) <= allowed)
         if found is None:
             best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode_plain(QUALITY_STEPS - 1)))
