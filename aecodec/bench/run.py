@@ -82,7 +82,7 @@ class BenchOptions:
         if self.shrink and (self.at_bytes is None or self.qualities is not None):
             raise ValueError("shrinking is for a size in bytes, and takes no list of qualities")
         if self.at_bytes is not None and not self.shrink and (self.qualities is None) != (self.effort == 0):
-            raise ValueError("a size in bytes needs a list of qualities if effort is above 0, and takes none otherwise")
+            raise ValueError("a size in bytes needs a list of qualities with effort, and excludes one without")
         if self.at_bytes is not None and (self.equal_bytes or self.ssimulacra2 or self.resume is not None):
             raise ValueError("a report, SSIMULACRA2 and resuming are for the curves, not for a size in bytes")
         if self.qualities is not None and not self.qualities:

@@ -27,7 +27,12 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option("--codecs", callback=_names, metavar="LIST", help="Peers, of jpeg,webp,avif,avif-psnr,jxl.")
+@click.option(
+    "--codecs",
+    callback=_names,
+    metavar="LIST",
+    help="Of jpeg,webp,avif,avif-psnr,jxl. Default: all.",
+)
 @click.option("--model", metavar="NAME", default="standard", show_default=True, help="A model of `aecodec model list`.")
 @click.option("--weights", type=PATH, help="Your own weights file, instead of --model.")
 @click.option(
@@ -35,7 +40,12 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Effort of aecodec's encoder.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
-@click.option("--at-bytes", type=click.IntRange(min=1), metavar="N", help="The quality whose mean file is at most N.")
+@click.option(
+    "--at-bytes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At the best quality with mean files of at most N bytes.",
+)
 @click.option("--shrink", is_flag=True, help="With --at-bytes: reduce each picture as far as suits N bytes.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
 @click.option("--html", "html_file", type=PATH, help="Write a report to look at: needs aecodec[bench].")

@@ -25,7 +25,7 @@ def verify(sources: tuple[Path, ...], text: bool, against: Path | None) -> int:
 
     ORIGINAL is compared as it is coded, upright and as sRGB; transparent pictures as seen on a white page.
 
-    `-` is standard input. Exits with the code of the last FILE that fails, 0 where none does.
+    `-` is standard input. The exit code is that of the last FILE that fails, else 0.
     """
     from aecodec.batch.jobs import naming
 

@@ -46,7 +46,7 @@ _REASONS = 10  # most frequent failures in the report of a Ray run
 
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="Another way to give OUT."),
-    click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping each tree."),
+    click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping subfolders."),
     click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Pictures at once. Default: one per core."),
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); lists its results in DIR."),
     click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address. Inputs may be URLs."),
