@@ -49,7 +49,8 @@ def test_absent_options() -> None:
 @pytest.mark.skipif(not entries_of(ROOT / "weights"), reason="no weights are landed")
 def test_the_commands_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(PHOTOS / "car.jpg", "in.jpg")
+    for name in ("in.jpg", "-"):  # a file may have the name that means standard input
+        shutil.copy(PHOTOS / "car.jpg", name)
     Path("photos").mkdir()
     for name in ("dog.jpg", "bay.png"):
         shutil.copy(PHOTOS / name, "photos")
