@@ -57,7 +57,8 @@ def test_the_commands_run_in_their_order(tmp_path: Path, monkeypatch: pytest.Mon
     with Image.open("in.jpg") as image:
         image.putalpha(Image.linear_gradient("L"))
         image.save("in.png")
-    Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32)).save("deep.png")
+    for name in ("deep.png", "deep.tif"):
+        Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32)).save(name)
     for line in COMMANDS:
         if "<" in line:
             piped = f"{shlex.join(command())} {line}"
