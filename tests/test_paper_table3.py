@@ -505,14 +505,14 @@ def test_bad_input_is_one_line(
     ("file", "content", "message"),
     [
         ("out/results.json", b'{"setup": 3}', "results.json: not the results of a run"),
-        ("out/work/conv4.pt", b"no checkpoint", "conv4.pt: not a readable checkpoint"),
+        (Path("out", "work", "conv4.pt"), b"no checkpoint", "conv4.pt: not a readable checkpoint"),
         ("out/remarks.md", b"\xff", "remarks.md: not UTF-8"),
         ("out", b"", "out/work: Not a directory"),
         ("data/ATTRIBUTION.csv", b"name,licence\nx,CC0\n", "ATTRIBUTION.csv: not a readable table"),
     ],
 )
 def test_a_damaged_file_is_one_line(
-    file: str, content: bytes, message: str, data: Path, tmp_path: Path, refused: Callable[..., str]
+    file: str | Path, content: bytes, message: str, data: Path, tmp_path: Path, refused: Callable[..., str]
 ):
     shutil.copytree(data, tmp_path / "data")
     path = tmp_path / file

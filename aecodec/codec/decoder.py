@@ -88,9 +88,7 @@ def decode_picture(
     extras = unpack_extras(content.extras, header.width, header.height)
     if extras.alpha is not None:
         extras = replace(extras, alpha=extras.alpha[area.index[1:]])
-    seen = _seen(area, header, decoder)
-    field = decode_streams(content, decoder, runtime, seen)
-    return Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share, content.complete)
+    return _decoded(content, extras, decoder, runtime, area)
 
 
 def decode_stages(
@@ -101,12 +99,18 @@ def decode_stages(
     header = content.header
     extras = unpack_extras(content.extras, header.width, header.height)
     area = Box(0, 0, header.height, header.width)
-    seen = _seen(area, header, decoder)
     for stages in range(1, _STAGES + 1):
-        field = decode_streams(content, decoder, runtime, seen, stages)
-        yield Decoded(
-            _pixels(field, header, decoder, runtime, area, seen), extras, header, field.share, content.complete
-        )
+        yield _decoded(content, extras, decoder, runtime, area, stages)
+
+
+def _decoded(
+    content: Content, extras: Extras, decoder: DecoderHalf, runtime: Runtime, area: Box, stages: int = _STAGES
+) -> Decoded:
+    """An area of the picture, from up to `stages` of its streams' stages."""
+    header = content.header
+    seen = _seen(area, header, decoder)
+    field = decode_streams(content, decoder, runtime, seen, stages)
+    return Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share, content.complete)
 
 
 def verify(data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS) -> None:

@@ -50,7 +50,6 @@ from __future__ import annotations
 import binascii
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 
 from aecodec.errors import AecError
@@ -145,11 +144,6 @@ def parse_compact(data: bytes, max_pixels: int) -> tuple[Header, int]:
     if header.tiles > 1 or _pack_sides(header) != data[sides_at:at]:
         raise CorruptFile("damaged file: its sides are not in their shortest form")
     return header, at
-
-
-def full_form(header: Header) -> Header:
-    """The header of the same picture in the full form."""
-    return replace(header, compact=None)
 
 
 def _pack_fields(header: Header) -> bytes:
