@@ -167,18 +167,16 @@ def _encode_shrunk(picture: Picture, options: EncodeOptions, allowed: int) -> En
 
     sides = sides_for((picture.pixels.shape[1], picture.pixels.shape[0]), allowed, options.compact)
     plain = replace(options, effort=0)
-    best = _closest(picture, [(side, plain) for side in sides], allowed)
-    for side in smaller_sides(sides[-1]):  # alpha and metadata take room, too
-        if best is None and not options.effort:
-            sides.append(side)
-            best = _closest(picture, [(side, plain)], allowed)
-    if options.effort:
-        place = len(sides) - 1 if best is None else sides.index(best.side)
-        refined = [(side, options) for side in sides[max(place - 1, 0) : place + 1]]
-        best = min(filter(None, (best, _closest(picture, refined, allowed))), key=lambda own: own.error, default=None)
-    if best is None:
+    best = _closest(picture, sides, plain, allowed)
+    place = len(sides) - 1 if best is None else sides.index(best.side)
+    refined = _closest(picture, sides[max(place - 1, 0) : place + 1], options, allowed) if options.effort else None
+    smaller = list(smaller_sides(sides[-1]))  # alpha and metadata take room, too
+    while best is None and smaller:
+        best = _closest(picture, [smaller.pop(0)], plain, allowed)
+    found = [attempt for attempt in (best, refined) if attempt is not None]
+    if not found:
         return _encode_at(picture, sides[-1], options, allowed)  # raises the reason
-    return best.encoded
+    return min(found, key=lambda attempt: attempt.error).encoded
 
 
 class _Attempt(NamedTuple):
@@ -187,12 +185,12 @@ class _Attempt(NamedTuple):
     encoded: Encoded
 
 
-def _closest(picture: Picture, tried: Sequence[tuple[int, EncodeOptions]], allowed: int) -> _Attempt | None:
-    """The file with the least error at the picture's own size; None if none fits."""
+def _closest(picture: Picture, sides: Sequence[int], options: EncodeOptions, allowed: int) -> _Attempt | None:
+    """The file with the least error at the picture's own size, of reductions to some sides; None if none fits."""
     from aecodec.image.resizing import error_at
 
     best = None
-    for side, options in tried:
+    for side in sides:
         with suppress(UnreachableTarget):
             encoded = _encode_at(picture, side, options, allowed)
             found = decoder.decode_picture(

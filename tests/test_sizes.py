@@ -196,6 +196,13 @@ def test_alpha_and_metadata_leave_less_for_the_picture(photo: Image.Image):
     assert 2000 < len(data) <= 9000, "alpha alone takes 60 kB at full size"
 
 
+def test_what_fits_without_effort_fits_with_it(photo: Image.Image):
+    image = photo.resize((64, 64))
+    image.putalpha(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)))
+    sizes = [len(aecodec.encode(image, target_size=400, shrink=True, effort=effort)) for effort in (0, 1)]
+    assert max(sizes) <= 400 < 64 * 64, "alpha alone takes 4 kB at full size"
+
+
 def test_long_strips_are_reduced_by_what_they_take_on_the_grid(photo: Image.Image):
     strip = photo.resize((1, 2000))
     data = aecodec.encode(strip, target_size=100, shrink=True)
