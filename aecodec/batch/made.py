@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 from aecodec.batch import storage
+from aecodec.batch.journal import line_of
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 
@@ -76,7 +77,7 @@ def recording(
 
     A journal that cannot be written is a notice. Raises OutputError if the last object of lines cannot be written.
     """
-    pending: list[str] = []
+    pending: list[bytes] = []
     name = f"made{part}"
     enough = _OBJECT_LINES if storage.is_url(out_dir) else 1
     try:
@@ -84,7 +85,7 @@ def recording(
             for result in results:
                 if result.made is not None:
                     fields = dict(zip(_KINDS, result.made, strict=True))
-                    pending.append(json.dumps({"output": storage.below(out_dir, result.target), **fields}))
+                    pending.append(line_of({"output": storage.below(out_dir, result.target), **fields}))
                 if len(pending) >= enough:
                     try:
                         _add(out_dir, name, pending)
@@ -95,9 +96,9 @@ def recording(
         _add(out_dir, name, pending)
 
 
-def _add(out_dir: Path | str, name: str, lines: list[str]) -> None:
+def _add(out_dir: Path | str, name: str, lines: list[bytes]) -> None:
     if lines:
-        data = "".join(f"{line}\n" for line in lines).encode()
+        data = b"".join(lines)
         lines.clear()
         storage.append(storage.join(out_dir, f"{_FOLDER}/{name}.jsonl"), data)
 
