@@ -18,10 +18,10 @@ MAX_METADATA_BYTES = 1 << 22
 MAX_WINDOW_BYTES = 1 << 23
 
 
-def size_excess(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str | None:
-    """What exceeds which limit, in words, if a picture of that size does; sides of at least 1."""
+def exceeded_limit(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str | None:
+    """The limit that a picture of that size exceeds, in words; None if none. Sides of at least 1."""
     if max(width, height) > MAX_SIDE:
-        return f"{width}x{height} pixels: the limit is {MAX_SIDE} a side"
+        return f"{MAX_SIDE} a side"
     if height > max_pixels // width:
-        return f"{width}x{height} pixels: the limit is {max_pixels} in all"
+        return f"{max_pixels} in all"
     return None

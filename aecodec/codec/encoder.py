@@ -45,7 +45,7 @@ from aecodec.geometry import TILE
 from aecodec.geometry import blocks
 from aecodec.geometry import tiles
 from aecodec.limits import MAX_PIXELS
-from aecodec.limits import size_excess
+from aecodec.limits import exceeded_limit
 from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
@@ -311,5 +311,5 @@ class PictureEncoder:
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
     """Raises LimitExceeded for a picture that the format does not hold, or with more than `max_pixels`."""
-    if excess := size_excess(width, height, max_pixels):
-        raise LimitExceeded(f"a picture of {excess}")
+    if limit := exceeded_limit(width, height, max_pixels):
+        raise LimitExceeded(f"a picture of {width}x{height} pixels: the limit is {limit}")

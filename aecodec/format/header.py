@@ -14,7 +14,7 @@ from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnsupportedVersion
 from aecodec.geometry import tile_count
 from aecodec.limits import MAX_SIDE
-from aecodec.limits import size_excess
+from aecodec.limits import exceeded_limit
 
 MAGIC = b"\xaeC\r\n"
 VERSION = 1
@@ -180,8 +180,8 @@ def check_sides(width: int, height: int, max_pixels: int) -> None:
     """Raises CorruptFile for a side of 0, HeaderLimitExceeded for a side or a picture over its limit."""
     if not (width and height):
         raise CorruptFile(f"damaged file: a picture of {width}x{height} pixels")
-    if excess := size_excess(width, height, max_pixels):
-        raise HeaderLimitExceeded(f"the header asks for {excess}")
+    if limit := exceeded_limit(width, height, max_pixels):
+        raise HeaderLimitExceeded(f"the header asks for {width}x{height} pixels: the limit is {limit}")
 
 
 def take(data: bytes, at: int, count: int) -> tuple[bytes, int]:

@@ -44,7 +44,7 @@ from aecodec.image.samples import stored_as
 from aecodec.image.samples import to_eight_bit
 from aecodec.image.writing import reason
 from aecodec.limits import MAX_PIXELS
-from aecodec.limits import MAX_SIDE
+from aecodec.limits import exceeded_limit
 
 # EXIF orientation -> transpose, then flip rows, then flip columns; 1 and anything unknown is upright.
 _TURNS = {
@@ -135,10 +135,8 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise InputError(f"{name}: the picture is empty ({width}x{height} pixels)")
-    if max(width, height) > MAX_SIDE:
-        raise LimitExceeded(f"{name}: {width}x{height} pixels exceed the limit of {MAX_SIDE} a side")
-    if height > max_pixels // width:
-        raise LimitExceeded(f"{name}: {width}x{height} pixels exceed the limit of {max_pixels} in all")
+    if limit := exceeded_limit(width, height, max_pixels):
+        raise LimitExceeded(f"{name}: {width}x{height} pixels exceed the limit of {limit}")
 
 
 def _split_alpha(
