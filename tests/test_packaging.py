@@ -140,7 +140,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (installed_version("pip") >= (22,) and installed_version("setuptools") >= (70, 1)):
         pytest.skip("needs pip, and a setuptools that builds wheels by itself")
     folder = tmp_path_factory.mktemp("tree")
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     for name in ("aecodec", "weights"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
