@@ -30,6 +30,7 @@ from aecodec.format.container import unpack
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import VERSION
 from aecodec.format.header import Header
+from aecodec.native import library
 from fuzz.container import head
 from fuzz.container import plain
 from helpers.commands import Refused
@@ -361,8 +362,9 @@ def test_help_names_commands_and_options(
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
-    program, file_format, *weights = capsys.readouterr().out.splitlines()
+    program, file_format, runtime, *weights = capsys.readouterr().out.splitlines()
     assert (program, file_format) == (f"aecodec {aecodec.__version__}", f"format version {VERSION}")
+    assert runtime == f"runtime {library.describe()}"
     entries = [entry for folder in bundled_folders() for entry in entries_of(folder)]
     assert weights == [f"weights {entry.weights_id.hex()} ({entry.name})" for entry in entries]
 

@@ -22,7 +22,7 @@ PACKAGE = Path(aecodec.__file__).parent
 # From the bottom to the top; a module imports only from rows below its own. A sub-package is one room.
 ROWS = (
     ("errors",),
-    ("limits",),
+    ("limits", "native"),
     ("geometry", "files"),
     ("format", "network"),
     ("codec", "options"),

@@ -92,20 +92,26 @@ class _LazyGroup(Group):
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Prints the versions of program, file format and bundled weights."""
+    """Prints the versions of program, file format and bundled weights, and what runs the networks."""
     if not value or ctx.resilient_parsing:
         return
     from aecodec.codec import manifest
     from aecodec.format.header import VERSION
+    from aecodec.native import library
 
-    click.echo(f"aecodec {__version__}\nformat version {VERSION}")
+    click.echo(f"aecodec {__version__}\nformat version {VERSION}\nruntime {library.describe()}")
     for folder in manifest.bundled_folders():
         for entry in manifest.entries_of(folder):
             click.echo(f"weights {entry.weights_id.hex()} ({entry.name})")
     ctx.exit()
 
 
-def _warn_of_missing_folders() -> None:
+def _check_environment() -> None:
+    """Warns of missing folders. Raises InvalidOption for an unknown runtime."""
+    if os.environ.get("AECODEC_RUNTIME"):
+        from aecodec.native import library
+
+        library.wanted()
     if os.environ.get("AECODEC_WEIGHTS"):
         from aecodec.codec import manifest
 
@@ -126,7 +132,7 @@ def _warn_of_missing_folders() -> None:
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the versions of program, format and bundled weights.",
+    help="Show the versions of program, format and bundled weights, and the runtime in use.",
 )
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -139,7 +145,7 @@ def cli(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
     else:
-        _warn_of_missing_folders()
+        _check_environment()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
