@@ -95,15 +95,13 @@ AEC_API int32_t aec_read(AecReader *reader, const uint8_t *stream, int64_t size,
 typedef struct {
     uint64_t low;
     uint64_t width;
-    int64_t words;   /* words output so far */
-    int32_t carry;   /* bit 64 of low */
-    int32_t unused;
+    int64_t words; /* output so far */
 } AecWriter;
 
 AEC_API void aec_start(AecWriter *writer);
 
 /* Appends `count` symbols -1024..1024. `output` holds the words so far, as big-endian bytes, and has `room` for words: at
-   least 2 count more. Returns 0; -1 without room; -3 for an index or a symbol out of range. */
+   least 2 count more. Returns 0; -1 without that room, or of another writer's state; -3 for an index or a symbol out of range. */
 AEC_API int32_t aec_write(AecWriter *writer, uint8_t *output, int64_t room, const AecTables *tables,
                           const uint32_t *sums, const uint8_t *index, const int32_t *symbols, int32_t count,
                           int32_t *order);
