@@ -107,6 +107,26 @@ def test_of_two_inputs_with_one_output_the_first_has_it(photos: Path) -> None:
         assert sum(isinstance(entry, Result) for shard in shards for entry in shard) == 1
 
 
+def test_pictures_that_keep_their_extension_do_not_collide(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(photos / "b.PNG", photos / "a.png")
+    assert encode(photos, "--out-dir", tmp_path / "out") == 1
+    assert "a.aec; --keep-extension tells x.jpg and x.png apart" in capsys.readouterr().err
+    assert encode(photos, "--out-dir", tmp_path / "both", "--keep-extension") == 0
+    names = ["a.jpg", "a.png", "b.PNG", "summer/a.png", "summer/c.v2.jpg", "summer/sea/d.webp"]
+    assert tree(tmp_path / "both") == [f"{name}.aec" for name in names]
+    assert run(["decode", str(tmp_path / "both"), "--out-dir", str(tmp_path / "back"), "--jobs", "1"]) == 0
+    assert tree(tmp_path / "back") == [f"{name}.png" for name in names]
+    (item,) = plan(options(photos / "notes", keep_extension=True))
+    assert item.target == str(Path("out", "notes.aec")), "without an extension"
+
+
+def test_the_extension_is_kept_in_folders_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert encode(PHOTOS / "dog.jpg", tmp_path / "dog.aec", "--keep-extension") == 2
+    assert "--keep-extension goes with --out-dir" in capsys.readouterr().err
+
+
 @posix_only
 def test_links_are_followed_to_files_and_not_to_folders(photos: Path) -> None:
     (photos / "round").symlink_to(photos)

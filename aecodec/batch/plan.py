@@ -52,7 +52,7 @@ class BatchOptions:
 
     inputs: files and folders. From a folder, every file with one of `suffixes` is taken, at any depth, except hidden
     ones and links to folders. Inputs and output folder may be URLs of objects and of folders of objects.
-    extension: of the outputs, without a dot.
+    extension: of the outputs, without a dot; instead of the input's, or behind it if `keep_extension`.
     jobs: processes of one thread each; on the device "cuda", threads of this process.
     passed_over: filled by a plan: of each folder, how many files it does not take, by what tells why.
     """
@@ -64,6 +64,7 @@ class BatchOptions:
     jobs: int = 1
     shard: Shard | None = None
     existing: Existing = "update"
+    keep_extension: bool = False
     passed_over: dict[str, Counter[str]] = field(default_factory=dict, compare=False)
 
 
@@ -108,13 +109,25 @@ def _planned(options: BatchOptions) -> Iterator[tuple[str, Item | Result]]:
             notice = f"{source}: {relative.reason}"
             yield relative.below, Result(source, "", skipped=True, notices=(notice,), left_out=True)
             continue
-        renamed = PurePath(relative).with_suffix(f".{options.extension}").as_posix()
+        renamed = _renamed(relative, options)
         item = Item(source, storage.join(options.out_dir, renamed), records.get(renamed, ()))
         first = taken.setdefault(os.path.normcase(renamed), source)
         if first is source:
             yield renamed, item
         elif not made.is_same(first, source):
-            yield renamed, failure(item, f"{source}: another input has its output, {item.target}")
+            yield renamed, failure(item, f"{source}: another input has its output, {item.target}{_hint(options)}")
+
+
+def _hint(options: BatchOptions) -> str:
+    makes_files = options.extension == "aec" and not options.keep_extension
+    return "; --keep-extension tells x.jpg and x.png apart" if makes_files else ""
+
+
+def _renamed(relative: str, options: BatchOptions) -> str:
+    """The path of an output below the output folder, from that of its input."""
+    path = PurePath(relative)
+    kept = path.suffix if options.keep_extension else ""
+    return path.with_suffix(f"{kept}.{options.extension}").as_posix()
 
 
 _LONGEST_SUFFIX = 10  # of what counts as an extension

@@ -49,8 +49,9 @@ def quality_scale(model: str) -> str:
 @click.argument("paths", metavar="IN OUT | IN... --out-dir DIR", nargs=-1, type=PLACE)
 @options_of(EncodeOptions)
 @click.option("--text", is_flag=True, help="Write base64url text.")
+@click.option("--keep-extension", is_flag=True, help="With --out-dir: x.jpg becomes x.jpg.aec, not x.aec.")
 @work_options
-def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
+def encode(paths: tuple[Path | str, ...], keep_extension: bool, **values: Any) -> int:
     """Encode the picture IN to the file OUT, or many pictures and folders into DIR.
 
     \b
@@ -63,8 +64,9 @@ def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
     IN is any picture that Pillow opens. It is coded upright, in 8 bits, as sRGB or grey; with --metadata icc, in the
     colour space of its profile, which is stored too. An existing OUT is replaced. `-` is standard input or output.
 
-    Into DIR, photos/a/x.jpg becomes DIR/a/x.aec. A picture that fails is reported and the others continue. Outputs
-    that are up to date are skipped, so a second run finishes what an interrupted one left.
+    Into DIR, photos/a/x.jpg becomes DIR/a/x.aec, or DIR/a/x.jpg.aec with --keep-extension. A picture that fails is
+    reported and the others continue. Outputs that are up to date are skipped, so a second run finishes what an
+    interrupted one left.
 
     {scale}
 
@@ -81,7 +83,10 @@ def encode(paths: tuple[Path | str, ...], **values: Any) -> int:
     with usage_errors(EncodeOptions):
         job = EncodeJob(**values)
     if options.out_dir is not None:
-        return work_on_many(job, options, batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec"))
+        batch = batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec", keep_extension)
+        return work_on_many(job, options, batch)
+    if keep_extension:
+        raise click.UsageError("--keep-extension goes with --out-dir.")
     source, target = ends(paths, options)
     if target.suffix.lower() in PICTURE_SUFFIXES:
         meant = " Did you mean 'aecodec decode'?" if source.suffix.lower() == ".aec" else ""

@@ -188,7 +188,12 @@ def _run(job: EncodeJob | DecodeJob, batch: BatchOptions, options: WorkOptions) 
 
 
 def batch_options(
-    paths: tuple[Path | str, ...], options: WorkOptions, out_dir: Path | str, suffixes: frozenset[str], extension: str
+    paths: tuple[Path | str, ...],
+    options: WorkOptions,
+    out_dir: Path | str,
+    suffixes: frozenset[str],
+    extension: str,
+    keep_extension: bool = False,
 ) -> BatchOptions:
     """The batch. Raises UsageError if options contradict each other."""
     from aecodec.batch.plan import BatchOptions
@@ -210,7 +215,8 @@ def batch_options(
     many = any(isinstance(path, str) or path.is_dir() for path in paths)
     jobs = options.jobs or (cores() if many else min(cores(), len(paths)))
     existing: Existing = "skip" if keep else "force" if options.force else "update"
-    return BatchOptions(paths, out_dir, extension, suffixes, jobs, _shard(options.shard), existing)
+    shard = _shard(options.shard)
+    return BatchOptions(paths, out_dir, extension, suffixes, jobs, shard, existing, keep_extension)
 
 
 def _shard(value: str | None) -> Shard | None:
