@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import fields
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from aecodec.codec import manifest
 from aecodec.errors import AecError
+from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
 from aecodec.format.container import read_header
 from aecodec.format.header import QUALITY_STEPS
@@ -59,6 +61,7 @@ class EncodeJob(EncodeOptions):
     """Encodes pictures with its options, to base64url text if `text`."""
 
     text: bool = False
+    strict: bool = False  # a notice is an error
 
     def check(self) -> None:
         """Raises UnknownWeights if every picture would fail."""
@@ -90,6 +93,7 @@ class EncodeJob(EncodeOptions):
         with naming_limit(self.max_pixels):
             picture = open_picture(source, max_pixels=self.max_pixels, alpha=self.alpha, metadata=self.metadata)
         notices = [f"{name_of(source)}: {notice}" for notice in picture.notices]
+        _refuse(notices, self.strict)  # before the work
         encoded = api.encode_picture(picture, self)
         data, quality = encoded.data, encoded.quality
         height, width = picture.pixels.shape[:2]
@@ -100,6 +104,7 @@ class EncodeJob(EncodeOptions):
             notices.append(f"{target}: {len(data)} bytes instead of {allowed}: {reason}")
         if self.weights is not None and entry_of(manifest.find_by_file(self.weights).weights_id) is None:
             notices.append(f"{target}: decodes where {self.weights.parent.absolute()} is in AECODEC_WEIGHTS")
+        _refuse(notices, self.strict)
         bits = 8 * len(data) / (width * height)
         summary = f"{len(data)} bytes, {bits:.3f} bits per pixel, quality {quality_of_step(quality):g}"
         header = read_header(data, max_pixels=self.max_pixels)
@@ -114,6 +119,7 @@ class DecodeJob(DecodeOptions):
 
     extension: str | None = None
     text: bool = False  # whether the files hold base64url text
+    strict: bool = False  # a notice is an error
 
     def check(self) -> None:
         """Raises OutputError if every file would fail."""
@@ -154,8 +160,14 @@ class DecodeJob(DecodeOptions):
             notices = write_image(image, stream, file_format)
         mode = image.mode if file_format in ALPHA_FORMATS else image.mode.removesuffix("A")
         summary = f"{target}: {image.width}x{image.height} {mode}"
-        told = () if complete else (early,)
-        return Product(stream.getvalue(), summary, told + tuple(f"{target}: {notice}" for notice in notices))
+        told = (*(() if complete else (early,)), *(f"{target}: {notice}" for notice in notices))
+        _refuse(told, self.strict)
+        return Product(stream.getvalue(), summary, told)
+
+
+def _refuse(notices: Sequence[str], strict: bool) -> None:
+    if strict and notices:
+        raise InputError("; ".join(notices))
 
 
 def _hash_of(job: EncodeJob | DecodeJob) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from collections.abc import Iterator
 from contextlib import closing
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -54,6 +55,7 @@ _OPTIONS = (
     click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, whatever they were made from."),
     click.option("--force", is_flag=True, help="Write every output again. Default: those not up to date."),
     click.option("-n", "--no-clobber", is_flag=True, help="Never replace a file."),
+    click.option("--strict", is_flag=True, help="A notice is an error: such a picture fails, and is not written."),
     click.option("--quiet", is_flag=True, help="Print errors only."),
     click.option("-v", "--verbose", count=True, help="Also print seconds and every file; twice: skipped files too."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
@@ -147,6 +149,7 @@ def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchO
     try:
         with _progress(batch, options) as show, closing(_run(job, batch, options)) as results:
             for result in results:
+                result = _strictly(result) if job.strict else result
                 summary.add(result)
                 show(result)
                 of_shard += [] if mark is None else [result]
@@ -162,6 +165,13 @@ def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchO
         raise InputError(f"no input: {inputs} has no file with a known extension{_passed_over(batch)}")
     _tell_summary(summary, started, options, batch)
     return 1 if summary.failed else 0
+
+
+def _strictly(result: Result) -> Result:
+    """With its notices as its error, for those that no job has raised: of links, folders and the journal."""
+    if not result.notices:
+        return result
+    return replace(result, skipped=False, left_out=False, notices=(), error="; ".join(result.notices))
 
 
 def _mark(name: str, results: list[Result]) -> bool:
