@@ -66,7 +66,11 @@ def test_what_is_a_url() -> None:
     assert all(storage.is_url(name) for name in ("s3://b/a", "gs://b"))
     assert not any(storage.is_url(name) for name in ("a/b", "C://a", "/a://b"))
     assert not storage.is_url(Path("s3://b/a"))
-    assert storage.place("file:///a/b.jpg") == Path("/a/b.jpg")
+    assert storage.place("file:///a/b.jpg") == storage.place("file://localhost/a/b.jpg") == Path("/a/b.jpg")
+    assert storage.place("file:///a%20b/%C3%A9%25%23.jpg") == Path("/a b/é%#.jpg")
+    assert storage.place("file:///a/100%?#.jpg") == Path("/a/100%?#.jpg"), "as it is"
+    with pytest.raises(InputError, match="^file:///a%00.jpg: no file has a zero byte in its name$"):
+        storage.place("file:///a%00.jpg")
     assert storage.place("a/b.jpg") == Path("a/b.jpg")
     assert storage.place("s3://b/a.jpg") == "s3://b/a.jpg"
 

@@ -19,6 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from aecodec import files
 from aecodec.errors import AecError
@@ -27,7 +28,7 @@ from aecodec.errors import MissingExtra
 from aecodec.errors import OutputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")  # two characters or more, unlike a drive of Windows
-_FILE = "file://"
+_FILE = re.compile(r"file://(localhost(?=/))?")
 
 # What changes with an object's content: names of its time and hash in S3, Google, Azure, others and fsspec's memory.
 _STAMPS = ("LastModified", "mtime", "updated", "last_modified", "modified", "created", "ETag", "etag")
@@ -56,8 +57,17 @@ def is_url(place: str | Path) -> bool:
 
 
 def place(name: str) -> Path | str:
-    """The place that a user named: a URL stays a string; a `file://` URL and everything else becomes a path."""
-    return Path(name.removeprefix(_FILE)) if name.startswith(_FILE) or not is_url(name) else name
+    """The place that a user named: a URL stays a string; a `file://` URL and everything else becomes a path.
+
+    Of a `file://` URL, `%20` is a space. `?` and `#` belong to the name, since no file has a query. Raises InputError.
+    """
+    path = _FILE.sub("", name, count=1)
+    if path == name:
+        return name if is_url(name) else Path(name)
+    found = unquote_to_bytes(os.fsencode(path))
+    if b"\0" in found:
+        raise InputError(f"{name}: no file has a zero byte in its name")
+    return Path(os.fsdecode(found))
 
 
 def join(folder: str | Path, relative: str) -> str:
