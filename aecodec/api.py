@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from aecodec.codec.encoder import Encoded
     from aecodec.image.reading import Picture
 
-_SHAPES = ((), (2,), (3,), (4,))  # of a pixel
+_SHAPES = ((), (1,), (2,), (3,), (4,))  # of a pixel
 
 
 def encode(
@@ -75,13 +75,13 @@ def encode(
 ) -> bytes:
     """Encodes a picture to the bytes of an `.aec` file.
 
-    `image`: a Pillow image of any mode, or a uint8 array [H, W, 3] or [H, W] (coded as grey), with alpha [H, W, 4] or
-    [H, W, 2]; or a `Picture` of `aecodec.image.reading`. `quality`: 0..100; by default the model's own, about 1 % of
-    raw at 256x256. Instead of it, give one target: `target_size`, the best quality within this many bytes for the whole
-    file; `target_bpp`, the same in bits per pixel; or `target_psnr`, the smallest file that decodes with at least this
-    PSNR in dB. `weights`: a weights file with its manifest beside it, instead of a model by name. `effort`: 0 takes the
-    latents that the analysis finds; 1, 2 and 3 refine them in 40, 150 and 800 steps, which lowers the error at about
-    the same size. `progress` gets the share done of each refinement; a target needs several.
+    `image`: a Pillow image of any mode, or a uint8 array [H, W, 3], or [H, W] or [H, W, 1] (coded as grey), with alpha
+    [H, W, 4] or [H, W, 2]; or a `Picture` of `aecodec.image.reading`. `quality`: 0..100; by default the model's own,
+    about 1 % of raw at 256x256. Instead of it, give one target: `target_size`, the best quality within this many bytes
+    for the whole file; `target_bpp`, the same in bits per pixel; or `target_psnr`, the smallest file that decodes with
+    at least this PSNR in dB. `weights`: a weights file with its manifest beside it, instead of a model by name.
+    `effort`: 0 takes the latents that the analysis finds; 1, 2 and 3 refine them in 40, 150 and 800 steps, which lowers
+    the error at about the same size. `progress` gets the share done of each refinement; a target needs several.
 
     `alpha`: False drops alpha. It is coded without loss, and only if some of it is below 255; colours under an alpha of
     0 are not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image to store, or "all". With "icc" the
@@ -404,8 +404,10 @@ def _picture(image: Image.Image | np.ndarray | Picture, options: EncodeOptions) 
         return from_image(image, max_pixels=options.max_pixels, alpha=options.alpha, metadata=options.metadata)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in _SHAPES or 0 in image.shape:
         raise InputError(
-            f"an array must be uint8 [H, W] or [H, W, C], C from 2 to 4, not {image.dtype} {list(image.shape)}"
+            f"an array must be uint8 [H, W] or [H, W, C], C from 1 to 4, not {image.dtype} {list(image.shape)}"
         )
+    if image.shape[2:] == (1,):
+        return Picture(image[..., 0])
     if image.shape[2:] not in ((2,), (4,)):
         return Picture(image)
     colours = image[..., 0] if image.shape[2] == 2 else image[..., :3]

@@ -3,8 +3,8 @@
     data = aec_encode(pixels, level=40)
     pixels = aec_decode(data)
 
-Pixels are uint8 [H, W, 3] or [H, W] (grey), with alpha [H, W, 4] or [H, W, 2]. Options and
-errors are those of `aecodec.api`.
+Pixels are uint8 [H, W, 3] or [H, W] (grey), with alpha [H, W, 4] or [H, W, 2]; grey may be given as [H, W, 1]. Options
+and errors are those of `aecodec.api`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def aec_encode(
 
         data = aec_encode(pixels, 40)
 
-    `data`: uint8 [H, W, 3] or [H, W]; with alpha [H, W, 4] or [H, W, 2], stored unless all of it is 255. `level`:
-    quality 0..100, by default the model's own. `out`: a writable buffer; the file returned is copied to its start.
-    `options`: the others of `aecodec.encode`, by keyword.
+    `data`: uint8 [H, W, 3], [H, W] or [H, W, 1]; with alpha [H, W, 4] or [H, W, 2], stored unless all of it is 255.
+    `level`: quality 0..100, by default the model's own. `out`: a writable buffer; the file returned is copied to its
+    start. `options`: the others of `aecodec.encode`, by keyword.
     Raises AecError: InputError for another array, OutputError if `out` is read-only or too small.
     """
     if not isinstance(data, np.ndarray):
@@ -60,16 +60,17 @@ def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
         pixels = aec_decode(data)
         aec_decode(data, out=frames[7])
 
-    `out`: a uint8 array of that shape, contiguous or not, that receives the pixels and is returned. Raises as
-    `aecodec.decode`, and OutputError before anything is decoded if `out` does not fit.
+    `out`: a uint8 array of that shape, or [H, W, 1] for grey, contiguous or not, that receives the pixels and is
+    returned. Raises as `aecodec.decode`, and OutputError before anything is decoded if `out` does not fit.
     """
     if out is None:
         return api.decode_pixels(data)
     info = read_info(data)
     shape = (info.height, info.width) if info.mode == "L" else (info.height, info.width, len(info.mode))
-    if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.shape != shape or not out.flags.writeable:
+    fits = isinstance(out, np.ndarray) and out.shape in (shape, (*shape, 1)[:3])
+    if not fits or out.dtype != np.uint8 or not out.flags.writeable:
         raise OutputError(f"out must be a writable uint8 array of shape {list(shape)}")
-    out[...] = api.decode_pixels(data)
+    out[...] = api.decode_pixels(data).reshape(out.shape)
     return out
 
 

@@ -210,7 +210,6 @@ def test_own_weights_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
         ([[1, 2], [3, 4]], "not list"),
         (COLOUR.astype(np.float32), r"not float32 \[24, 40, 3\]"),
         (COLOUR.astype(np.uint16), "uint16"),
-        (COLOUR[..., :1], r"\[24, 40, 1\]"),
         (np.dstack([COLOUR, COLOUR]), r"\[24, 40, 6\]"),
         (COLOUR[None], r"\[1, 24, 40, 3\]"),
         (COLOUR[0, :, 0], r"\[40\]"),

@@ -75,6 +75,19 @@ def test_an_out_that_does_not_fit_is_refused_and_left_alone(photo: np.ndarray) -
         assert not np.asarray(out).any()
 
 
+def test_grey_may_have_an_axis_of_one_channel(photo: np.ndarray) -> None:
+    grey = photo[:24, :40, :1]
+    data = aec_encode(grey, 40, model="tiny")
+    assert data == aecodec.encode(grey[..., 0], 40, model="tiny") == aecodec.encode(grey, 40, model="tiny")
+    decoded = aec_decode(data)
+    assert decoded.shape == (24, 40)
+    out = np.zeros((24, 40, 1), np.uint8)
+    assert aec_decode(data, out=out) is out
+    np.testing.assert_array_equal(out[..., 0], decoded)
+    with pytest.raises(aecodec.OutputError, match=r"\[24, 40\]"):
+        aec_decode(data, out=np.zeros((24, 40, 3), np.uint8))
+
+
 def test_encoding_into_a_buffer(photo: np.ndarray) -> None:
     expected = aec_encode(photo, 20, model="tiny")
     out = bytearray(len(expected) + 3)
