@@ -56,7 +56,12 @@ def require_torch() -> None:
     metavar="SHARE",
     help="Of the batches, those of whole photographs reduced to 32 to 160 pixels. Default: 0.",
 )
-@click.option("--learning-rate", type=float, help="Default: that of the config.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adam", "soap"]),
+    help="Default: that of the run, at first adam. soap: better from scratch, needs aecodec[train].",
+)
+@click.option("--learning-rate", type=float, help="Default: that of the config; three times as high with soap.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, crops and noise.")
 def train(data: tuple[Path, ...], **fields: object) -> None:
     """Train a model on folders of pictures.

@@ -8,7 +8,7 @@ A checkpoint is a torch file of tensors and plain values only, which `torch.load
 | `model` | the model's state_dict, float weights and activation scales |
 | `mean` | the moving mean of the float weights, by name |
 | `unrounded` | that mean when rounding began, or empty: the better weights to continue from |
-| `optimizer` | the optimizer's state_dict |
+| `optimizer` | the optimizer's state_dict; of SOAP, one each for its part and for Adam's: `soap`, `adam` |
 | `counters` | the fields of `Counters` by name |
 | `random` | states of the generators: `batches`, `torch` and, from a GPU, `cuda` |
 """
@@ -30,6 +30,7 @@ from aecodec.files import write_atomic
 from aecodec.train.data import Batches
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
+from aecodec.train.optimizers import Optimizer
 from aecodec.train.rounding import settle_on_grid
 
 MEAN_STEPS = 5000
@@ -65,7 +66,7 @@ class State:
     """
 
     model: AutoEncoder
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     batches: Batches
     counters: Counters
     device: torch.device

@@ -14,7 +14,6 @@ import threading
 import time
 from contextlib import ExitStack
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -30,6 +29,7 @@ from aecodec.errors import OutputError
 from aecodec.train.checkpoint import Counters
 from aecodec.train.checkpoint import State
 from aecodec.train.checkpoint import first_line
+from aecodec.train.checkpoint import read_checkpoint
 from aecodec.train.data import Batches
 from aecodec.train.data import Dataset
 from aecodec.train.data import hold
@@ -37,6 +37,10 @@ from aecodec.train.data import load_folders
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
 from aecodec.train.model import start_from_components
+from aecodec.train.optimizers import OPTIMIZERS
+from aecodec.train.optimizers import make_optimizer
+from aecodec.train.optimizers import optimizer_of
+from aecodec.train.optimizers import soap_class
 from aecodec.train.progress import Observer
 from aecodec.train.progress import Step
 from aecodec.train.progress import Timer
@@ -70,9 +74,10 @@ def train(options: TrainOptions) -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     _prepare_folder(options)
+    optimizer = _choose_optimizer(options)
     dataset = load_folders(options.data, options.crop)
     terminal.say(_describe(dataset))
-    state = _begin(options, dataset, device)
+    state = _begin(options, dataset, device, optimizer)
     counters = state.counters
     terminal.say(f"{options.config} on {device.type}, from step {counters.step:,}")
     keep_log_to = counters.step if options.resume else None
@@ -111,7 +116,19 @@ def _describe(dataset: Dataset) -> str:
     )
 
 
-def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> State:
+def _choose_optimizer(options: TrainOptions) -> str:
+    """That of the run to continue, or the one asked for. Raises InputError if they differ, MissingExtra."""
+    name = options.optimizer or "adam"
+    if options.parent is not None:
+        name = optimizer_of(read_checkpoint(options.parent)["optimizer"])
+        if options.optimizer not in (None, name):
+            raise InputError(f"{options.parent}: trained with {name}, which cannot change to {options.optimizer}")
+    if name == "soap":
+        soap_class()  # raises before the pictures are read, which takes long
+    return name
+
+
+def _begin(options: TrainOptions, dataset: Dataset, device: torch.device, optimizer: str) -> State:
     """The state at the first step of this sitting: resumed, branched off, from weights or fresh."""
     torch.manual_seed(options.seed)
     pictures = hold(dataset.training, device)
@@ -127,18 +144,17 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device) -> Sta
     if not (options.resume or options.decay or options.init):
         start_from_components(model, batches.patches(START_PATCHES, PATCH_SIDE))
     model.to(device=device, memory_format=torch.channels_last)
-    counters = Counters(model.config.learning_rate)
+    counters = Counters(model.config.learning_rate * OPTIMIZERS[optimizer])
     if options.init is not None:
         counters.pixels = load_init(model, options.init)
         counters.pretrained = True
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    state = State(model, optimizer, batches, counters, device)  # its mean starts from these weights
-    if options.resume:
-        state.restore(options.checkpoint)
-    elif options.decay and options.init is None:
-        state.restore(replace(options, decay=False).checkpoint)
-        state.take_mean()
-        state.counters.begin_branch()
+    # The moving mean starts from these weights.
+    state = State(model, make_optimizer(optimizer, model.parameters()), batches, counters, device)
+    if options.parent is not None:
+        state.restore(options.parent)
+        if not options.resume:
+            state.take_mean()
+            state.counters.begin_branch()
     if options.learning_rate is not None:
         state.counters.learning_rate = options.learning_rate
     model.mode.bfloat16 = options.bfloat16

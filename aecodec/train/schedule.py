@@ -40,6 +40,7 @@ class TrainOptions:
     rounding: bool | None = None  # integer rounding in the loop; None: in the last part of a decay branch
     bfloat16: bool = False  # the wide products, wherever there is no rounding
     learning_rate: float | None = None  # None: the run's own, at first the configuration's
+    optimizer: str | None = None  # adam or soap; None: the run's own, at first adam
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
@@ -59,6 +60,13 @@ class TrainOptions:
     def checkpoint(self) -> Path:
         """The one that this run writes and resumes."""
         return self.out / ("decayed.pt" if self.decay else "latest.pt")
+
+    @property
+    def parent(self) -> Path | None:
+        """The checkpoint to start from: the own one on resuming, or that of the run to branch off."""
+        if self.resume:
+            return self.checkpoint
+        return self.out / "latest.pt" if self.decay and self.init is None else None
 
     @property
     def log(self) -> Path:
