@@ -51,7 +51,7 @@ class AecReader(ctypes.Structure):
 class AecWriter(ctypes.Structure):
     """The state of a range encoder."""
 
-    _fields_: ClassVar = [("low", c_uint64), ("width", c_uint64), ("words", c_int64), *int32s("carry unused")]
+    _fields_: ClassVar = [("low", c_uint64), ("width", c_uint64), ("words", c_int64)]
 
 
 # Function -> its result and its arguments.
@@ -70,8 +70,6 @@ FUNCTIONS = {
     "aec_write": (c_int32, (c_void_p, c_void_p, c_int64, *[c_void_p] * 4, c_int32, c_void_p)),
 }
 
-CODER = ("aec_check_tables", "aec_open", "aec_read", "aec_start", "aec_write")
-
 
 def open_library(path: str) -> ctypes.CDLL | None:
     """The library with its functions declared; None if it has another interface. Raises OSError if it does not load."""
@@ -80,8 +78,6 @@ def open_library(path: str) -> ctypes.CDLL | None:
         if library.aec_abi() != ABI:
             return None
         for name, (result, arguments) in FUNCTIONS.items():
-            if name in CODER and not hasattr(library, name):
-                continue  # until the range coder is in C, too
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     except AttributeError:
