@@ -1,4 +1,7 @@
-"""Wheel, editable install and uninstalled checkout: each is complete and finds the weights it came with."""
+"""Sdist, wheel, editable install and uninstalled checkout: each is complete and finds the weights it came with.
+
+With a C compiler they have the native kernels, and without one NumPy runs.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from configparser import ConfigParser
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 import pytest
@@ -24,9 +29,15 @@ from helpers.paths import TINY
 from helpers.paths import WEIGHTS
 
 PHOTO = PHOTOS / "dog.jpg"
+LIBRARY = "aecodec/native/_kernels.dll" if sys.platform == "win32" else "aecodec/native/_kernels.so"
 INSTALLED_LIMIT = 5_000_000  # bytes of bundled weights
 
+# Ways to lack a compiler, as variables: none on the path, none of that name, one that always fails.
+WITHOUT_COMPILER = [{"PATH": "/nonexistent"}, {"CC": "/nonexistent/cc"}, {"CC": "false"}]
+
 in_checkout = pytest.mark.skipif(not (ROOT / "setup.cfg").is_file(), reason="needs the project's own tree")
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 # Where the package comes from, and which folders it looks for weights in.
 WHERE = "import aecodec; from aecodec.codec.manifest import folders; print(aecodec.__file__, *folders(), sep='\\n')"
@@ -44,6 +55,11 @@ def round_trip(path: Path, cwd: Path, *options: str, weights: str = "") -> None:
     python("-m", "aecodec", "encode", PHOTO, "a.aec", *options, path=path, cwd=cwd, weights=weights)
     python("-m", "aecodec", "decode", "a.aec", "a.png", path=path, cwd=cwd, weights=weights)
     assert (cwd / "a.png").stat().st_size > 1000
+
+
+def runtime(path: Path, cwd: Path) -> str:
+    """What runs the networks of the package in `path`."""
+    return python("-m", "aecodec", "--version", path=path, cwd=cwd).splitlines()[2]
 
 
 def manifest_files(manifest: Path) -> set[str]:
@@ -105,6 +121,14 @@ def test_uninstalled_checkout_runs_from_anywhere(tmp_path: Path) -> None:
 
 
 @in_checkout
+def test_an_uninstalled_checkout_without_kernels_runs(tmp_path: Path) -> None:
+    library = shutil.ignore_patterns("__pycache__", Path(LIBRARY).name)
+    shutil.copytree(ROOT / "aecodec", tmp_path / "aecodec", ignore=library)
+    assert runtime(tmp_path, tmp_path).startswith("runtime numpy (not compiled: ")
+    round_trip(tmp_path, tmp_path, "--model", "tiny", weights=str(TINY))
+
+
+@in_checkout
 @needs_bundled
 def test_uninstalled_checkout_finds_its_weights(tmp_path: Path) -> None:
     round_trip(ROOT, tmp_path)
@@ -126,11 +150,12 @@ def installed_version(name: str) -> tuple[int, ...]:
         return ()
 
 
-def pip(*arguments: str | Path) -> None:
+def pip(*arguments: str | Path, variables: Mapping[str, str] = MappingProxyType({})) -> None:
     """Runs pip without the network, so with the setuptools that is installed here."""
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "-q"]
     verb, *others = map(str, arguments)
-    done = subprocess.run([sys.executable, "-m", "pip", verb, *options, *others], capture_output=True, text=True)
+    command = [sys.executable, "-m", "pip", verb, *options, *others]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -143,7 +168,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     for name in ("aecodec", "weights"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", Path(LIBRARY).name))
     if not (WEIGHTS / "manifest.json").is_file():
         for name in ("manifest.json", "tiny.decoder.safetensors", "tiny.encoder.safetensors"):
             shutil.copy(TINY / name, folder / "weights")
@@ -159,18 +184,65 @@ def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@in_checkout
-@pytest.mark.slow
-def test_wheel_holds_what_it_should(tree: Path, wheel: Path) -> None:
-    assert wheel.name == f"aecodec-{aecodec.__version__}-py3-none-any.whl"
-    names = set(zipfile.ZipFile(wheel).namelist())
+@pytest.fixture(scope="module")
+def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=tree, check=True, capture_output=True)
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
+def contents(tree: Path) -> set[str]:
+    """What every wheel holds, by its names there."""
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aecodec").rglob("*.py")}
     weights = {"__init__.py", "manifest.json", *manifest_files(tree / "weights" / "manifest.json")}
     folder = weights_package().replace(".", "/")
     page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aecodec/bench/report").glob("*.[!p]*")}
-    expected = modules | page | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
-    assert {name for name in names if ".dist-info/" not in name} == expected
-    assert any(name.endswith("LICENSE") for name in names)
+    return modules | page | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
+
+
+def names_in(wheel: Path) -> set[str]:
+    """Without those that describe the wheel."""
+    return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+
+@in_checkout
+@needs_compiler
+@pytest.mark.slow
+def test_a_compiled_wheel_fits_any_python_of_its_platform(tree: Path, wheel: Path) -> None:
+    assert re.fullmatch(rf"aecodec-{re.escape(aecodec.__version__)}-py3-none-(?!any)\w+\.whl", wheel.name)
+    assert names_in(wheel) == contents(tree) | {LIBRARY}
+    assert any(name.endswith("LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+@in_checkout
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", WITHOUT_COMPILER, ids=str)
+def test_a_wheel_without_a_compiler_fits_all(tree: Path, tmp_path: Path, variables: dict[str, str]) -> None:
+    copy = tmp_path / "tree"
+    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns("build", Path(LIBRARY).name))
+    pip("wheel", "-w", tmp_path, copy, variables=variables)
+    (built,) = tmp_path.glob("*.whl")
+    assert built.name == f"aecodec-{aecodec.__version__}-py3-none-any.whl"
+    assert names_in(built) == contents(tree)
+
+
+@in_checkout
+@needs_compiler
+@pytest.mark.slow
+def test_the_sdist_installs_with_and_without_a_compiler(tree: Path, sdist: Path, tmp_path: Path) -> None:
+    files = []
+    for name, variables, expected in (
+        ("with", {}, "runtime (native|numpy [(]this processor)"),
+        ("without", WITHOUT_COMPILER[0], "runtime numpy [(]not compiled: "),
+    ):
+        folder = tmp_path / name
+        pip("install", "--no-cache-dir", "--target", folder / "site", sdist, variables=variables)
+        assert re.match(expected, runtime(folder / "site", folder))
+        round_trip(folder / "site", folder, "--model", model_of(tree))
+        files.append((folder / "a.aec").read_bytes() + (folder / "a.png").read_bytes())
+    assert files[0] == files[1]
 
 
 @in_checkout
@@ -198,6 +270,7 @@ def test_editable_install_works(tree: Path, tmp_path: Path) -> None:
     file, *folders = python("-S", "-c", start + WHERE, path=path, cwd=tmp_path).splitlines()
     assert Path(file) == tree / "aecodec" / "__init__.py"
     assert folders == [str(tree / "weights")]
+    assert (tree / LIBRARY).is_file() == (shutil.which("cc") is not None)
     encode = f"from aecodec.cli import main; main(['encode', {str(PHOTO)!r}, 'a.aec', '--model', {model_of(tree)!r}])"
     python("-S", "-c", start + encode, path=path, cwd=tmp_path)
     assert (tmp_path / "a.aec").is_file()
