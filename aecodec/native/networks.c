@@ -529,8 +529,10 @@ static Weights weights_of(const Network *network, const Layer *layer)
 
 static int is_single(const Step *step)
 {
+    if (step->kind != PRODUCT)
+        return 0;
     const AecLayer *is = &step->layer->is;
-    return step->kind == PRODUCT && is->kind == AEC_CONV && is->kernel == 1 && is->stride == 1 && !is->padding;
+    return is->kind == AEC_CONV && is->kernel == 1 && is->stride == 1 && !is->padding;
 }
 
 /* How many of the steps from `step` on are products that can run together, some positions at a time. */
