@@ -25,6 +25,7 @@ from aecodec.cli import run
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import bundled_folders
 from aecodec.codec.manifest import entries_of
+from aecodec.codec.manifest import find_by_name
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.format.header import QUALITY_STEPS
@@ -681,11 +682,33 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_model_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "list"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny ")]
-    size = sum(path.stat().st_size for path in TINY.glob("*.safetensors"))
-    assert len(lines) == 1
-    for part in (TINY_ID.hex(), "sound", f"{size} bytes", str(TINY)):
-        assert part in lines[0]
+    titles, *lines = capsys.readouterr().out.splitlines()
+    assert titles.split()[:4] == ["model", "no.", "id", "decoder"]
+    (tiny,) = (line.split() for line in lines if line.startswith("tiny "))
+    sizes = [f"{(TINY / f'tiny.{half}.safetensors').stat().st_size:,}" for half in ("decoder", "encoder")]
+    assert tiny == ["tiny", "-", TINY_ID.hex(), *sizes, "-", "-", str(TINY)]
+
+
+@needs_bundled
+def test_model_list_has_number_and_figures_of_bundled_models(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = find_by_name("standard")
+    assert run(["model", "list"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("standard "))
+    assert line.split()[1:3] == [str(entry.number), entry.weights_id.hex()]
+    assert f"{entry.details['scores']['kodak256']['psnr']:.2f} dB" in line
+    assert f"{entry.details['pixels'] / 1e9:.2f} gigapixels" in line
+
+
+@pytest.mark.parametrize("scores", [7, [], {"kodak256": None}, {"kodak256": {"psnr": "high"}}])
+def test_model_list_of_a_manifest_with_strange_figures(
+    scores: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(TINY, tmp_path / "own")
+    (fields,) = json.loads((TINY / "manifest.json").read_text())["models"]
+    (tmp_path / "own" / "manifest.json").write_text(json.dumps({"models": [{**fields, "scores": scores}]}))
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(tmp_path / "own"))
+    assert run(["model", "list"]) == 0
+    assert "  -  " in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("half", ["decoder", "encoder"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from aecodec.cli import fail
 from aecodec.cli.common import say
 from aecodec.errors import MissingExtra
 from aecodec.errors import UnknownWeights
+
+if TYPE_CHECKING:
+    from aecodec.codec.manifest import Entry
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -124,6 +129,10 @@ def list_models() -> int:
     \b
     aecodec model list
 
+    Files name a model by its number, or one without a number by its id. Sizes are those of the decoding and the
+    encoding half. The PSNR is the mean over the Kodak photographs at 256x256 in files of 1,966 bytes, 1 % of raw, where
+    the manifest has it.
+
     Exits with 4 if a file is missing or damaged.
     """
     from aecodec.codec import manifest
@@ -131,6 +140,8 @@ def list_models() -> int:
     entries = list(manifest.known())
     if not entries:
         say("no models: none are bundled, and AECODEC_WEIGHTS names no folder with a manifest.json")
+    else:
+        click.echo(_ROW.format("model", "no.", "id", "decoder", "encoder", "PSNR", "trained on", "folder"))
     exit_code = 0
     for entry in entries:
         try:
@@ -138,8 +149,23 @@ def list_models() -> int:
         except UnknownWeights as error:
             exit_code = fail(str(error), error.exit_code)
             continue
-        size = sum((entry.folder / file).stat().st_size for file in (entry.decoder_file, entry.encoder_file))
-        pixels = entry.details.get("pixels")
-        trained = f", trained on {pixels / 1e9:.2f} gigapixels" if pixels else ""
-        click.echo(f"{entry.name:<12} {entry.weights_id.hex()}  sound  {size} bytes{trained}  {entry.folder}")
+        click.echo(_row(entry))
     return exit_code
+
+
+_ROW = "{:<12} {:>3}  {:<8}  {:>9}  {:>9}  {:>8}  {:>14}  {}"
+
+
+def _row(entry: Entry) -> str:
+    sizes = [f"{(entry.folder / file).stat().st_size:,}" for file in (entry.decoder_file, entry.encoder_file)]
+    pixels = entry.details.get("pixels")
+    trained = f"{pixels / 1e9:.2f} gigapixels" if pixels else "-"
+    number = "-" if entry.number is None else entry.number
+    return _ROW.format(entry.name, number, entry.weights_id.hex(), *sizes, _kodak(entry), trained, entry.folder)
+
+
+def _kodak(entry: Entry) -> str:
+    """The PSNR at 1,966 bytes by a manifest that anybody may have written."""
+    with suppress(KeyError, TypeError, ValueError, OverflowError):
+        return f"{float(entry.details['scores']['kodak256']['psnr']):.2f} dB"
+    return "-"
