@@ -66,6 +66,7 @@ def encode(
     device: str = "auto",
     progress: Callable[[float], None] = no_progress,
     max_pixels: int = MAX_PIXELS,
+    threads: int | None = None,
     alpha: bool = True,
     metadata: Iterable[str] = (),
     shrink: bool = False,
@@ -92,6 +93,9 @@ def encode(
     reduced picture. `compact`: write the compact form, some ten bytes shorter, for a picture of up to 1024x1024 pixels
     without alpha and metadata; `checksum` is "none", "crc-8", "crc-16" or "crc-32".
 
+    `threads`: for a picture of more than 512x512 pixels, whose blocks are analysed on that many; by default the
+    environment's AECODEC_THREADS, or 1. The file is the same.
+
     Raises AecError: InputError for anything but a picture, InvalidOption, LimitExceeded, UnknownWeights, or if the
     target cannot be reached.
     """
@@ -106,6 +110,7 @@ def encode(
         device=device,
         progress=progress,
         max_pixels=max_pixels,
+        threads=threads,
         alpha=alpha,
         metadata=metadata_kinds(metadata),
         shrink=shrink,
@@ -148,6 +153,7 @@ def _encode(picture: Picture, options: EncodeOptions, allowed: int | None, displ
         options.max_pixels,
         display,
         CHECKS[options.checksum] if options.compact else None,
+        options.thread_count,
     )
     if allowed is not None:
         return analysed.encode_to_size(allowed)
@@ -194,7 +200,11 @@ def _closest(picture: Picture, sides: Sequence[int], options: EncodeOptions, all
         with suppress(UnreachableTarget):
             encoded = _encode_at(picture, side, options, allowed)
             found = decoder.decode_picture(
-                encoded.data, runtime(options.device), _loader(options.weights), max_pixels=options.max_pixels
+                encoded.data,
+                runtime(options.device),
+                _loader(options.weights),
+                max_pixels=options.max_pixels,
+                threads=options.thread_count,
             )
             error = error_at(picture, found.pixels)
             if best is None or error < best.error:
@@ -215,6 +225,7 @@ def decode(
     *,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    threads: int | None = None,
     weights: str | Path | None = None,
     crop: tuple[int, int, int, int] | None = None,
     partial: bool = False,
@@ -234,7 +245,8 @@ def decode(
     and `info["complete"]` whether nothing is missing; a compact file whose checksum is of one byte or none counts as
     one that ends early, so decode without `partial` first.
     `coded_size`: the exact pixels of a shrunk picture, instead of the picture enlarged (by Pillow's Lanczos) to its
-    own size. `crop` counts in the pixels of the picture that is returned.
+    own size. `crop` counts in the pixels of the picture that is returned. `threads`: as for `encode`; the pixels are
+    the same.
 
     Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights, InvalidOption, or OutsidePicture for a
     crop beyond the picture; all are AecError.
@@ -244,6 +256,7 @@ def decode(
         DecodeOptions(
             device=device,
             max_pixels=max_pixels,
+            threads=threads,
             weights=_path(weights),
             crop=crop,
             partial=partial,
@@ -268,6 +281,7 @@ def _decoded(data: bytes, options: DecodeOptions) -> tuple[Decoded, Crop | None]
         max_pixels=options.max_pixels,
         crop=None if enlarged else options.crop,
         partial=options.partial,
+        threads=options.thread_count,
     )
     return found, options.crop if enlarged else None
 
@@ -292,6 +306,7 @@ def decode_stages(
     *,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    threads: int | None = None,
     weights: str | Path | None = None,
     partial: bool = False,
 ) -> Iterator[Image.Image]:
@@ -299,9 +314,16 @@ def decode_stages(
 
     The last image is the one that `decode` gives with the same `partial`. Raises as `decode`.
     """
-    options = DecodeOptions(device=device, max_pixels=max_pixels, weights=_path(weights), partial=partial)
+    options = DecodeOptions(
+        device=device, max_pixels=max_pixels, threads=threads, weights=_path(weights), partial=partial
+    )
     stages = decoder.decode_stages(
-        as_bytes(data), runtime(device), _loader(options.weights), max_pixels=max_pixels, partial=partial
+        as_bytes(data),
+        runtime(device),
+        _loader(options.weights),
+        max_pixels=max_pixels,
+        partial=partial,
+        threads=options.thread_count,
     )
     for found in stages:
         yield _shown(found, options, None)
@@ -312,6 +334,7 @@ def decode_pixels(
     *,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    threads: int | None = None,
     weights: str | Path | None = None,
     crop: tuple[int, int, int, int] | None = None,
     partial: bool = False,
@@ -321,6 +344,7 @@ def decode_pixels(
     options = DecodeOptions(
         device=device,
         max_pixels=max_pixels,
+        threads=threads,
         weights=_path(weights),
         crop=crop,
         partial=partial,

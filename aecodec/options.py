@@ -7,6 +7,7 @@ The Python interface, the command line, batch jobs and the Pillow plugin build t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from contextlib import suppress
@@ -32,6 +33,7 @@ EFFORT_STEPS = (0, 40, 150, 800)  # of refinement
 METADATA = ("icc", "exif", "xmp")  # the kinds of a picture's metadata that a file can hold
 CHECKS = {"none": Check.NONE, "crc-8": Check.CRC8, "crc-16": Check.CRC16, "crc-32": Check.CRC32}
 DEVICES = ("auto", "cpu", "cuda")
+THREADS = "AECODEC_THREADS"  # the environment variable
 
 Crop = tuple[int, int, int, int]  # x, y, width, height, in pixels from the top left
 
@@ -87,6 +89,15 @@ class CommonOptions:
         MAX_PIXELS, "--max-pixels", metavar="N", whole=True, low=1, help="Refuse larger pictures."
     )
 
+    threads: int | None = _option(
+        None,
+        "--threads",
+        metavar="N",
+        whole=True,
+        low=1,
+        help=f"Threads for each large picture; each of the --jobs has as many. Default: {THREADS}, else 1.",
+    )
+
     def __post_init__(self) -> None:
         """Raises InvalidOption if a value is out of range."""
         for own in fields(self):
@@ -94,8 +105,14 @@ class CommonOptions:
             optional = own.default is None and value is None
             if option is not None and option.low is not None and not optional:
                 option.check(own.name, value)
+        if self.threads is None and (named := os.environ.get(THREADS)):
+            object.__setattr__(self, "threads", _threads(named))
         if self.device not in DEVICES:
             raise InvalidOption(f"device {self.device!r} is not one of {', '.join(DEVICES)}")
+
+    @property
+    def thread_count(self) -> int:
+        return self.threads or 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +215,12 @@ class DecodeOptions(CommonOptions):
     crop: Crop | None = _option(None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height.")
     partial: bool = _option(False, "--partial", help="Decode a truncated file as far as it goes.")
     coded_size: bool = _option(False, "--coded-size", help="Do not enlarge a shrunk picture.")
+
+
+def _threads(value: str) -> int:
+    if not (value.isdecimal() and value.isascii() and 0 < len(value) < 10 and int(value)):
+        raise InvalidOption(f"{THREADS} {value!r} is not a whole number of at least 1")
+    return int(value)
 
 
 def metadata_kinds(names: Iterable[str]) -> frozenset[str]:

@@ -43,7 +43,7 @@ PICTURE_SUFFIXES = frozenset(
 AEC_SUFFIXES = frozenset({".aec"})
 
 # Options that do not change an output.
-_WITHOUT_EFFECT = frozenset({"device", "max_pixels", "progress", "weights"})
+_WITHOUT_EFFECT = frozenset({"device", "max_pixels", "progress", "threads", "weights"})
 
 REACHED = 0.97  # a target size counts as reached from this share on
 

@@ -110,11 +110,11 @@ def run_on_ray(
     except ImportError as error:
         raise MissingExtra('--ray needs Ray: pip install "aecodec[ray]"') from error
     job = replace(job, weights=job.weights.absolute()) if isinstance(job, EncodeJob) and job.weights else job
-    ours = _connect(ray, address, options.jobs)
+    ours = _connect(ray, address, options.jobs * job.thread_count)
     try:
         if job.device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise InputError("--device cuda: the Ray cluster has no GPU")
-        remote = ray.remote(**_needs(job.device))(do_part)
+        remote = ray.remote(**_needs(job))(do_part)
         options = _absolute(options)
         yield from recording(_gather(ray, remote, parts(job, options, size)), options.out_dir)
     finally:
@@ -122,11 +122,11 @@ def run_on_ray(
             ray.shutdown()
 
 
-def _connect(ray: Any, address: str, jobs: int) -> bool:
+def _connect(ray: Any, address: str, cores: int) -> bool:
     """Whether this made a connection, which the caller must then close."""
     if ray.is_initialized():
         return False
-    local = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
+    local = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -141,14 +141,14 @@ def _absolute(options: BatchOptions) -> BatchOptions:
     return replace(options, inputs=inputs, out_dir=out_dir)
 
 
-def _needs(device: str) -> dict[str, Any]:
-    """What a task needs: one core and one thread. Its process is kept for the next task, with the weights loaded."""
+def _needs(job: EncodeJob | DecodeJob) -> dict[str, Any]:
+    """What a task needs: a core for each thread. Its process is kept for the next task, with the weights loaded."""
     variables = dict.fromkeys(THREADS, "1")
     if added_folders():
         variables[SEARCH_PATH] = os.pathsep.join(str(folder.absolute()) for folder in added_folders())
     return {
-        "num_cpus": 1,
-        "num_gpus": int(device == "cuda"),
+        "num_cpus": job.thread_count,
+        "num_gpus": int(job.device == "cuda"),
         "max_retries": _RETRIES,
         "max_calls": 0,  # a process with a GPU would otherwise end with its task
         "runtime_env": {"env_vars": variables},

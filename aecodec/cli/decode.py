@@ -51,7 +51,9 @@ def decode(paths: tuple[Path | str, ...], extension: str | None, **values: Any) 
     extension = None if extension is None else extension.lstrip(".")
     if options.out_dir is not None:
         job = DecodeJob(extension=extension or "png", **values)
-        batch = batch_options(paths, options, options.out_dir, AEC_SUFFIXES, extension or "png")
+        batch = batch_options(
+            paths, options, options.out_dir, AEC_SUFFIXES, extension or "png", threads=job.thread_count
+        )
         return work_on_many(job, options, batch)
     source, target = ends(paths, options)
     if target.suffix.lower() == ".aec" and extension is None:

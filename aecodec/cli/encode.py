@@ -83,7 +83,15 @@ def encode(paths: tuple[Path | str, ...], keep_extension: bool, **values: Any) -
     with usage_errors(EncodeOptions):
         job = EncodeJob(**values)
     if options.out_dir is not None:
-        batch = batch_options(paths, options, options.out_dir, PICTURE_SUFFIXES, "aec", keep_extension)
+        batch = batch_options(
+            paths,
+            options,
+            options.out_dir,
+            PICTURE_SUFFIXES,
+            "aec",
+            threads=job.thread_count,
+            keep_extension=keep_extension,
+        )
         return work_on_many(job, options, batch)
     if keep_extension:
         raise click.UsageError("--keep-extension goes with --out-dir.")

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from collections.abc import Generator
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextlib import closing
 from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,14 +43,15 @@ if TYPE_CHECKING:
     from aecodec.batch.plan import Shard
     from aecodec.batch.results import Result
     from aecodec.batch.results import Summary
-    from aecodec.batch.run import Job
 
 _REASONS = 10  # most frequent failures in the report of a Ray run
 
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="Another way to give OUT."),
     click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping subfolders."),
-    click.option("-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Pictures at once. Default: one per core."),
+    click.option(
+        "-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Pictures at once. Default: cores / threads."
+    ),
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); lists its results in DIR."),
     click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address. Inputs may be URLs."),
     click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures per Ray task. Default: 2000."),
@@ -109,7 +112,7 @@ def ends(paths: tuple[Path | str, ...], options: WorkOptions) -> tuple[Path, Pat
     return source, target
 
 
-def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> None:
+def work_on_one(job: EncodeJob | DecodeJob, source: Path, target: Path, options: WorkOptions) -> None:
     """IN to OUT, either of them `-`. Raises AecError or UsageError."""
     if str(target) == STANDARD and options.as_json:
         raise click.UsageError("--json and the output cannot both go to standard output.")
@@ -119,7 +122,8 @@ def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> N
         raise kept
     started = time.perf_counter()
     stream = sys.stdin.buffer if str(source) == STANDARD else source
-    product = job(stream, "<stdout>" if str(target) == STANDARD else str(target))
+    with _threads_of(job):
+        product = job(stream, "<stdout>" if str(target) == STANDARD else str(target))
     if not only_new:
         write_target(target, product.data)
     elif not write_new(target, product.data):  # another program may have written it meanwhile
@@ -135,6 +139,15 @@ def work_on_one(job: Job, source: Path, target: Path, options: WorkOptions) -> N
         timed = f", {seconds:.3f} s" if options.verbose else ""
         for line in (*product.notices, product.summary + timed):
             say(line)
+
+
+def _threads_of(job: EncodeJob | DecodeJob) -> AbstractContextManager[None]:
+    """While NumPy is loaded: with --threads, its BLAS must not multiply them by its own. Without, it is left alone."""
+    if job.threads is None:
+        return nullcontext()
+    from aecodec.batch.workers import one_thread
+
+    return one_thread()
 
 
 def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchOptions) -> int:
@@ -203,6 +216,8 @@ def batch_options(
     out_dir: Path | str,
     suffixes: frozenset[str],
     extension: str,
+    *,
+    threads: int,
     keep_extension: bool = False,
 ) -> BatchOptions:
     """The batch. Raises UsageError if options contradict each other."""
@@ -223,7 +238,8 @@ def batch_options(
     if keep and options.force:
         raise click.UsageError("--force contradicts --skip-existing and --no-clobber.")
     many = any(isinstance(path, str) or path.is_dir() for path in paths)
-    jobs = options.jobs or (cores() if many else min(cores(), len(paths)))
+    most = max(1, cores() // threads)
+    jobs = options.jobs or (most if many else min(most, len(paths)))
     existing: Existing = "skip" if keep else "force" if options.force else "update"
     shard = _shard(options.shard)
     return BatchOptions(paths, out_dir, extension, suffixes, jobs, shard, existing, keep_extension)

@@ -76,11 +76,12 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     crop: Sequence[int] | None = None,
     partial: bool = False,
+    threads: int = 1,
 ) -> Decoded:
     """The picture of a file; of a `crop` (x, y, width, height) only what it depends on is decoded.
 
-    `partial` takes a file that ends early, too. Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion,
-    UnknownWeights or OutsidePicture.
+    `partial` takes a file that ends early, too. The synthesis runs on `threads`. Raises CorruptFile,
+    HeaderLimitExceeded, UnsupportedVersion, UnknownWeights or OutsidePicture.
     """
     content, decoder = open_file(data, load, max_pixels=max_pixels, partial=partial)
     header = content.header
@@ -88,11 +89,17 @@ def decode_picture(
     extras = unpack_extras(content.extras, header.width, header.height)
     if extras.alpha is not None:
         extras = replace(extras, alpha=extras.alpha[area.index[1:]])
-    return _decoded(content, extras, decoder, runtime, area)
+    return _decoded(content, extras, decoder, runtime, area, threads)
 
 
 def decode_stages(
-    data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS, partial: bool = False
+    data: bytes,
+    runtime: Runtime,
+    load: Loader,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    partial: bool = False,
+    threads: int = 1,
 ) -> Iterator[Decoded]:
     """The picture after the hyper-latent and after each context step. Raises as `decode_picture`."""
     content, decoder = open_file(data, load, max_pixels=max_pixels, partial=partial)
@@ -100,17 +107,24 @@ def decode_stages(
     extras = unpack_extras(content.extras, header.width, header.height)
     area = Box(0, 0, header.height, header.width)
     for stages in range(1, _STAGES + 1):
-        yield _decoded(content, extras, decoder, runtime, area, stages)
+        yield _decoded(content, extras, decoder, runtime, area, threads, stages)
 
 
 def _decoded(
-    content: Content, extras: Extras, decoder: DecoderHalf, runtime: Runtime, area: Box, stages: int = _STAGES
+    content: Content,
+    extras: Extras,
+    decoder: DecoderHalf,
+    runtime: Runtime,
+    area: Box,
+    threads: int,
+    stages: int = _STAGES,
 ) -> Decoded:
     """An area of the picture, from up to `stages` of its streams' stages."""
     header = content.header
     seen = _seen(area, header, decoder)
     field = decode_streams(content, decoder, runtime, seen, stages)
-    return Decoded(_pixels(field, header, decoder, runtime, area, seen), extras, header, field.share, content.complete)
+    pixels = _pixels(field, header, decoder, runtime, area, seen, threads)
+    return Decoded(pixels, extras, header, field.share, content.complete)
 
 
 def verify(data: bytes, runtime: Runtime, load: Loader, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -211,9 +225,12 @@ def _seen(area: Box, header: Header, decoder: DecoderHalf) -> Box:
     return coded.coarser(STRIDE).grown(receptive_field(decoder.synthesis.layers), _field(header))
 
 
-def _pixels(field: Field, header: Header, decoder: DecoderHalf, runtime: Runtime, area: Box, seen: Box) -> np.ndarray:
+def _pixels(
+    field: Field, header: Header, decoder: DecoderHalf, runtime: Runtime, area: Box, seen: Box, threads: int
+) -> np.ndarray:
     """Pixels uint8 [h, w, 3], or [h, w] of a grey file, of an area, from the field that it sees."""
-    pixels = synthesise(decoder, runtime, field.latent, field.features, np.array([header.quality]))[0]
+    quality = np.array([header.quality])
+    pixels = synthesise(decoder, runtime, field.latent, field.features, quality, threads=threads)[0]
     own = area.within(seen.times(STRIDE))
     if header.height < CODED_SIDE:
         own = replace(own, top=area.top, bottom=area.bottom)

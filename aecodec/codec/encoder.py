@@ -91,11 +91,13 @@ class PictureEncoder:
         max_pixels: int = MAX_PIXELS,
         display: Size | None = None,
         compact: Check | None = None,
+        threads: int = 1,
     ) -> None:
         """`pixels` uint8 [H, W, 3], or [H, W] for grey. `steps`: of refinement, for every file that is written.
 
         `progress` receives the share done of the current refinement. Every file holds `extras` as they are, and the
         `display` size if it is not the picture's; `compact` asks for the compact form, with this kind of checksum.
+        Analysis and synthesis run on `threads`.
         Cheaper colours replace those of fully transparent pixels (`transparent.py`).
         Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES, AecError if the picture has no compact
         form.
@@ -124,7 +126,8 @@ class PictureEncoder:
         )
         if compact is not None:
             check_compact(self._header)
-        self._raw = analyse(encoder.analysis, runtime, self._colour[None])
+        self._threads = threads
+        self._raw = analyse(encoder.analysis, runtime, self._colour[None], threads=threads)
 
     def encode(self, quality: int) -> Encoded:
         """The `.aec` file at quality step 0..255.
@@ -211,7 +214,9 @@ class PictureEncoder:
         """The colour samples that a file decodes to, uint8 [H, W, 3], with sides of at least 32."""
         quality = np.array([encoded.quality])
         height, width = self._colour.shape[:2]
-        decoded = synthesise(self._decoder, self._runtime, encoded.latent, encoded.features, quality)
+        decoded = synthesise(
+            self._decoder, self._runtime, encoded.latent, encoded.features, quality, threads=self._threads
+        )
         return decoded[0, :height, :width]
 
     def _cost(self, encoded: Encoded) -> float:

@@ -1,7 +1,7 @@
 """Analysis and synthesis of pixels, in blocks that keep memory small.
 
-Blocks of any size give the same integers as one pass: each carries a halo of the network's receptive field. The halo
-ends at the field's border, so the zero padding there is the field's.
+Blocks of any size, on any number of threads, give the same integers as one pass: each carries a halo of the network's
+receptive field. The halo ends at the field's border, so the zero padding there is the field's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.threads import on_threads
 from aecodec.codec.weights import SYNTHESIS_BITS
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
@@ -38,18 +39,24 @@ def _cut(pixels: np.ndarray, area: Box) -> np.ndarray:
     return pixels[:, rows[:, None], columns]
 
 
-def analyse(analysis: Network, runtime: Runtime, pixels: np.ndarray, block: int = BLOCK) -> np.ndarray:
+def analyse(
+    analysis: Network, runtime: Runtime, pixels: np.ndarray, block: int = BLOCK, threads: int = 1
+) -> np.ndarray:
     """The latent before its gain: int32 [B, 4 ceil(H/32), 4 ceil(W/32), 16], 16 bits wide.
 
     `pixels` uint8 [B, H, W, 3]. Each block is padded to the grid by itself, which avoids a copy of a large picture.
     """
     batch, height, width = pixels.shape[:3]
     latent = np.empty((batch, *latent_shape(width, height), LATENT_CHANNELS), np.int32)
-    for core, whole in blocks(latent.shape[1], latent.shape[2], block, receptive_field(analysis.layers)):
+
+    def do(areas: tuple[Box, Box]) -> None:
+        core, whole = areas
         x = _cut(pixels, whole.times(STRIDE)).astype(np.float32)
         x *= 2
         x -= 255
         latent[core.index] = runtime.run(analysis, x, wanted=core.within(whole))
+
+    on_threads(do, blocks(latent.shape[1], latent.shape[2], block, receptive_field(analysis.layers)), threads)
     return latent
 
 
@@ -72,17 +79,22 @@ def synthesise(
     features: np.ndarray,
     quality: np.ndarray,
     block: int = BLOCK,
+    threads: int = 1,
 ) -> np.ndarray:
     """Pixels uint8 [B, 8h, 8w, 3] from decoded latents [B, h, w, 16] and features [B, h, w, 32]."""
     batch, height, width = latent.shape[:3]
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
     down = np.float32(math.ldexp(1, PIXEL_EXPONENT - decoder.synthesis.exponent))  # exact in every rounding mode
-    for core, whole in blocks(height, width, block, receptive_field(decoder.synthesis.layers)):
+
+    def do(areas: tuple[Box, Box]) -> None:
+        core, whole = areas
         seen = apply_inverse_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         real *= down
         real += 128
         pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)  # the uint8 cast truncates
+
+    on_threads(do, blocks(height, width, block, receptive_field(decoder.synthesis.layers)), threads)
     return pixels
 
 
