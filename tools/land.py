@@ -40,6 +40,7 @@ from aecodec.errors import InputError
 from aecodec.files import write_atomic
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.image.reading import open_picture
+from tools.browser import write_models
 from tools.figure import write_figure
 from tools.samples import write_samples
 
@@ -77,6 +78,7 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
         write_figure(project / "examples" / "comparison.png", project / "examples" / "photos", weights)
         write_samples(project / "docs", project / "examples" / "photos", weights)
     _write_table(project / "README.md", bundled, peers)
+    write_models(project / "browser", weights)
     say("files, manifest, golden files, pictures and README table are in place: look at them, then commit")
 
 

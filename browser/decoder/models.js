@@ -1,0 +1,6 @@
+// The registered models by their numbers, written by `python -m tools.browser` from weights/manifest.json.
+
+export const MODELS = Object.freeze({
+  0: { name: "standard", id: "ff899802" },
+  1: { name: "paper", id: "30049bbc" },
+});

@@ -1,0 +1,203 @@
+"""The browser's decoder in Node: the same pixels as Python, and the same refusals."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zstandard
+
+from aecodec import __version__
+from aecodec import api
+from aecodec.codec.manifest import entries_of
+from aecodec.errors import AecError
+from fuzz.mutate import MOST_PIXELS
+from fuzz.mutate import Mutant
+from fuzz.mutate import golden_files
+from fuzz.mutate import mutant
+from helpers.node import BROWSER
+from helpers.node import ask
+from helpers.node import decode
+from helpers.node import needs_node
+from helpers.paths import GOLDEN
+from helpers.paths import TINY
+from helpers.paths import WEIGHTS
+
+pytestmark = needs_node
+
+CLANG = shutil.which("clang-14") or shutil.which("clang")
+EXPECTED = {
+    folder / name: fields
+    for folder in (TINY, GOLDEN / "bundled")
+    if (folder / "expected.json").is_file()
+    for name, fields in json.loads((folder / "expected.json").read_text("utf-8")).items()
+}
+
+
+def by_python(data: bytes, **options: Any) -> dict[str, Any]:
+    """What the driver would answer if it were Python."""
+    try:
+        pixels = api.decode_pixels(data, coded_size=True, **options)
+    except AecError as error:
+        return {"refusal": type(error).__name__}
+    return {"shape": list(pixels.shape), "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()}
+
+
+def same(answer: dict[str, Any], expected: dict[str, Any]) -> bool:
+    return {key: answer.get(key) for key in expected} == expected
+
+
+def test_golden_files_have_their_pixels() -> None:
+    answers = decode([path.read_bytes() for path in EXPECTED])
+    for (path, fields), answer in zip(EXPECTED.items(), answers, strict=True):
+        assert answer.get("sha256") == fields["pixels_sha256"], (path.name, answer)
+
+
+def test_the_stages_of_a_picture_are_those_of_python() -> None:
+    for name in ("car-128.aec", "two-tiles-30.aec", "extras-60.aec"):
+        data = (TINY / name).read_bytes()
+        (answer,) = decode([data], stages=True)
+        stages = [np.asarray(image) for image in api.decode_stages(data)]
+        hashes = [hashlib.sha256(stage.tobytes()).hexdigest() for stage in stages]
+        assert [*(stage["sha256"] for stage in answer["stages"]), answer["sha256"]] == hashes
+
+
+@pytest.mark.parametrize("name", ["dog-20.aec", "two-tiles-30.aec", "narrow-80.aec", "extras-60.aec", "compact-40.aec"])
+def test_prefixes_are_those_of_python(name: str) -> None:
+    data = (TINY / name).read_bytes()
+    cuts = [data[:length] for length in range(0, len(data), max(1, len(data) // 12))]
+    for cut, answer in zip(cuts, decode(cuts, partial=True), strict=True):
+        assert same(answer, by_python(cut, partial=True)), (len(cut), answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "crop"),
+    [
+        ("car-128.aec", (100, 3, 57, 90)),
+        ("two-tiles-30.aec", (1020, 0, 8, 9)),
+        ("narrow-80.aec", (7, 30, 5, 33)),
+        ("extras-60.aec", (3, 4, 10, 11)),
+        ("car-128.aec", (250, 0, 7, 1)),
+    ],
+)
+def test_a_crop_is_that_of_python(name: str, crop: tuple[int, int, int, int]) -> None:
+    data = (TINY / name).read_bytes()
+    (answer,) = decode([data], crop=dict(zip(("x", "y", "width", "height"), crop, strict=True)))
+    assert same(answer, by_python(data, crop=crop)), answer
+
+
+def test_a_picture_of_many_blocks_and_tiles() -> None:
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (9, 13, 3), np.uint8)
+    pixels = np.kron(coarse, np.ones((80, 90, 1), np.uint8))[:700, :1100]
+    data = api.encode(pixels, 40, weights=TINY / "tiny.decoder.safetensors")
+    (answer,) = decode([data])
+    assert same(answer, by_python(data)), answer
+
+
+def check_mutants(mutants: Sequence[Mutant]) -> None:
+    files = [made.data for made in mutants]
+    refused = []
+    for made, answer in zip(mutants, decode(files, maxPixels=MOST_PIXELS), strict=True):
+        expected = by_python(made.data, max_pixels=MOST_PIXELS)
+        # Of zstd frames that no encoder writes, the library takes some.
+        assert same(answer, expected) or ("extras" in made.story and "refusal" in answer), (
+            made.story,
+            answer,
+            expected,
+        )
+        assert answer["seconds"] < 3, made.story
+        refused += [made] if "refusal" in expected else []
+    prefixes = decode([made.data for made in refused], maxPixels=MOST_PIXELS, partial=True)
+    for made, answer in zip(refused, prefixes, strict=True):
+        expected = by_python(made.data, max_pixels=MOST_PIXELS, partial=True)
+        assert same(answer, expected) or ("extras" in made.story and "refusal" in answer), (
+            made.story,
+            answer,
+            expected,
+        )
+
+
+def test_a_few_hundred_mutants() -> None:
+    check_mutants([mutant(golden_files(), 25, number) for number in range(200)])
+
+
+@pytest.mark.slow
+def test_2000_mutants() -> None:
+    for seed in range(4):
+        check_mutants([mutant(golden_files(), seed, number) for number in range(500)])
+
+
+def test_a_header_is_told_from_its_first_bytes() -> None:
+    data = (TINY / "shrunk-90.aec").read_bytes()
+    info, (found,) = api_info(data), ask("info", [data[:36]])
+    for here, there in (
+        ("width", "width"),
+        ("codedWidth", "coded_width"),
+        ("mode", "mode"),
+        ("weightsId", "weights_id"),
+    ):
+        assert found[here] == getattr(info, there)
+    (found,) = ask("info", [data], maxPixels=5)
+    assert found["refusal"] == "HeaderLimitExceeded"
+
+
+def api_info(data: bytes) -> Any:
+    from aecodec.info import read_info
+
+    return read_info(data)
+
+
+def test_zstd_frames() -> None:
+    rng = np.random.default_rng(2)
+    contents = [
+        *(bytes([7]) * size for size in (1, 300, 300_000)),
+        *(rng.bytes(size) for size in (1, 300, 200_000)),
+        *(rng.choice([0, 0, 0, 255], size).astype(np.uint8).tobytes() for size in (9, 5000, 400_000)),
+        *(np.abs(rng.normal(0, 9, size)).astype(np.uint8).tobytes() for size in (30, 5000, 300_000)),
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" * 900,
+    ]
+    for level in (1, 3, 19):
+        compressor = zstandard.ZstdCompressor(level=level, write_checksum=level == 3)
+        frames = [compressor.compress(content) for content in contents]
+        for content, answer in zip(contents, ask("zstd", frames), strict=True):
+            assert base64.b64decode(answer["content"]) == content
+        for frame, answer in zip(frames, ask("zstd", [frame[:-1] for frame in frames]), strict=True):
+            assert "refusal" in answer, frame.hex()
+
+
+def test_hashes_without_the_browsers_own() -> None:
+    inputs = [bytes(size) for size in (0, 1, 55, 56, 64, 1000)]
+    assert ask("hashes", inputs) == [hashlib.sha256(data).hexdigest() for data in inputs]
+
+
+def test_the_registered_models_are_those_of_the_manifest() -> None:
+    entries = {str(entry.number): {"name": entry.name, "id": entry.weights_id.hex()} for entry in entries_of(WEIGHTS)}
+    text = (BROWSER / "decoder" / "models.js").read_text("utf-8")
+    for number, fields in entries.items():
+        assert f'  {number}: {{ name: "{fields["name"]}", id: "{fields["id"]}" }},\n' in text
+    assert text.count("name:") == len(entries)
+
+
+def test_its_version_is_the_packages() -> None:
+    assert json.loads((BROWSER / "package.json").read_text("utf-8"))["version"] == __version__
+
+
+@pytest.mark.skipif(CLANG is None or shutil.which("wasm-ld") is None, reason="no clang for WebAssembly")
+def test_the_module_is_that_of_the_source(tmp_path: Path) -> None:
+    assert CLANG is not None
+    version = subprocess.run([CLANG, "--version"], capture_output=True, text=True, check=True).stdout
+    if "version 14." not in version:
+        pytest.skip("another clang, which makes another module")
+    subprocess.run(
+        [BROWSER / "build.sh", tmp_path / "aec.wasm"], check=True, env={"CLANG": CLANG, "PATH": "/usr/bin:/bin"}
+    )
+    assert (tmp_path / "aec.wasm").read_bytes() == (BROWSER / "aec.wasm").read_bytes(), "run browser/build.sh"
