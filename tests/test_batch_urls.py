@@ -209,6 +209,19 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
     assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, False, True, True, True]
 
 
+def test_an_output_that_was_replaced_by_another_of_its_size_is_told(bucket: str) -> None:
+    done(the_part(bucket), bucket)
+    name = f"{bucket}/out/a.aec"
+    data = storage.read(name)
+    time.sleep(0.01)
+    storage.write(name, bytes(len(data)))
+    assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, True, True, True]
+    assert storage.read(name) == data, "what is damaged is made again"
+    storage.write(name, data)
+    assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, True, True, True]
+    assert all(result.skipped for result in done(the_part(bucket), bucket)), "made again and found equal"
+
+
 def test_a_part_with_a_failure_is_tried_again_and_counted_by_reason(bucket: str) -> None:
     bad = failing(bucket)
     storage.write(f"{bucket}/photos/worse.png", b"no picture either")
