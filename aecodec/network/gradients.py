@@ -147,7 +147,7 @@ def _fit_channels(x: np.ndarray, channels: int) -> np.ndarray:
 
 def _conv(layer: Conv, floats: _Floats, x: np.ndarray) -> tuple[np.ndarray, Backward]:
     shape = x.shape
-    pointwise = layer.kernel == 1 and layer.stride == 1
+    pointwise = layer.kernel == 1 and layer.stride == 1 and not layer.padding
     rows = x if pointwise else unfold(pad(x, layer.padding), layer.kernel, layer.stride)
     y = _product(rows, floats.weight)
     y += floats.bias

@@ -182,7 +182,7 @@ def unfold(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:
 
 
 def _product(layer: Conv, prepared: _Prepared, x: np.ndarray) -> np.ndarray:
-    if layer.kernel > 1 or layer.stride > 1:
+    if layer.kernel > 1 or layer.stride > 1 or layer.padding:
         x = unfold(pad(x, layer.padding), layer.kernel, layer.stride)
     batch, rows, columns, inputs = x.shape
     flat = x.reshape(-1, inputs).astype(prepared.weight.dtype, copy=False)

@@ -176,7 +176,7 @@ def _run(prepared: Mapping[str, _Prepared], layers: Layers, prefix: str, x: Tens
 
 
 def _product(layer: Conv, prepared: _Prepared, x: Tensor) -> Tensor:
-    if layer.kernel > 1 or layer.stride > 1:
+    if layer.kernel > 1 or layer.stride > 1 or layer.padding:
         padding = layer.padding
         x = functional.pad(x, (0, 0, padding, padding, padding, padding))
         x = x.unfold(1, layer.kernel, layer.stride).unfold(2, layer.kernel, layer.stride)

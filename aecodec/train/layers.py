@@ -173,7 +173,7 @@ class ConvLayer(Product):
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         weight, bias = self.used()
         layer = self.layer
-        if layer.kernel == 1 and layer.stride == 1:
+        if layer.kernel == 1 and layer.stride == 1 and not layer.padding:
             x = functional.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
         else:
             x = functional.conv2d(x, weight, bias, layer.stride, layer.padding)
