@@ -33,7 +33,7 @@ from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.format.container import unpack
 from aecodec.format.header import header_size
-from aecodec.format.symbols import SymbolWriter
+from aecodec.format.symbol_coding import open_writer
 from aecodec.geometry import STRIDE
 from aecodec.geometry import TILE
 from aecodec.geometry import Box
@@ -141,7 +141,7 @@ def context_lost(model: str) -> float:
     def size(boxes: list[Box]) -> int:
         total = 0
         for box in boxes:
-            writer = SymbolWriter(decoder.entropy.tables)
+            writer = open_writer(decoder.entropy.tables)
             hyper = analyse_hyper(encoder.hyper_analysis, runtime, latent[box.index])
             encode_latent(decoder.entropy, runtime, latent[box.index], hyper, quality, [writer])
             total += len(writer.finish())

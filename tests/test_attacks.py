@@ -18,7 +18,8 @@ from aecodec.errors import CorruptFile
 from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnknownWeights
 from aecodec.errors import UnsupportedVersion
-from aecodec.format.range_coder import Decoder
+from aecodec.format.symbol_coding import open_reader
+from aecodec.format.symbols import SymbolReader
 from aecodec.info import read_info
 from attacks import extras
 from attacks import headers
@@ -99,15 +100,9 @@ def test_an_extreme_picture_is_decoded_to_its_size_in_time(build: Callable[[], b
     assert pixels.dtype == np.uint8
 
 
-@pytest.mark.parametrize("backend", ["constriction", "python"])
-def test_an_impossible_stream_is_refused_by_both_coders(backend: str, monkeypatch: pytest.MonkeyPatch):
-    if backend == "constriction":
-        pytest.importorskip("constriction")
-
-    def coder(tables: object, data: bytes) -> Decoder:
-        return Decoder(tables, data, backend=backend)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("aecodec.format.symbols.Decoder", coder)
+@pytest.mark.parametrize("reader", [SymbolReader, open_reader])
+def test_an_impossible_stream_is_refused_by_both_coders(reader: Callable[..., object], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aecodec.codec.decoder.open_reader", reader)
     for build in streams.CORRUPT:
         with pytest.raises(CorruptFile):
             api.decode_pixels(build())

@@ -38,6 +38,7 @@ def test_a_difference_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_a_worker_that_fails_is_a_difference(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "")
     monkeypatch.setattr(matrix, "numpy_configurations", lambda: [matrix.Configuration("no", ("--runtime", "none"))])
+    monkeypatch.setattr(matrix, "native_configurations", list)
     monkeypatch.setattr(matrix, "torch_configurations", list)
     assert main([]) == 1
     assert "invalid choice" in capsys.readouterr().err

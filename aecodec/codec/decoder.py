@@ -33,9 +33,9 @@ from aecodec.format.extras import unpack_extras
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
 from aecodec.format.header import Weights
+from aecodec.format.symbol_coding import open_reader
 from aecodec.format.symbols import PrefixReader
 from aecodec.format.symbols import StageReader
-from aecodec.format.symbols import SymbolReader
 from aecodec.geometry import STRIDE
 from aecodec.geometry import Box
 from aecodec.geometry import latent_shape
@@ -203,7 +203,7 @@ def decode_streams(
         if common is None:
             continue
         tables = decoder.entropy.tables
-        source = PrefixReader(tables, stream) if content.is_prefix(stream) else SymbolReader(tables, stream)
+        source = PrefixReader(tables, stream) if content.is_prefix(stream) else open_reader(tables, stream)
         reader = source if stages == _STAGES else StageReader(source, stages)
         decoded, seen = decode_latent(decoder.entropy, runtime, [reader], tile.shape, quality)
         known, count = known + source.known, count + _symbols_of(tile)

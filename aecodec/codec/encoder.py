@@ -39,7 +39,7 @@ from aecodec.format.header import QUALITY_STEPS
 from aecodec.format.header import Check
 from aecodec.format.header import Header
 from aecodec.format.header import Size
-from aecodec.format.symbols import SymbolWriter
+from aecodec.format.symbol_coding import open_writer
 from aecodec.geometry import STRIDE
 from aecodec.geometry import TILE
 from aecodec.geometry import blocks
@@ -165,7 +165,7 @@ class PictureEncoder:
         decoded = np.empty_like(latents.latent)
         features = np.empty((*decoded.shape[:3], FEATURES), np.int16)
         for tile in tiles(width, height):
-            writer = SymbolWriter(entropy.tables)
+            writer = open_writer(entropy.tables)
             latent, hyper = latents.latent[tile.index], latents.hyper[tile.coarser(4).index]
             decoded[tile.index], features[tile.index] = encode_latent(
                 entropy, self._runtime, latent, hyper, np.array([quality]), [writer]

@@ -1,4 +1,6 @@
-"""Range coder over integer tables: `constriction` where it is installed, else a pure-Python twin of the same bytes.
+"""Range coder over integer tables, in Python: the definition, and what runs where the native coder does not.
+
+`aecodec/native/range_coder.c` is the same in C, fifty times as fast; `symbol_coding.py` chooses.
 
 The stream (G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", 1979, in
 the form of `constriction.stream.queue` 0.5 with 32-bit words, 64 bits of state and 24-bit probabilities):
@@ -29,7 +31,6 @@ from itertools import accumulate
 from itertools import repeat
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import Literal
 
 import numpy as np
 
@@ -37,13 +38,6 @@ from aecodec.errors import CorruptFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-try:
-    import constriction
-except ImportError:  # no wheel for this platform (Linux on Arm, musl): the twin serves
-    constriction = None
-
-Backend = Literal["constriction", "python"]
 
 PRECISION = 24  # bits of a probability
 MAX_ALPHABET = 4096
@@ -55,7 +49,7 @@ _WORD_MASK = _WORD - 1
 _STATE_BYTES = 8
 _STATE = 1 << 8 * _STATE_BYTES
 
-_IMPOSSIBLE = "damaged data: the coded stream holds no symbol of its table"
+IMPOSSIBLE = "damaged data: the coded stream holds no symbol of its table"
 
 
 class Tables:
@@ -67,7 +61,6 @@ class Tables:
         """`frequencies[t]` is 1-D, of integers >= 1 that sum to 2^24, for 2..4096 symbols; else ValueError."""
         self.frequencies = tuple(_validated(index, table) for index, table in enumerate(frequencies))
         self._cumulatives: list[list[int] | None] = [None] * len(self.frequencies)
-        self._models: list[Any] = [None] * len(self.frequencies)
 
     def __len__(self) -> int:
         return len(self.frequencies)
@@ -84,16 +77,6 @@ class Tables:
         if cumulative is None:
             cumulative = self._cumulatives[table] = list(accumulate(self.frequencies[table].tolist(), initial=0))
         return cumulative
-
-    def model(self, table: int) -> Any:
-        """The same table as a model of `constriction`. Built on first use."""
-        model = self._models[table]
-        if model is None:
-            # constriction gives symbol s the left sum floor(scale * (p[0] + ... + p[s-1])) + s with
-            # scale = (2^24 - A) / sum(p). With p = frequency - 1, scale is exactly 1 and every sum an exact integer.
-            probabilities = (self.frequencies[table] - 1).astype(np.float64)
-            model = self._models[table] = constriction.stream.model.Categorical(probabilities, perfect=False)
-        return model
 
 
 def _validated(index: int, table: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
@@ -113,11 +96,15 @@ def _validated(index: int, table: NDArray[np.integer[Any]]) -> NDArray[np.int64]
 class Encoder:
     """Encodes arrays of symbols, each with one table, into one stream."""
 
-    def __init__(self, tables: Tables, *, backend: Backend | None = None) -> None:
-        """`backend` is for tests: both write the same bytes."""
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._coder: _NativeEncoder | _PythonEncoder
-        self._coder = _NativeEncoder(tables) if _is_native(backend) else _PythonEncoder(tables)
+        # The interval starts at the words followed by low: sum(words[i] << 32 * (n - 1 - i)) * 2^64 + low.
+        # It ends at 1 or before, so a carry always stops at a word below 2^32 - 1.
+        self._words: list[int] = []
+        # 0 <= low < 2^65: under 2^64 after a word was output, then a carry may be pending until the next one.
+        self._low = 0
+        # 2^32 <= width < 2^64: scale = width >> 24 is at least 2^8, and no symbol's width becomes 0.
+        self._width = _STATE - 1
 
     def encode(self, table: int, symbols: NDArray[np.integer[Any]]) -> None:
         """Append `symbols`, a 1-D integer array of alphabet positions 0..A-1. ValueError for others, none coded."""
@@ -125,32 +112,54 @@ class Encoder:
         values = np.asarray(symbols)
         if values.ndim != 1 or values.dtype.kind not in "iu":
             raise ValueError("symbols must be a 1-D array of integers")
-        if not values.size:
-            return
-        if values.min() < 0 or values.max() >= alphabet:
+        if values.size and (values.min() < 0 or values.max() >= alphabet):
             raise ValueError(f"a symbol is not in 0..{alphabet - 1}, the alphabet of table {table}")
-        self.encode_known(table, values.astype(np.int32))
+        self.encode_known(table, values)
 
-    def encode_known(self, table: int, symbols: NDArray[np.int32]) -> None:
+    def encode_known(self, table: int, symbols: NDArray[np.integer[Any]]) -> None:
         """`encode` without checks, for symbols that the caller knows to be in this table."""
-        self._coder.encode(table, symbols)
+        cumulative = self._tables.cumulative(table)
+        low, width = self._low, self._width
+        for symbol in symbols.tolist():
+            left = cumulative[symbol]
+            scale = width >> PRECISION
+            low += scale * left
+            width = scale * (cumulative[symbol + 1] - left)
+            if width < _WORD:
+                self._output(low >> _WORD_BITS)
+                low = (low & _WORD_MASK) << _WORD_BITS
+                width <<= _WORD_BITS  # width was at least 2^8: one word always suffices
+        self._low, self._width = low, width
+
+    def _output(self, word: int) -> None:
+        """Append a word; its bit 32, if set, is the pending carry."""
+        words = self._words
+        if word >= _WORD:
+            last = len(words) - 1
+            while words[last] == _WORD_MASK:
+                words[last] = 0
+                last -= 1
+            words[last] += 1
+        words.append(word & _WORD_MASK)
 
     def finish(self) -> bytes:
         """The stream of all symbols so far, its tail trimmed."""
-        return _shortest(*self._coder.interval())
+        return tail_trimmed(np.array(self._words, dtype=">u4").tobytes(), self._low, self._width)
 
 
 class Decoder:
     """Decodes what an Encoder wrote; the caller knows tables and counts, and bounds the counts."""
 
-    def __init__(self, tables: Tables, data: bytes, *, backend: Backend | None = None) -> None:
-        """`data` is one whole stream. `backend` is for tests: both read the same symbols."""
+    def __init__(self, tables: Tables, data: bytes) -> None:
+        """`data` is one whole stream."""
         self._tables = tables
         self._data = data
-        words = np.frombuffer(data + bytes(-len(data) % 4), dtype=">u4").astype(np.uint32)
-        self._coder: _NativeDecoder | _PythonDecoder
-        self._coder = _NativeDecoder(tables, words) if _is_native(backend) else _PythonDecoder(tables, words)
-        self._echo = Encoder(tables, backend=backend)
+        self._words = _words(data, b"\0")
+        self._read = _STATE_BYTES
+        # The value of the stream less the encoder's low. offset < width in every stream that the encoder can write.
+        self._offset = next(self._words) << _WORD_BITS | next(self._words)
+        # As in the encoder: 2^32 <= width < 2^64.
+        self._width = _STATE - 1
 
     def decode(self, table: int, count: int) -> NDArray[np.int32]:
         """The next `count` symbols as int32 [count]. CorruptFile if no encoder with these tables wrote the stream.
@@ -161,15 +170,29 @@ class Decoder:
         self._tables.alphabet(table)
         if count < 0:
             raise ValueError(f"count {count} is negative")
-        symbols = self._coder.decode(table, count)
-        self._echo.encode_known(table, symbols)
-        return symbols
+        cumulative = self._tables.cumulative(table)
+        words, offset, width = self._words, self._offset, self._width
+        symbols = []
+        for _ in range(count):
+            scale = width >> PRECISION
+            quantile = offset // scale
+            if quantile >= _TOTAL:  # in the remainder of the division, at the interval's end: no symbol lies there
+                raise CorruptFile(IMPOSSIBLE)
+            symbol = bisect_right(cumulative, quantile) - 1
+            left = cumulative[symbol]
+            offset -= scale * left
+            width = scale * (cumulative[symbol + 1] - left)
+            if width < _WORD:
+                offset = offset << _WORD_BITS | next(words)
+                width <<= _WORD_BITS
+                self._read += _WORD_BITS // 8
+            symbols.append(symbol)
+        self._offset, self._width = offset, width
+        return np.array(symbols, dtype=np.int32)
 
     def finish(self) -> None:
         """CorruptFile unless encoding the decoded symbols gives the same stream, to its last byte."""
-        # Encoding again costs a third of decoding, and keeps the tail defined in one place.
-        if self._echo.finish() != self._data:
-            raise CorruptFile("damaged data: the coded stream does not end where its symbols end")
+        check_end(self._data, self._read, self._offset, self._width)
 
 
 class PrefixDecoder:
@@ -214,12 +237,20 @@ def _words(data: bytes, padding: bytes) -> Iterator[int]:
     yield from repeat(int.from_bytes(4 * padding, "big"))
 
 
-def _is_native(backend: Backend | None) -> bool:
-    if backend not in (None, "constriction", "python"):
-        raise ValueError(f"unknown backend {backend!r}")
-    if backend == "constriction" and constriction is None:
-        raise ValueError("constriction is not installed")
-    return constriction is not None and backend != "python"
+def tail_trimmed(words: bytes, low: int, width: int) -> bytes:
+    """The stream of an encoder that has output `words`, and whose interval is `width` long from `low` on."""
+    head = int.from_bytes(words, "big")
+    return _shortest((head << 8 * _STATE_BYTES) + low, width, len(words) + _STATE_BYTES)
+
+
+def check_end(data: bytes, read: int, offset: int, width: int) -> None:
+    """CorruptFile unless a decoder in this state, `read` bytes into `data`, has decoded a stream that ends there.
+
+    The encoder's interval is known without encoding: `low` is the stream's value less `offset`.
+    """
+    value = int.from_bytes(data[:read].ljust(read, b"\0"), "big")
+    if _shortest(value - offset, width, read) != data:
+        raise CorruptFile("damaged data: the coded stream does not end where its symbols end")
 
 
 def _shortest(low: int, width: int, size: int) -> bytes:
@@ -230,107 +261,3 @@ def _shortest(low: int, width: int, size: int) -> bytes:
     while (head := -(-low >> 8 * dropped)) << 8 * dropped >= low + width:
         dropped -= 1
     return head.to_bytes(size - dropped, "big").rstrip(b"\0")
-
-
-class _PythonEncoder:
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        # The interval starts at the words followed by low: sum(words[i] << 32 * (n - 1 - i)) * 2^64 + low.
-        # It ends at 1 or before, so a carry always stops at a word below 2^32 - 1.
-        self._words: list[int] = []
-        # 0 <= low < 2^65: under 2^64 after a word was output, then a carry may be pending until the next one.
-        self._low = 0
-        # 2^32 <= width < 2^64: scale = width >> 24 is at least 2^8, and no symbol's width becomes 0.
-        self._width = _STATE - 1
-
-    def encode(self, table: int, symbols: NDArray[np.int32]) -> None:
-        cumulative = self._tables.cumulative(table)
-        low, width = self._low, self._width
-        for symbol in symbols.tolist():
-            left = cumulative[symbol]
-            scale = width >> PRECISION
-            low += scale * left
-            width = scale * (cumulative[symbol + 1] - left)
-            if width < _WORD:
-                self._output(low >> _WORD_BITS)
-                low = (low & _WORD_MASK) << _WORD_BITS
-                width <<= _WORD_BITS  # width was at least 2^8: one word always suffices
-        self._low, self._width = low, width
-
-    def _output(self, word: int) -> None:
-        """Append a word; its bit 32, if set, is the pending carry."""
-        words = self._words
-        if word >= _WORD:
-            last = len(words) - 1
-            while words[last] == _WORD_MASK:
-                words[last] = 0
-                last -= 1
-            words[last] += 1
-        words.append(word & _WORD_MASK)
-
-    def interval(self) -> tuple[int, int, int]:
-        """Start and width of the interval, as integers, and their size in bytes."""
-        head = int.from_bytes(np.array(self._words, dtype=">u4").tobytes(), "big")
-        return (head << 8 * _STATE_BYTES) + self._low, self._width, 4 * len(self._words) + _STATE_BYTES
-
-
-class _PythonDecoder:
-    def __init__(self, tables: Tables, words: NDArray[np.uint32]) -> None:
-        self._tables = tables
-        self._words: Iterator[int] = iter(words.tolist())
-        # The value of the stream less the encoder's low. offset < width in every stream that the encoder can write.
-        self._offset = next(self._words, 0) << _WORD_BITS | next(self._words, 0)
-        # As in the encoder: 2^32 <= width < 2^64.
-        self._width = _STATE - 1
-
-    def decode(self, table: int, count: int) -> NDArray[np.int32]:
-        cumulative = self._tables.cumulative(table)
-        words, offset, width = self._words, self._offset, self._width
-        symbols = []
-        for _ in range(count):
-            scale = width >> PRECISION
-            quantile = offset // scale
-            if quantile >= _TOTAL:  # in the remainder of the division, at the interval's end: no symbol lies there
-                raise CorruptFile(_IMPOSSIBLE)
-            symbol = bisect_right(cumulative, quantile) - 1
-            left = cumulative[symbol]
-            offset -= scale * left
-            width = scale * (cumulative[symbol + 1] - left)
-            if width < _WORD:
-                offset = offset << _WORD_BITS | next(words, 0)
-                width <<= _WORD_BITS
-            symbols.append(symbol)
-        self._offset, self._width = offset, width
-        return np.array(symbols, dtype=np.int32)
-
-
-class _NativeEncoder:
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self._coder = constriction.stream.queue.RangeEncoder()
-
-    def encode(self, table: int, symbols: NDArray[np.int32]) -> None:
-        self._coder.encode(symbols, self._tables.model(table))
-
-    def interval(self) -> tuple[int, int, int]:
-        """Start and width of the interval, as integers, and their size in bytes."""
-        position, (low, width) = self._coder.pos()
-        sealed = self._coder.get_compressed()
-        size = 4 * position + _STATE_BYTES
-        point = int.from_bytes(sealed.astype(">u4").tobytes().ljust(size, b"\0"), "big")
-        # low is known modulo 2^64, and words held back for a carry are not written yet. The sealed words are a point
-        # of the interval, whose width is under 2^64: the start is the nearest number at or below it that ends in low.
-        return point - (point - low) % _STATE, width, size
-
-
-class _NativeDecoder:
-    def __init__(self, tables: Tables, words: NDArray[np.uint32]) -> None:
-        self._tables = tables
-        self._coder = constriction.stream.queue.RangeDecoder(words)
-
-    def decode(self, table: int, count: int) -> NDArray[np.int32]:
-        try:
-            symbols: NDArray[np.int32] = self._coder.decode(self._tables.model(table), count)
-        except AssertionError as error:  # constriction's only sign of an impossible stream
-            raise CorruptFile(_IMPOSSIBLE) from error
-        return symbols

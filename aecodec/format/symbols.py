@@ -30,6 +30,8 @@ UNIT = 64
 SCALE_COUNT = 64
 TOTAL = 1 << 24
 
+NEEDLESS = "damaged data: the stream escapes a symbol that its table holds"
+
 
 def clip_bits(x: np.ndarray, bits: int) -> np.ndarray:
     """`x` clipped to two's complement of a width."""
@@ -64,6 +66,7 @@ class SymbolTables:
 
     @cached_property
     def coder(self) -> Tables:
+        """The tables of all scale indexes, then that of escaped symbols."""
         size = 2 * MAX_SYMBOL + 1
         escape = np.full(size, TOTAL // size, np.int64)
         escape[-1] += TOTAL - int(escape.sum())
@@ -74,6 +77,12 @@ class Sink(Protocol):
     """Takes symbols with their scale indexes, one-dimensional, in coding order."""
 
     def write(self, index: np.ndarray, symbols: np.ndarray) -> None: ...
+
+
+class Writer(Sink, Protocol):
+    """A sink that makes a stream."""
+
+    def finish(self) -> bytes: ...
 
 
 def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
@@ -89,7 +98,7 @@ def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
 
 
 class SymbolWriter:
-    """Range-codes symbols."""
+    """Range-codes symbols, in Python: the twin of `NativeWriter` (`symbol_coding.py`)."""
 
     def __init__(self, tables: SymbolTables) -> None:
         self._tables = tables
@@ -132,8 +141,14 @@ class Source(Protocol):
     def finish(self) -> None: ...
 
 
+class Reader(Source, Protocol):
+    """A source that counts the symbols it has read."""
+
+    known: int
+
+
 class SymbolReader:
-    """Reads what `SymbolWriter` wrote. Raises CorruptFile on anything else."""
+    """Reads what `SymbolWriter` wrote, in Python. Raises CorruptFile on anything else."""
 
     def __init__(self, tables: SymbolTables, data: bytes) -> None:
         self._tables = tables
@@ -156,7 +171,7 @@ class SymbolReader:
             escaped = values > support
             values[escaped] = np.concatenate(escapes)
             if (np.abs(values) <= support)[escaped].any():
-                raise CorruptFile("damaged data: the stream escapes a symbol that its table holds")
+                raise CorruptFile(NEEDLESS)
         symbols = np.empty(len(index), np.int32)
         symbols[order] = values
         return symbols

@@ -1,6 +1,6 @@
 """`aecodec.h` for ctypes: its structures, and the argument types of its functions.
 
-Pointers to arrays are addresses (`array.ctypes.data`); those to structures take `ctypes.byref`, or an address as well.
+Pointers to arrays are addresses (`address_of`); those to structures take `ctypes.byref`, or an address as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from ctypes import c_int32
 from ctypes import c_int64
 from ctypes import c_uint64
 from ctypes import c_void_p
+from typing import Any
 from typing import ClassVar
 
 ABI = 1  # AEC_ABI
@@ -69,6 +70,11 @@ FUNCTIONS = {
     "aec_start": (None, (c_void_p,)),
     "aec_write": (c_int32, (c_void_p, c_void_p, c_int64, *[c_void_p] * 4, c_int32, c_void_p)),
 }
+
+
+def address_of(array: Any) -> int:
+    """Where a NumPy array's first element lies; `array.ctypes.data` takes several times as long."""
+    return int(array.__array_interface__["data"][0])
 
 
 def open_library(path: str) -> ctypes.CDLL | None:

@@ -36,7 +36,7 @@ def load() -> ctypes.CDLL | str:
 
 def kernel_set() -> tuple[int, str] | str:
     """Index and name of the kernel set to use, or why NumPy runs. Raises InvalidOption for an unknown choice."""
-    return _choose(wanted())
+    return kernel_set_named(wanted())
 
 
 def wanted() -> str:
@@ -54,7 +54,8 @@ def describe() -> str:
 
 
 @cache
-def _choose(name: str) -> tuple[int, str] | str:
+def kernel_set_named(name: str) -> tuple[int, str] | str:
+    """As `kernel_set`, for a value of the variable."""
     if name == "numpy":
         return f"{VARIABLE}=numpy"
     library = load()

@@ -448,7 +448,7 @@ static int64_t place_slots(const Walk *walk, int64_t *places)
 static int is_call(const Network *network, const AecCall *call)
 {
     return call->rows > 0 && call->columns > 0 && within(call->channels, 1, 4096) && within(call->side_channels, 0, 4096) &&
-           within(call->bound, 0, -(INT16_MIN)) && within(call->side_bound, 0, -(INT16_MIN)) && network->count > 0;
+           within(call->bound, 0, INT16_MAX) && within(call->side_bound, 0, INT16_MAX) && network->count > 0;
 }
 
 AEC_API int64_t aec_plan(const void *prepared, AecCall *call)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import __doc__ as description
 from .configurations import Configuration
+from .configurations import native_configurations
 from .configurations import numpy_configurations
 from .configurations import torch_configurations
 
@@ -73,9 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     folders = ["tiny"] if options.fast else ["tiny", "bundled"]
     if options.arm64:
-        configurations = [Configuration("numpy, emulated 64-bit Arm")]
+        configurations = [Configuration("emulated 64-bit Arm")]
     else:
-        configurations = [*numpy_configurations(), *torch_configurations()]
+        configurations = [*native_configurations(), *numpy_configurations(), *torch_configurations()]
     chosen = [own for own in configurations if options.only in own.name and (own.fast or not options.fast)]
     pixels, files = expected(folders)
     failures = 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from importlib.util import find_spec
 
+from aecodec.native import library
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -43,22 +45,34 @@ def threads(count: int) -> dict[str, str]:
     return {f"{library}_NUM_THREADS": str(count) for library in ("OMP", "OPENBLAS", "MKL")}
 
 
+NUMPY = ("--runtime", "numpy")
+PYTHON_CODER = {library.VARIABLE: "numpy"}  # no library at all
+
+
+def native_configurations() -> list[Configuration]:
+    """Every kernel set of this processor; the first is what a user gets."""
+    own = [name for name in library.SETS if not isinstance(library.kernel_set_named(name), str)]
+    return [
+        *(Configuration(f"native, {name}", (), {library.VARIABLE: name}) for name in own),
+        Configuration("native, blocks and batches", ("--block", "8", "--batch")),
+    ]
+
+
 def numpy_configurations() -> list[Configuration]:
-    """The first is what a user gets."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     kernels = runnable(X86_KERNELS if x86 else ARM_KERNELS)
-    generic = {**without_simd(), "OPENBLAS_CORETYPE": kernels[0], **threads(1)}
-    everything = ("--coder", "python", "--block", "8", "--batch")
+    generic = {**without_simd(), "OPENBLAS_CORETYPE": kernels[0], **threads(1), **PYTHON_CODER}
+    everything = (*NUMPY, "--block", "8", "--batch")
     return [
-        Configuration("numpy"),
-        *(Configuration(f"numpy, BLAS kernel {kernel}", (), {"OPENBLAS_CORETYPE": kernel}) for kernel in kernels),
-        Configuration("numpy, without SIMD", (), without_simd()),
-        *(Configuration(f"numpy, {count} thread(s)", (), threads(count)) for count in (1, 2)),
+        Configuration("numpy", NUMPY),
+        *(Configuration(f"numpy, BLAS kernel {kernel}", NUMPY, {"OPENBLAS_CORETYPE": kernel}) for kernel in kernels),
+        Configuration("numpy, without SIMD", NUMPY, without_simd()),
+        *(Configuration(f"numpy, {count} thread(s)", NUMPY, threads(count)) for count in (1, 2)),
         Configuration("numpy, float64 carrier", ("--runtime", "float64")),
-        Configuration("numpy, one block", ("--block", "65536")),
-        Configuration("numpy, blocks of 64 pixels", ("--block", "8")),
-        Configuration("numpy, batches", ("--batch",)),
-        Configuration("numpy, pure-Python coder", ("--coder", "python")),
+        Configuration("numpy, one block", (*NUMPY, "--block", "65536")),
+        Configuration("numpy, blocks of 64 pixels", (*NUMPY, "--block", "8")),
+        Configuration("numpy, batches", (*NUMPY, "--batch")),
+        Configuration("numpy, pure-Python coder", NUMPY, PYTHON_CODER),
         Configuration("numpy, all of it: generic, blocks, batches, Python coder", everything, generic, fast=True),
         Configuration("examples/decode_from_spec.py", ("--runtime", "spec")),
     ]

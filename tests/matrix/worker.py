@@ -27,15 +27,16 @@ from aecodec.codec.latent_coding import decode_latent
 from aecodec.codec.latent_coding import encode_latent
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
-from aecodec.format import range_coder
 from aecodec.format.container import pack
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
 from aecodec.format.header import Header
-from aecodec.format.symbols import SymbolReader
-from aecodec.format.symbols import SymbolWriter
+from aecodec.format.symbol_coding import open_reader
+from aecodec.format.symbol_coding import open_writer
 from aecodec.geometry import latent_shape
 from aecodec.image.reading import open_picture
+from aecodec.native import library
+from aecodec.network.choice import cpu_runtime
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Runtime
 
@@ -85,7 +86,7 @@ def decode_batch(batch: list[Golden], runtime: Runtime) -> list[np.ndarray]:
     """Pictures of one kind and one tile."""
     half, header = load_decoder(batch[0].entry), batch[0].header
     quality = np.array([golden.header.quality for golden in batch])
-    readers = [SymbolReader(half.entropy.tables, golden.parts[0]) for golden in batch]
+    readers = [open_reader(half.entropy.tables, golden.parts[0]) for golden in batch]
     shape = latent_shape(header.width, header.height)
     latent, features = decode_latent(half.entropy, runtime, readers, shape, quality)
     pixels = decoder.synthesise(half, runtime, latent, features, quality)[:, : header.height, : header.width]
@@ -99,7 +100,7 @@ def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
     pictures = [golden.picture for golden in batch]
     colour = [np.stack([own] * 3, -1) if own.ndim == 2 else own for own in pictures]
     raw = encoder.analyse(encoding.analysis, runtime, np.stack(colour))
-    writers = [SymbolWriter(decoding.entropy.tables) for _ in batch]
+    writers = [open_writer(decoding.entropy.tables) for _ in batch]
     latent = transforms.apply_gain(encoding, raw, quality)
     hyper = analyse_hyper(encoding.hyper_analysis, runtime, latent)
     encode_latent(decoding.entropy, runtime, latent, hyper, quality, writers)
@@ -130,6 +131,8 @@ def spec_decoder() -> Any:
 
 
 def runtime_of(options: argparse.Namespace) -> Runtime:
+    if options.runtime == "native":
+        return cpu_runtime()
     if options.runtime in ("numpy", "float64"):
         return NumpyRuntime(np.float64 if options.runtime == "float64" else None)
     import torch
@@ -180,8 +183,7 @@ def hashes(files: list[Golden], options: argparse.Namespace) -> tuple[dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix.worker", description=__doc__)
-    parser.add_argument("--runtime", choices=["numpy", "float64", "torch", "cuda", "spec"], default="numpy")
-    parser.add_argument("--coder", choices=["constriction", "python"])
+    parser.add_argument("--runtime", choices=["native", "numpy", "float64", "torch", "cuda", "spec"], default="native")
     parser.add_argument("--block", type=int, default=transforms.BLOCK, help="side in latent positions")
     parser.add_argument("--batch", action="store_true", help="pictures of one size together")
     parser.add_argument("--without-onednn", action="store_true")
@@ -189,14 +191,11 @@ def main() -> None:
     parser.add_argument("--folders", nargs="+", default=["tiny", "bundled"])
     options = parser.parse_args()
     os.environ["AECODEC_WEIGHTS"] = str(GOLDEN / "tiny")
-    if options.coder == "python":
-        range_coder.constriction = None
     decoder.synthesise = partial(transforms.synthesise, block=options.block)  # type: ignore[assignment]
     encoder.analyse = partial(transforms.analyse, block=options.block)  # type: ignore[assignment]
     pixels, made = hashes(list(golden_files(options.folders)), options)
     machine = f"{platform.machine()}, NumPy {np.__version__}"
-    coder = "Python coder" if range_coder.constriction is None else "constriction"
-    about = ", ".join(filter(None, [machine, blas_kernel(), coder]))
+    about = ", ".join(filter(None, [machine, blas_kernel(), library.describe()]))
     print(json.dumps({"about": about, "pixels": pixels, "files": made}))
 
 

@@ -1,0 +1,137 @@
+"""Runs quantized networks on the kernels in C (`aecodec/native`), where these can hold their numbers.
+
+They carry activations in 16 bits and sums in 32. A network whose values or sums may be larger runs on NumPy, which
+gives the same integers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from aecodec.geometry import Box
+from aecodec.native.interface import AecCall
+from aecodec.native.interface import address_of
+from aecodec.network.layers import Conv
+from aecodec.network.layers import DepthToSpace
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layer
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import unknown_kind
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
+from aecodec.network.windows import reduction
+
+ALIGNMENT = 64  # bytes, of all memory that the kernels take
+_KINDS = (Conv, Depthwise, Residual, SideInput, DepthToSpace, NearestUpsample)  # as in aecodec.h
+
+
+class NativeRuntime:
+    """Runs networks on one kernel set. Safe from several threads at once: the kernels work without the GIL."""
+
+    def __init__(self, library: ctypes.CDLL, kernel_set: int) -> None:
+        self._library, self._set = library, kernel_set
+        self._numpy = NumpyRuntime()
+        self._prepared: dict[int, tuple[Network, np.ndarray | None]] = {}
+        self._own = threading.local()
+
+    def run(
+        self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
+    ) -> np.ndarray:
+        """Output integers of `network` for input `x` [B, H, W, C] and second input `side`, in int16 or a float type."""
+        known = self._prepared.get(id(network))
+        if known is None:
+            self._prepared[id(network)] = known = (network, self._prepare(network))  # holds it: its id stays its own
+        prepared, call = known[1], _call(network, x, side, wanted)
+        size = -1 if prepared is None else self._library.aec_plan(address_of(prepared), ctypes.byref(call))
+        if prepared is None or size < 0:
+            return self._numpy.run(network, x, side, wanted)
+        x = np.ascontiguousarray(x, np.int16)
+        side = None if side is None else np.ascontiguousarray(side, np.int16)
+        y = np.empty((len(x), call.out_rows, call.out_columns, call.out_channels), np.int16)
+        memory = self._memory(size)
+        run = partial(self._library.aec_run, address_of(prepared), ctypes.byref(call))
+        for own in range(len(x)):
+            seen = None if side is None else address_of(side[own])
+            if run(address_of(x[own]), seen, address_of(y[own]), address_of(memory), memory.nbytes):
+                raise AssertionError("a planned call runs")
+        return y
+
+    def _prepare(self, network: Network) -> np.ndarray | None:
+        """A network as the kernels read it; None if they cannot hold it."""
+        layers = np.array(list(_table(network.layers)), np.int32)
+        size = self._library.aec_prepared_size(self._set, address_of(layers), len(layers))
+        if size < 0:
+            return None
+        paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
+        own = [network.parameters[path] for path in paths]
+        weights = np.concatenate([np.empty(0, np.int8), *(numbers.weight.ravel() for numbers in own)])
+        numbers = np.concatenate([np.empty(0, np.int64), *(_numbers(numbers) for numbers in own)])
+        if (np.abs(numbers) >= 2**31).any():
+            return None
+        numbers = numbers.astype(np.int32)
+        prepared = _aligned(size)
+        arguments = address_of(weights), weights.size, address_of(numbers), numbers.size, address_of(prepared)
+        failed = self._library.aec_prepare(self._set, address_of(layers), len(layers), *arguments)
+        return None if failed else prepared
+
+    def _memory(self, size: int) -> np.ndarray:
+        """This thread's memory, kept for the next call: pages that are new cost more than most networks' products."""
+        memory: np.ndarray | None = getattr(self._own, "memory", None)
+        if memory is None or memory.nbytes < size:
+            self._own.memory = memory = _aligned(size)
+        return memory
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Memory of `size` bytes at a multiple of `ALIGNMENT`."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def _table(layers: Layers) -> Iterator[tuple[int, ...]]:
+    """The rows of `AecLayer` for `layers` and their bodies, depth first."""
+    for layer in layers:
+        fields = _fields(layer)
+        yield (_KINDS.index(type(layer)), 1 + sum(1 for _ in walk(layer.children, "")), *fields)
+        yield from _table(layer.children)
+
+
+def _fields(layer: Layer) -> tuple[int, ...]:
+    match layer:
+        case Conv():
+            shape = layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding
+            return *shape, int(layer.active), 0, 0
+        case Depthwise():
+            return layer.channels, layer.channels, 3, 1, 1, 0, 0, 0
+        case Residual() | SideInput():
+            return (0,) * 8
+        case DepthToSpace():
+            return *(0,) * 6, layer.factor, layer.crop
+        case NearestUpsample():
+            return *(0,) * 6, layer.factor, 0
+        case _:
+            return unknown_kind(layer)
+
+
+def _numbers(own: QuantizedParameters) -> np.ndarray:
+    return np.stack([own.bias, own.shift, own.low, own.high]).ravel()
+
+
+def _call(network: Network, x: np.ndarray, side: np.ndarray | None, wanted: Box | None) -> AecCall:
+    """One picture's call, to be planned."""
+    scale = reduction(network.layers)
+    box = wanted or Box(0, 0, x.shape[1] // scale, x.shape[2] // scale)
+    channels = 0 if side is None else side.shape[3]
+    bounds = (min(int(bound.max()), 2**15) for bound in (network.input_bound, network.side_bound))  # 2^15: too large
+    return AecCall(*x.shape[1:], channels, *bounds, box.top, box.left, box.bottom, box.right)
