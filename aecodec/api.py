@@ -33,7 +33,7 @@ from aecodec.format.header import Weights
 from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.limits import MAX_PIXELS
-from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.choice import cpu_runtime
 from aecodec.network.quantized import Runtime
 from aecodec.options import CHECKS
 from aecodec.options import EFFORT_STEPS
@@ -408,9 +408,9 @@ def _found_decoder(weights: Weights, search_path: str | None) -> DecoderHalf:
 
 @lru_cache(maxsize=4)
 def runtime(device: str) -> Runtime:
-    """The runtime of a device: "cpu" and "auto" are NumPy, "cuda" is torch on the GPU."""
+    """The runtime of a device: "cpu" and "auto" are native kernels or NumPy, "cuda" is torch on the GPU."""
     if device in ("auto", "cpu"):
-        return NumpyRuntime()
+        return cpu_runtime()
     from aecodec.network.torch_runtime import TorchRuntime
 
     return TorchRuntime(device)

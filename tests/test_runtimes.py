@@ -28,6 +28,7 @@ from aecodec.network.quantized import FLOAT32_LIMIT
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.quantized import Runtime
+from helpers.native import native_runtimes
 from helpers.spec import run_by_spec
 
 torch = pytest.importorskip("torch")
@@ -37,6 +38,7 @@ RUNTIMES: dict[str, Runtime] = {
     "numpy": NumpyRuntime(),
     "numpy in float64": NumpyRuntime(np.float64),
     "torch": TorchRuntime("cpu"),
+    **native_runtimes(),
 }
 INPUT, SIDE, CHANNELS, SIDE_CHANNELS = 1023, 500, 5, 3
 
@@ -83,6 +85,7 @@ KINDS: dict[str, Layers] = {
     "strided": (Conv(5, 4, kernel=4, stride=2, padding=1, active=True),),
     "lapped": (Conv(5, 2, kernel=8, stride=4, padding=2),),
     "strided 1x1": (Conv(5, 4, stride=2),),
+    "padded 1x1": (Conv(5, 4, padding=2, active=True),),
     "depthwise": (Depthwise(5),),
     "expansion": expansion(5, 2, 2, active=True),
     "repeat": (NearestUpsample(2), Conv(5, 4, kernel=3, padding=1)),

@@ -51,7 +51,7 @@ def analyse(
 
     def do(areas: tuple[Box, Box]) -> None:
         core, whole = areas
-        x = _cut(pixels, whole.times(STRIDE)).astype(np.float32)
+        x = _cut(pixels, whole.times(STRIDE)).astype(np.int16)
         x *= 2
         x -= 255
         latent[core.index] = runtime.run(analysis, x, wanted=core.within(whole))
@@ -84,18 +84,26 @@ def synthesise(
     """Pixels uint8 [B, 8h, 8w, 3] from decoded latents [B, h, w, 16] and features [B, h, w, 32]."""
     batch, height, width = latent.shape[:3]
     pixels = np.empty((batch, height * STRIDE, width * STRIDE, 3), np.uint8)
-    down = np.float32(math.ldexp(1, PIXEL_EXPONENT - decoder.synthesis.exponent))  # exact in every rounding mode
 
     def do(areas: tuple[Box, Box]) -> None:
         core, whole = areas
         seen = apply_inverse_gain(decoder, latent[whole.index], quality)
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
-        real *= down
-        real += 128
-        pixels[core.times(STRIDE).index] = np.clip(real, 0, 255, out=real)  # the uint8 cast truncates
+        pixels[core.times(STRIDE).index] = _levels(real, decoder.synthesis.exponent - PIXEL_EXPONENT)
 
     on_threads(do, blocks(height, width, block, receptive_field(decoder.synthesis.layers)), threads)
     return pixels
+
+
+def _levels(real: np.ndarray, down: int) -> np.ndarray:
+    """floor(real 2^-down) + 128 within 0..255, as uint8; `real`, of int16 or a float type, is overwritten."""
+    if real.dtype == np.int16 and down >= 0:
+        real >>= down
+        return (np.clip(real, -128, 127, out=real) + 128).astype(np.uint8)
+    real = real.astype(np.float32, copy=False)
+    real *= np.float32(math.ldexp(1, -down))  # exact in every rounding mode
+    real += 128
+    return np.clip(real, 0, 255, out=real).astype(np.uint8)  # the cast truncates
 
 
 def _shift(product: np.ndarray, shift: int) -> np.ndarray:
