@@ -47,7 +47,7 @@ TORCH_ROOMS = (
     "torch_dataset.py",
     "cli/model.py",  # only looks for it
 )
-PIL_ROOMS = ("image/", "pillow_plugin.py", "bench/", "paper/figures.py")
+PIL_ROOMS = ("image/", "pillow_plugin.py", "bench/", "train/drawings.py", "paper/figures.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.parent.name != "bundled")
 

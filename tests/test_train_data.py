@@ -14,6 +14,7 @@ from aecodec.errors import InputError
 torch = pytest.importorskip("torch")
 
 from aecodec.train import data
+from aecodec.train.drawings import drawings
 
 CPU = torch.device("cpu")
 
@@ -197,3 +198,29 @@ def test_a_share_of_the_batches_are_whole_photographs_reduced() -> None:
             assert float((x[:, 0, :, 0] - x[:, 0, :, -1]).abs().min()) > 0.7
     unchanged = data.Batches(data.PictureList([whole]), crop=64, batch_size=4, device=CPU, seed=1)
     assert {unchanged.draw()[0].shape[-1] for _ in range(20)} == {64}
+
+
+def test_a_share_of_the_views_are_drawings() -> None:
+    """They are the last pictures, whatever their size."""
+    pictures = [np.full((64, 64, 3), 100, np.uint8)] * 5 + [np.full((40, 48, 3), 200, np.uint8)] * 2
+    held = data.PictureList(pictures)
+    views = data.Batches(held, crop=32, batch_size=400, device=CPU, seed=1, drawn=0.2, drawings=2)
+    drawn = (views.draw()[0].amax((1, 2, 3)) * 255).round() == 200
+    assert float(drawn.float().mean()) == pytest.approx(0.2, abs=0.06)
+    photographs = data.Batches(held, crop=32, batch_size=100, device=CPU, seed=1, drawings=2)
+    assert float(photographs.draw()[0].max()) < 0.5
+
+
+def test_drawings_are_the_same_every_time_and_of_the_size_asked_for() -> None:
+    first, second = drawings(12, 48, 96), drawings(12, 48, 96)
+    assert all(picture.shape == (48, 96, 3) and picture.dtype == np.uint8 for picture in first)
+    assert all(map(np.array_equal, first, second))
+    assert len({picture.tobytes() for picture in first}) == 12
+
+
+def test_drawings_have_what_photographs_lack() -> None:
+    pixels = np.concatenate([picture.reshape(-1, 3) for picture in drawings(40, 128, 128)]).astype(int)
+    pure = (pixels.max(1) == 255) & (pixels.min(1) == 0)
+    greys = np.ptp(pixels, axis=1) == 0
+    assert pure.mean() > 0.05 and greys.mean() > 0.1
+    assert (pixels.min(1) > 215).mean() > 0.1, "paper"

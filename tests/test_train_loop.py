@@ -189,6 +189,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(built: Built, opt
     assert [record["step"] for record in records(parts.log)] == [4, 4, 9, 9]
 
 
+def test_drawings_join_the_photographs_and_a_resumed_run_has_the_same_ones(
+    built: Built, options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "DRAWINGS", 5)
+    drawn = replace(options, drawn=0.5)
+    parts = replace(drawn, out=options.out / "parts")
+    whole = train(drawn)
+    train(replace(parts, steps=2))
+    assert flat(train(replace(parts, steps=4, resume=True, seed=9))) == flat(whole)
+    photographs = train(replace(options, out=options.out / "photographs"))
+    assert not torch.equal(photographs["model"]["up.weight"], whole["model"]["up.weight"])
+
+
 def test_seeds_differ(built: Built, options: TrainOptions) -> None:
     first, second = (train(replace(options, steps=1, seed=seed, out=options.out / str(seed))) for seed in (0, 1))
     assert not torch.equal(first["random"]["batches"], second["random"]["batches"])

@@ -62,6 +62,13 @@ def require_torch() -> None:
     help="Of the batches, those of whole photographs reduced to 32 to 160 pixels. Default: 0.",
 )
 @click.option(
+    "--drawn",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="SHARE",
+    help="Of the crops, those of text, interfaces, plots and saturated colours, drawn here. Default: 0.",
+)
+@click.option(
     "--optimizer",
     type=click.Choice(["adam", "soap"]),
     help="Default: that of the run, at first adam. soap: better from scratch, needs aecodec[train].",

@@ -187,16 +187,27 @@ class Batches:
 
     `small`: of the batches, the share that holds whole photographs, as thumbnails of one of SMALL_SIDES. Reduced so far
     they have other statistics than crops, and their borders are those that the codec will meet.
+    `drawn`: of the views, the share that shows one of the last `drawings` pictures, which are no photographs.
     """
 
     def __init__(
-        self, pictures: Pictures, *, crop: int, batch_size: int, device: torch.device, seed: int, small: float = 0
+        self,
+        pictures: Pictures,
+        *,
+        crop: int,
+        batch_size: int,
+        device: torch.device,
+        seed: int,
+        small: float = 0,
+        drawn: float = 0,
+        drawings: int = 0,
     ) -> None:
         self._pictures = pictures
         self._crop = crop
         self._batch_size = batch_size
         self._device = device
         self._small = small
+        self._drawn, self._drawings = drawn, drawings
         self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -252,7 +263,12 @@ class Batches:
         return torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
     def _choose(self, count: int) -> Tensor:
-        return torch.randint(len(self._pictures.sizes), (count,), generator=self.generator)
+        photographs = len(self._pictures.sizes) - self._drawings
+        picture = torch.randint(photographs, (count,), generator=self.generator)
+        if not self._drawn:
+            return picture
+        drawing = photographs + torch.randint(self._drawings, (count,), generator=self.generator)
+        return torch.where(self._uniform(count) < self._drawn, drawing, picture)
 
     def _places(self, picture: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
         """Random top and left of windows inside their pictures."""

@@ -12,11 +12,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors import safe_open
@@ -34,6 +36,7 @@ from aecodec.train.data import Batches
 from aecodec.train.data import Dataset
 from aecodec.train.data import hold
 from aecodec.train.data import load_folders
+from aecodec.train.drawings import drawings
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
 from aecodec.train.model import start_from_components
@@ -56,6 +59,7 @@ MAX_SKIPPED_IN_A_ROW = 50
 START_PATCHES = 8000
 PATCH_SIDE = 16
 CALIBRATION_PICTURES = 256
+DRAWINGS = 500
 
 
 class TrainingDiverged(AecError):
@@ -131,14 +135,16 @@ def _choose_optimizer(options: TrainOptions) -> str:
 def _begin(options: TrainOptions, dataset: Dataset, device: torch.device, optimizer: str) -> State:
     """The state at the first step of this sitting: resumed, branched off, from weights or fresh."""
     torch.manual_seed(options.seed)
-    pictures = hold(dataset.training, device)
+    drawn = drawings(DRAWINGS, *_drawing_size(dataset.training, options.crop)) if options.drawn else []
     batches = Batches(
-        pictures,
+        hold([*dataset.training, *drawn], device),
         crop=options.crop,
         batch_size=options.batch_size,
         device=device,
         seed=options.seed,
         small=options.small,
+        drawn=options.drawn,
+        drawings=len(drawn),
     )
     model = build(options.config)
     if not (options.resume or options.decay or options.init):
@@ -159,6 +165,12 @@ def _begin(options: TrainOptions, dataset: Dataset, device: torch.device, optimi
         state.counters.learning_rate = options.learning_rate
     model.mode.bfloat16 = options.bfloat16
     return state
+
+
+def _drawing_size(pictures: Sequence[np.ndarray], crop: int) -> tuple[int, int]:
+    """Height and width: those of the pictures if they have one size, which a GPU then holds with them."""
+    height, width = pictures[0].shape[:2]
+    return (height, width) if len({picture.shape for picture in pictures}) == 1 else (2 * crop, 2 * crop)
 
 
 def load_init(model: AutoEncoder, path: Path) -> int:

@@ -34,6 +34,7 @@ class TrainOptions:
     batch_size: int = 8
     crop: int = 128
     small: float = 0.0  # share of the batches that hold whole photographs as thumbnails
+    drawn: float = 0.0  # share of the crops that show drawings instead of photographs
     threads: int | None = None  # of the CPU; None: torch's choice
     seed: int = 0
     decay: bool = False
@@ -53,8 +54,8 @@ class TrainOptions:
             raise ValueError(f"the crop is a multiple of {HYPER_STRIDE}, not {self.crop}")
         if min(value for value in (self.minutes, self.steps, self.batch_size) if value is not None) <= 0:
             raise ValueError("minutes, steps and batch size are larger than zero")
-        if not 0 <= self.small <= 1:
-            raise ValueError("the share of small pictures is from 0 to 1")
+        if not (0 <= self.small <= 1 and 0 <= self.drawn <= 1):
+            raise ValueError("the shares of small and of drawn pictures are from 0 to 1")
 
     @property
     def checkpoint(self) -> Path:
