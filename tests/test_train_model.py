@@ -45,6 +45,7 @@ from aecodec.train import rescale
 from aecodec.train.checkpoint import write_checkpoint
 from aecodec.train.export import Halves
 from aecodec.train.export import export
+from aecodec.train.export import narrowest
 from aecodec.train.export import wide_layers
 from aecodec.train.export import with_default_quality
 from aecodec.train.last_layer import blocks
@@ -448,11 +449,29 @@ def test_gains_over_quality():
         model.log_inverse_gain.zero_()
     encoder, decoder = export(model, []).parsed()
     assert (np.diff(encoder.gain, axis=0) > 0).all() and (np.diff(decoder.inverse_gain, axis=0) < 0).all()
-    for table in (encoder.gain, decoder.inverse_gain):
-        assert 2**19 <= table.max() <= 2**20 and table.min() > 2**10, "enough bits at every quality"
+    for table, bits in ((encoder.gain, 20), (decoder.inverse_gain, 15)):
+        assert 2 ** (bits - 1) <= table.max() < 2**bits and table.min() > 2**10, "enough bits at every quality"
     both = encoder.gain * 2.0**-encoder.gain_shift * decoder.inverse_gain * 2.0**-decoder.inverse_shift
     scales = float(model.synthesis_scale.value / model.analysis.output_scale.value)
-    assert both == pytest.approx(np.full((256, 16), scales), rel=1e-4)
+    assert both == pytest.approx(np.full((256, 16), scales), rel=4e-4)
+
+
+def test_tensors_take_the_smallest_type_that_holds_them():
+    for low, high, dtype in ((-128, 127, "i1"), (0, 200, "u1"), (-1, 200, "i2"), (0, 2**31, "u4"), (-1, 2**31, "i8")):
+        values = np.array([low, high])
+        assert narrowest(values).dtype == np.dtype(dtype) and np.array_equal(narrowest(values), values)
+
+
+def test_the_default_quality_is_the_highest_within_the_target(pair: Pair, monkeypatch: pytest.MonkeyPatch):
+    photos = [open_picture(path).pixels[:64, :64] for path in sorted(PHOTOS.glob("*.jpg"))]
+
+    def mean_bytes(step: int) -> float:
+        coded = [PictureEncoder(photo, pair.encoder, pair.decoder, NumpyRuntime()).encode(step) for photo in photos]
+        return float(np.mean([len(each.data) for each in coded]))
+
+    monkeypatch.setattr(release, "TARGET_BYTES", mean_bytes(100))
+    found = release._default_quality(pair.halves, photos)
+    assert mean_bytes(found) <= mean_bytes(100) < mean_bytes(found + 1)
 
 
 def test_quality_tables_pass_through_the_knots():

@@ -77,8 +77,8 @@ def _halves(model: AutoEncoder, frequencies: list[np.ndarray], default_quality: 
     decoder_networks = ["synthesis", "hyper_synthesis", *(f"context{step}" for step in range(STEPS))]
     tables = _quality_tables(model)
     decoder: dict[str, np.ndarray] = {
-        "tables.frequencies": np.concatenate(frequencies).astype(np.uint32),
-        "tables.supports": SUPPORTS.astype(np.int16),
+        "tables.frequencies": np.concatenate(frequencies),
+        "tables.supports": SUPPORTS,
     }
     decoder |= {name: tables[name] for name in ("inverse_gain", "hyper_mean", "hyper_index", "feature_bias")}
     encoder = {"gain": tables["gain"]}
@@ -116,7 +116,16 @@ def _file(model: AutoEncoder, names: list[str], tensors: dict[str, np.ndarray], 
             if isinstance(module, Product):
                 tensors |= {f"{path}.{part}": values for part, values in _integers(module).items()}
     text = json.dumps(description | {"networks": networks}, sort_keys=True)
-    return save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, {"description": text})
+    return save({name: narrowest(tensors[name]) for name in sorted(tensors)}, {"description": text})
+
+
+def narrowest(values: np.ndarray) -> np.ndarray:
+    """The same integers in the smallest of the format's types; in a small model, biases and bounds take a tenth."""
+    for dtype in (np.int8, np.uint8, np.int16, np.int32, np.uint32):
+        limits = np.iinfo(dtype)
+        if limits.min <= values.min() and values.max() <= limits.max:
+            return np.ascontiguousarray(values, dtype)
+    return np.ascontiguousarray(values, np.int64)
 
 
 @torch.no_grad()
@@ -135,10 +144,10 @@ def _integers(module: Product) -> dict[str, np.ndarray]:
         low[LATENT_CHANNELS:], high[LATENT_CHANNELS:] = 0, SCALE_COUNT - 1
     return {
         "weight": weight.permute(2, 3, 1, 0).reshape(-1, outputs).to(torch.int8).numpy(),
-        "bias": bias.numpy().astype(np.int32 if bias.abs().max() < 2**31 else np.int64),
-        "shift": shift.numpy().astype(np.int8),
-        "low": low.numpy().astype(np.int32),
-        "high": high.numpy().astype(np.int32),
+        "bias": bias.long().numpy(),
+        "shift": shift.numpy(),
+        "low": low.long().numpy(),
+        "high": high.long().numpy(),
     }
 
 
@@ -154,24 +163,24 @@ def _quality_tables(model: AutoEncoder) -> dict[str, Any]:
     analysis, synthesis = model.analysis.output_scale.value, model.synthesis_scale.value
     gain = log_gain.exp() * UNIT / float(analysis)
     inverse = (log_inverse - log_gain).exp() * float(synthesis) / UNIT
-    gain_table, gain_shift = _fixed_point(gain)
-    inverse_table, inverse_shift = _fixed_point(inverse)
+    gain_table, gain_shift = _fixed_point(gain, 20)
+    inverse_table, inverse_shift = _fixed_point(inverse, 15)  # an error under 0.03 %: the smallest is a twentieth
     features = float(model.latent_scale.value)
     return {
         "gain": gain_table,
         "gain_shift": gain_shift,
         "inverse_gain": inverse_table,
         "inverse_shift": inverse_shift,
-        "hyper_mean": torch.floor(at(model.hyper_mean) * UNIT + 0.5).numpy().astype(np.int16),
-        "hyper_index": at(model.hyper_index).round().clamp(0, SCALE_COUNT - 1).numpy().astype(np.uint8),
-        "feature_bias": torch.floor(at(model.feature_bias) * features + 0.5).numpy().astype(np.int16),
+        "hyper_mean": torch.floor(at(model.hyper_mean) * UNIT + 0.5).long().numpy(),
+        "hyper_index": at(model.hyper_index).round().clamp(0, SCALE_COUNT - 1).long().numpy(),
+        "feature_bias": torch.floor(at(model.feature_bias) * features + 0.5).long().numpy(),
     }
 
 
-def _fixed_point(values: Tensor) -> tuple[np.ndarray, int]:
-    """Positive factors times 2^shift, rounded to integers of at most 2^20, and the shift."""
-    shift = 20 - int(np.ceil(np.log2(float(values.max()))))
-    return torch.round(values * 2.0**shift).numpy().astype(np.int32), shift
+def _fixed_point(values: Tensor, bits: int) -> tuple[np.ndarray, int]:
+    """Positive factors times 2^shift, rounded to integers under 2^bits, and the shift."""
+    shift = bits - int(np.ceil(np.log2(float(values.max()))))
+    return torch.round(values * 2.0**shift).clamp_max(2**bits - 1).long().numpy(), shift
 
 
 def wide_layers(encoder: EncoderHalf, decoder: DecoderHalf) -> list[str]:

@@ -96,7 +96,7 @@ def _default_quality(halves: Halves, pictures: Sequence[np.ndarray]) -> int:
     analysed = [PictureEncoder(picture, encoder, decoder, runtime) for picture in pictures]
 
     def total_bytes(step: int) -> int:
-        return sum(len(picture.encode(step)) for picture in analysed)
+        return sum(len(picture.encode(step).data) for picture in analysed)
 
     return bisect_right(range(QUALITY_STEPS), TARGET_BYTES * len(analysed), lo=1, key=total_bytes) - 1
 
