@@ -559,7 +559,7 @@ def test_measure_gives_rates_eight_bit_psnr_and_the_mean_loss_over_pictures() ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["standard", "paper"])
+@pytest.mark.parametrize("name", ["standard", "light", "paper"])
 def test_the_real_networks_train_and_decay(options: TrainOptions, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "START_PATCHES", 500)
     monkeypatch.setattr(loop, "CALIBRATION_PICTURES", 2)

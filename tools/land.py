@@ -1,23 +1,22 @@
 """Lands exported weights in this checkout: files, manifest with scores, golden files, pictures, the README's table.
 
     python -m tools.land my-weights --kodak kodak/ --dev dev256/
+    python -m tools.land weights --kodak kodak/ --dev dev256/ --missing
 
-The scores of the peers are measured once and kept in `weights/peers.json`.
+The second command measures what the manifest lacks after a new test set. The scores of the peers are measured once and
+kept in `weights/peers.json`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import asdict
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -27,9 +26,7 @@ from aecodec.bench.bdrate import LOW_RATE
 from aecodec.bench.bdrate import Curve
 from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.measure import TARGET_BYTES
-from aecodec.bench.peers import PEERS
 from aecodec.bench.run import BenchOptions
-from aecodec.bench.run import run_bench
 from aecodec.cli import PATH
 from aecodec.cli.common import say
 from aecodec.codec.manifest import Entry
@@ -43,19 +40,27 @@ from aecodec.image.reading import open_picture
 from tools.browser import write_models
 from tools.figure import write_figure
 from tools.samples import write_samples
+from tools.scores import CURVE
+from tools.scores import SETS
+from tools.scores import Say
+from tools.scores import Scores
+from tools.scores import measured
+from tools.scores import peers_measured
 
 DEFAULT_MODEL = "standard"
+WITH_CURVE = ("standard", "light")  # the models for pictures of any size
 GOLDEN_QUALITIES = (15.0, None, 90.0)  # None: the model's default
 START, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 SCALE = "<!-- figures: scale -->"
-SETS = {"kodak256": ("kodak", 256), "dev256": ("dev", None)}
-
-Say = Callable[[str], None]
-Scores = dict[str, Any]
+LARGE = [name for name, test_set in SETS.items() if test_set.size_bytes == TARGET_BYTES]
+SMALL = [name for name in SETS if name not in LARGE]
 
 
-def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> None:
-    """Takes every model of the folder `exported` into `project`, or measures those that are there. Raises AecError."""
+def land(exported: Path, project: Path, kodak: Path, dev: Path, missing: bool, say: Say) -> None:
+    """Takes every model of the folder `exported` into `project`, or measures those that are there. Raises AecError.
+
+    `missing`: keep the scores that an entry of `exported` has.
+    """
     found = entries_of(exported)
     if not found:
         raise InputError(f"{exported}: no weights manifest; `aecodec model export` makes one")
@@ -67,11 +72,12 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
             for part in ("decoder", "encoder", "float16"):
                 file = str(entry.details[part]["file"])
                 shutil.copyfile(exported / file, weights / file)
-            add_entry(weights, entry.details)
+            add_entry(weights, dict(entry.details) | _number(entry.name, entries_of(weights)))
         own = BenchOptions(kodak, codecs=(), weights=weights / entry.decoder_file)
-        with_curve = entry.name == DEFAULT_MODEL
-        add_entry(weights, dict(entry.details) | {"scores": _scores(own, folders, with_curve, say)})
-    peers = _peers(weights / "peers.json", folders, say)
+        known = entry.details.get("scores", {}) if missing else {}
+        scores = measured(own, folders, known, entry.name in WITH_CURVE, say)
+        add_entry(weights, dict(entry.details) | {"scores": scores})
+    peers = peers_measured(weights / "peers.json", folders, say)
     bundled = entries_of(weights)
     _write_golden_files(project, bundled)
     if any(entry.name == DEFAULT_MODEL for entry in bundled):
@@ -82,39 +88,10 @@ def land(exported: Path, project: Path, kodak: Path, dev: Path, say: Say) -> Non
     say("files, manifest, golden files, pictures and README table are in place: look at them, then commit")
 
 
-def _scores(options: BenchOptions, folders: Mapping[str, Path], with_curve: bool, say: Say) -> Scores:
-    """At the target size on both sets; `with_curve` also the curve on Kodak as it is, for the BD-rates."""
-    scores: Scores = {}
-    for name, (folder, size) in SETS.items():
-        say(f"  {name} at {TARGET_BYTES} bytes")
-        at = run_bench(replace(options, folder=folders[folder], size=size, at_bytes=TARGET_BYTES)).at_bytes[0]
-        scores[name] = _row(asdict(at.row)) if at.row is not None else None
-    if with_curve:
-        say("  kodak, the curve")
-        scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(options).rows]
-    return scores
-
-
-def _peers(path: Path, folders: Mapping[str, Path], say: Say) -> dict[str, Scores]:
-    if path.is_file():
-        return dict(json.loads(path.read_text("utf-8")))
-    peers: dict[str, Scores] = {}
-    for codec in PEERS:
-        say(f"measuring {codec.name}")
-        scores: Scores = {"description": codec.description}
-        for name, (folder, size) in SETS.items():
-            at = run_bench(BenchOptions(folders[folder], (), size=size, at_bytes=TARGET_BYTES), own=codec).at_bytes[0]
-            scores[name] = _row(asdict(at.row)) if at.row is not None else None
-        scores["kodak_curve"] = [_row(asdict(row)) for row in run_bench(BenchOptions(folders["kodak"], ()), codec).rows]
-        peers[codec.name] = scores
-    write_atomic(path, (json.dumps(peers, indent=2) + "\n").encode())
-    return peers
-
-
-def _row(fields: dict[str, Any]) -> Scores:
-    """A bench row without its times, which belong to a machine and not to weights."""
-    kept = ("quality", "size_bytes", "bits_per_pixel", "psnr", "l1", "ms_ssim")
-    return {name: round(fields[name], 5) if fields[name] is not None else None for name in kept}
+def _number(name: str, bundled: Sequence[Entry]) -> dict[str, int]:
+    """The next free number for a model that is not bundled yet; `add_entry` keeps that of the others."""
+    taken = {entry.name: int(entry.details["number"]) for entry in bundled}
+    return {"number": taken.get(name, max(taken.values(), default=-1) + 1)}
 
 
 def _write_golden_files(project: Path, bundled: Sequence[Entry]) -> None:
@@ -139,8 +116,12 @@ def _write_golden_files(project: Path, bundled: Sequence[Entry]) -> None:
 
 
 def _write_table(readme: Path, bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> None:
-    """The figures between their two marks in the README. Raises InputError where a mark is missing."""
-    text = readme.read_text("utf-8")
+    """The figures between their two marks in the README, and the size of all weights in its opening.
+
+    Raises InputError where a mark is missing.
+    """
+    size = sum(int(entry.details[half]["bytes"]) for entry in bundled for half in ("decoder", "encoder"))
+    text = re.sub(r"weights \([\d.]+ MB\)", f"weights ({size / 1e6:.1f} MB)", readme.read_text("utf-8"))
     if START not in text or END not in text:
         raise InputError(f"{readme}: lacks the marks {START} and {END}")
     before, after = text.split(START)[0], text.split(END)[1]
@@ -156,11 +137,19 @@ def figures(bundled: Sequence[Entry], peers: Mapping[str, Scores]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, scores in rows:
-        cells = [_cell(scores.get(of), metric) for of in SETS for metric in ("psnr", "l1", "ms_ssim")]
+        cells = [_cell(scores.get(of), metric) for of in LARGE for metric in ("psnr", "l1", "ms_ssim")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    headings = [f"{name} at {SETS[name].size_bytes} bytes" for name in SMALL]
+    lines += ["", "| PSNR | " + " | ".join(headings) + " |", "|---" * (1 + len(SMALL)) + "|"]
+    lines += [
+        f"| {name} | " + " | ".join(_cell(scores.get(of), "psnr") for of in SMALL) + " |" for name, scores in rows
+    ]
+    for entry in _default_first(bundled):
+        if entry.name in WITH_CURVE:
+            lines += ["", _rates(entry, peers)]
     for entry in bundled:
         if entry.name == DEFAULT_MODEL:
-            lines += ["", _rates(entry, peers), "", SCALE, _scale(entry)]
+            lines += ["", SCALE, _scale(entry)]
     return "\n".join(lines)
 
 
@@ -186,7 +175,7 @@ def _scale(entry: Entry) -> str:
 
 def _rates(entry: Entry, peers: Mapping[str, Scores]) -> str:
     def curve(scores: Scores) -> Curve:
-        return Curve.of((row["bits_per_pixel"], row["psnr"]) for row in scores["kodak_curve"])
+        return Curve.of((row["bits_per_pixel"], row["psnr"]) for row in scores[CURVE])
 
     own = curve(dict(entry.details["scores"])).cut(LOW_RATE, HIGH_RATE)
     rates = {name: bd_rate(own, curve(scores)) for name, scores in peers.items()}
@@ -199,10 +188,11 @@ def _rates(entry: Entry, peers: Mapping[str, Scores]) -> str:
 @click.option("--project", type=PATH, default=Path(), help="A checkout of aecodec. Default: the current folder.")
 @click.option("--kodak", type=PATH, required=True, metavar="FOLDER", help="The 24 Kodak pictures.")
 @click.option("--dev", type=PATH, required=True, metavar="FOLDER", help="256x256 pictures never trained on.")
-def main(exported: Path, project: Path, kodak: Path, dev: Path) -> None:
+@click.option("--missing", is_flag=True, help="Keep the scores in the manifest of EXPORTED; measure the others.")
+def main(exported: Path, project: Path, kodak: Path, dev: Path, missing: bool) -> None:
     """Put the weights in EXPORTED into the project: files, manifest with scores, golden files, README table."""
     try:
-        land(exported, project, kodak, dev, say)
+        land(exported, project, kodak, dev, missing, say)
     except AecError as error:
         raise click.ClickException(str(error)) from error
 
