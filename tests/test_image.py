@@ -470,6 +470,26 @@ class TestMetadata:
         assert notices == ("PPM holds no alpha: it is dropped", "PPM holds no ICC, EXIF, XMP: dropped")
         assert Image.open(file).mode == "RGB"
 
+    @pytest.mark.parametrize("format", ["ICO", "GIF", "QOI", "ICNS", "MPO"])
+    @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 8), (40, 256, 3), (300, 40, 3)])
+    def test_no_format_changes_a_picture_silently(self, format: str, shape: tuple[int, ...]) -> None:
+        pixels, file = noise(*shape), io.BytesIO()
+        height, width = shape[:2]
+        if (format == "ICO" and height > 256) or (format == "ICNS" and height != width):
+            with pytest.raises(OutputError, match=f"{format} holds .*, not {width}x{height}"):
+                write_image(to_image(pixels), file, format)
+            assert file.getvalue() == b""
+            return
+        notices = write_image(to_image(pixels), file, format)
+        with Image.open(file) as image:
+            assert (image.size == (width, height)) == (format != "ICNS")
+            same = image.size == (width, height) and np.array_equal(image.convert(to_image(pixels).mode), pixels)
+        assert same or notices or format == "MPO"
+        if format == "MPO":  # as good as a JPEG
+            jpeg = io.BytesIO()
+            write_image(to_image(pixels), jpeg, "JPEG")
+            assert len(file.getvalue()) >= len(jpeg.getvalue())
+
     @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
     @pytest.mark.parametrize("shape", [(5, 3), (5, 3, 3)])
     def test_alpha_is_written(self, format: str, shape: tuple[int, ...]) -> None:

@@ -40,7 +40,12 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "MPO": {"quality": 95, "subsampling": "4:4:4"},
+    "PDF": {"quality": 95, "subsampling": "4:4:4"},
 }
+
+_ICO_SIDE = 256  # its fields for width and height have one byte each
+_GIF_COLOURS = 256
 
 _ARRAY_FORMAT = "NPY"  # NumPy's: the array that `aec_decode` returns
 _OWN_FORMAT = "AEC"  # known to Pillow once the plugin is registered; a decoded picture is not encoded again
@@ -92,8 +97,12 @@ def write_image(image: Image.Image, file: IO[bytes], format: str) -> tuple[str, 
         notices.append(f"{format} holds no alpha: it is dropped")
         metadata, image = image.info, image.convert(image.mode[:-1])
         image.info = metadata
-    options = _metadata_options(image, format, notices)
+    options = _metadata_options(image, format, notices) | _size_options(image, format, notices)
     options |= _SAVE_OPTIONS.get(format, {})
+    if format == "GIF" and image.mode == "RGB" and image.getcolors(_GIF_COLOURS) is None:
+        notices.append(f"GIF holds {_GIF_COLOURS} colours: the picture is reduced to them")
+    elif format == "QOI" and image.mode == "L":  # without a loss, but Pillow leaves it to the caller
+        image = image.convert("RGB")
     try:
         if format == "PNG":
             image.save(_Named(file), **options)
@@ -152,6 +161,20 @@ def _metadata_options(image: Image.Image, format: str, notices: list[str]) -> di
         options["exif"] = tags = options.get("exif", Image.Exif())
         tags[_TIFF_XMP] = options.pop("xmp")
     return options
+
+
+def _size_options(image: Image.Image, format: str, notices: list[str]) -> dict[str, Any]:
+    """Pillow's options for the formats of icons, which it would write in other sizes. Raises OutputError."""
+    width, height = image.size
+    if format == "ICO":
+        if max(image.size) > _ICO_SIDE:
+            raise OutputError(f"ICO holds at most {_ICO_SIDE}x{_ICO_SIDE} pixels, not {width}x{height}")
+        return {"sizes": [image.size]}
+    if format == "ICNS":
+        if width != height:
+            raise OutputError(f"ICNS holds square icons, not {width}x{height} pixels")
+        notices.append("ICNS holds icons of 16 to 1024 pixels a side: the picture is resized to each of them")
+    return {}
 
 
 def _parsed_exif(block: bytes, format: str) -> bytes | Image.Exif:
