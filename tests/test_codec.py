@@ -13,7 +13,6 @@ from aecodec.codec.decoder import Loader
 from aecodec.codec.decoder import decode_picture
 from aecodec.codec.decoder import decode_streams
 from aecodec.codec.decoder import luma
-from aecodec.codec.encoder import Encoded
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.encoder import check_size
 from aecodec.codec.latent_coding import analyse_hyper
@@ -221,15 +220,14 @@ def test_too_small_a_target_is_refused_with_the_smallest_size(analysed: PictureE
         analysed.encode_to_size(sizes[0] - 1)
 
 
-def test_sizes_that_are_not_monotone_are_searched_a_little_further(
-    analysed: PictureEncoder, monkeypatch: pytest.MonkeyPatch
-):
-    """Bisection ends at step 97 here. Four steps further fits again and is tried, five is too far."""
-    made_up = {quality: 10 * quality for quality in range(256)} | {101: 965, 102: 960}
-    none = np.empty(0)
-    file = {quality: Encoded(bytes(size), quality, none, none) for quality, size in made_up.items()}
-    monkeypatch.setattr(analysed, "encode_plain", file.__getitem__)
-    assert analysed.encode_to_size(970).quality == 101
+@pytest.mark.parametrize("side", [1, 40])
+def test_every_size_of_a_flat_picture_is_reached(tiny: Tiny, side: int):
+    """Its sizes rise and fall over the quality steps."""
+    flat = PictureEncoder(np.full((side, side, 3), (200, 30, 60), np.uint8), *tiny, RUNTIME)
+    sizes = [len(flat.encode(quality).data) for quality in range(256)]
+    assert sizes != sorted(sizes)
+    for target in range(min(sizes), max(sizes)):
+        assert len(flat.encode_to_size(target).data) <= target
 
 
 # Limits

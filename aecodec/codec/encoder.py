@@ -19,6 +19,7 @@ from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.codec.decoder import luma
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
+from aecodec.codec.search import last_fitting
 from aecodec.codec.small import enlarge
 from aecodec.codec.small import reduce
 from aecodec.codec.transforms import analyse
@@ -50,7 +51,7 @@ from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
 _ENDLESS_PSNR = 3000.0  # dB: only a picture without loss has it, and powers of more leave the floats
-PATIENCE = 4  # quality steps tried past a bisection's result: sizes and errors are monotone but for noise
+_SMALL = 128 * 128  # pixels of which a target may try many quality steps
 # Of a picture that does not fit at quality 0: refinements, and the least that distortion is worth, a power of 1/2.
 _WEIGHT_TRIALS, _LEAST_WEIGHT = 5, 10.0
 REFINED_JUMPS = (8, 4, 2)  # quality steps, of 0.8 % of the bits each
@@ -229,7 +230,7 @@ class PictureEncoder:
 
         Raises AecError where the lowest quality takes more.
         """
-        found = self._last_fitting(range(QUALITY_STEPS), lambda encoded: len(encoded.data) <= target)
+        found = self._last_fitting(range(QUALITY_STEPS), lambda encoded: len(encoded.data) / target)
         if found is None and self._steps:
             found = self._below_quality(target)
         if found is None:
@@ -267,7 +268,7 @@ class PictureEncoder:
         Raises AecError where the highest quality has less.
         """
         allowed = PEAK**2 / 10 ** (min(target, _ENDLESS_PSNR) / 10)
-        found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda encoded: self._squared_error(encoded) <= allowed)
+        found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda encoded: self._squared_error(encoded) / allowed)
         if found is None:
             best = 10 * math.log10(PEAK**2 / self._squared_error(self.encode_plain(QUALITY_STEPS - 1)))
             raise UnreachableTarget(
@@ -275,24 +276,18 @@ class PictureEncoder:
             )
         return found
 
-    def _last_fitting(self, steps: Sequence[int], fits: Callable[[Encoded], bool]) -> Encoded | None:
-        """The file at the last of the quality steps that fits, by bisection; None if not even the first does."""
-        low, high = 0, len(steps) - 1
-        best = self.encode_plain(steps[low])
-        if not fits(best):
+    def _last_fitting(self, steps: Sequence[int], excess: Callable[[Encoded], float]) -> Encoded | None:
+        """The file at the last of the quality steps found to fit, with an `excess` of at most 1; None if none does."""
+        width, height = self._size
+        found = last_fitting(
+            lambda place: self.encode_plain(steps[place]), excess, len(steps), width * height <= _SMALL
+        )
+        if found is None:
             return None
-        while low < high:
-            middle = (low + high + 1) // 2
-            encoded = self.encode_plain(steps[middle])
-            if fits(encoded):
-                low, best = middle, encoded
-            else:
-                high = middle - 1
-        for step in steps[low + 2 : low + PATIENCE + 1]:
-            encoded = self.encode_plain(step)
-            if fits(encoded):
-                best = encoded
-        return self._refined_fitting(steps, low, fits) or best if self._steps else best
+        place, best = found
+        if not self._steps:
+            return best
+        return self._refined_fitting(steps, place, lambda encoded: excess(encoded) <= 1) or best
 
     def _refined_fitting(self, steps: Sequence[int], place: int, fits: Callable[[Encoded], bool]) -> Encoded | None:
         """The last refined file found to fit, searching the quality steps from index `place`; None if none fits.
