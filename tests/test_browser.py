@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import shutil
@@ -17,23 +18,27 @@ import zstandard
 
 from aecodec import __version__
 from aecodec import api
+from aecodec.cli import run
 from aecodec.codec.manifest import entries_of
 from aecodec.errors import AecError
 from fuzz.mutate import MOST_PIXELS
 from fuzz.mutate import Mutant
 from fuzz.mutate import golden_files
 from fuzz.mutate import mutant
+from helpers.commands import Refused
 from helpers.node import BROWSER
 from helpers.node import ask
 from helpers.node import decode
 from helpers.node import needs_node
 from helpers.paths import GOLDEN
+from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import WEIGHTS
 
 pytestmark = needs_node
 
 CLANG = shutil.which("clang-14") or shutil.which("clang")
+TINY_DECODER = TINY / "tiny.decoder.safetensors"
 EXPECTED = {
     folder / name: fields
     for folder in (TINY, GOLDEN / "bundled")
@@ -177,6 +182,36 @@ def test_zstd_frames() -> None:
 def test_hashes_without_the_browsers_own() -> None:
     inputs = [bytes(size) for size in (0, 1, 55, 56, 64, 1000)]
     assert ask("hashes", inputs) == [hashlib.sha256(data).hexdigest() for data in inputs]
+
+
+def test_the_command_writes_a_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "site" / "aecodec"
+    assert run(["browser", str(folder), str(PHOTOS / "dog.jpg"), "--model", "tiny"]) == 0
+    assert "http.server" in capsys.readouterr().err
+    assert (folder / "weights" / "11ddc256.safetensors").read_bytes() == TINY_DECODER.read_bytes()
+    assert gzip.decompress((folder / "aec.wasm.gz").read_bytes()) == (BROWSER / "aec.wasm").read_bytes()
+    assert {path.name for path in (folder / "decoder").glob("*.js")} == {
+        path.name for path in (BROWSER / "decoder").glob("*.js")
+    }
+    assert not list(folder.rglob("*.py"))
+    files = [folder / "example.aec", folder / "dog.aec"]
+    for path, answer in zip(files, decode([path.read_bytes() for path in files], code=folder), strict=True):
+        assert same(answer, by_python(path.read_bytes()))
+
+
+def test_the_code_is_small(tmp_path: Path) -> None:
+    assert run(["browser", str(tmp_path), "--model", "tiny", "--quiet"]) == 0
+    sizes = {path.name: path.stat().st_size for path in tmp_path.rglob("*.gz") if path.parent.name != "weights"}
+    own = {name: size for name, size in sizes.items() if not name.startswith(("example", "index"))}
+    zstd = {name: size for name, size in own.items() if name.startswith(("zstd", "xxh64"))}
+    assert len(zstd) == 3
+    assert sum(own.values()) - sum(zstd.values()) <= 40_000
+    assert sum(own.values()) <= 100_000
+
+
+def test_the_command_refuses(refused: Refused) -> None:
+    assert "no model named 'unknown'" in refused(4, "browser", "site", "--model", "unknown")
+    assert "missing.jpg" in refused(1, "browser", "site", "missing.jpg", "--model", "tiny")
 
 
 def test_the_registered_models_are_those_of_the_manifest() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,14 @@ import pytest
 from aecodec.bench import format_json
 from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
+from helpers.chromium import ARGUMENTS
+from helpers.chromium import CHROMIUM
 from helpers.codecs import HOSTILE
 from helpers.codecs import make_report
 from helpers.paths import GOLDEN
 
 pytest.importorskip("matplotlib")
 api = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# As root, in a container, and without a word to any server of its maker.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 pytestmark = [
     pytest.mark.slow,

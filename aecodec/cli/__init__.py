@@ -42,6 +42,7 @@ _COMMANDS = {
     "cut": "Cut the file IN to fewer bytes, without encoding it again.",
     "bench": "Compare with JPEG, WebP, AVIF and JPEG XL on a folder of pictures.",
     "view": "Look at .aec files in the browser.",
+    "browser": "Write what a web site needs to show .aec pictures.",
     "model": "Train, export and list weights.",
     "paper": "Reproduce the paper behind this project.",
 }

@@ -21,9 +21,11 @@ const ARRAYS = {
   I8: Int8Array,
   U8: Uint8Array,
   I16: Int16Array,
+  U16: Uint16Array,
   I32: Int32Array,
   U32: Uint32Array,
   I64: BigInt64Array,
+  U64: BigUint64Array,
 };
 
 // Input, output and second input of each network, for m positions of its coarsest field.

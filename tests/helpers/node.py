@@ -26,11 +26,13 @@ needs_node = pytest.mark.skipif(NODE is None, reason="no Node on this machine")
 Answer = dict[str, Any]
 
 
-def ask(what: str, inputs: Sequence[bytes], weights: Sequence[Path] = (), **options: Any) -> list[Answer]:
+def ask(
+    what: str, inputs: Sequence[bytes], weights: Sequence[Path] = (), *, code: Path = BROWSER, **options: Any
+) -> list[Answer]:
     """An answer to each input: a picture's shape and hash, or a refusal with its name."""
     question = {
         "ask": what,
-        "browser": f"{BROWSER.as_uri()}/",
+        "browser": f"{code.as_uri()}/",
         "weights": [str(path) for path in weights],
         "inputs": [base64.b64encode(data).decode() for data in inputs],
         "options": options,
