@@ -18,6 +18,9 @@ from aecodec.errors import MissingExtra
 torch = pytest.importorskip("torch")
 pytest.importorskip("pytorch_optimizer")
 
+from safetensors.torch import load_file
+from safetensors.torch import save_file
+
 from aecodec.codec.architectures import standard
 from aecodec.train import checkpoint
 from aecodec.train import loop
@@ -151,6 +154,16 @@ def test_a_decay_branch_rounds_and_resumes(options: TrainOptions) -> None:
     whole = train(decay)
     assert whole["counters"]["calibrated"] and whole["unrounded"].keys() == whole["mean"].keys()
     assert equal(train(replace(decay, resume=True)), whole)
+
+
+@pytest.mark.parametrize("decay", [False, True])
+def test_weights_are_trained_on_with_soap(options: TrainOptions, tmp_path: Path, decay: bool) -> None:
+    weights = tmp_path / "weights.safetensors"
+    mean = train(replace(options, steps=1))["mean"]
+    save_file({name: weight.contiguous() for name, weight in mean.items()}, weights)
+    tuned = train(replace(options, out=tmp_path / "tuned", init=weights, decay=decay, rounding=False))
+    assert optimizer_of(tuned["optimizer"]) == "soap" and tuned["counters"]["pretrained"]
+    assert any(not torch.equal(tuned["mean"][name], weight) for name, weight in load_file(weights).items())
 
 
 def test_an_optimizer_cannot_change_within_a_run(options: TrainOptions) -> None:
