@@ -249,3 +249,25 @@ def _remove_unclaimed(path: str) -> None:
         os.unlink(path)  # still locked: no writer can claim it any more
     finally:
         os.close(descriptor)
+
+
+def walk(root: str | os.PathLike[str]) -> Iterator[str]:
+    """Paths of the files under a folder, relative to it with slashes, always in one order; hidden ones are left out.
+
+    Follows links to folders, and visits no folder twice. Raises InputError if a folder cannot be read.
+    """
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if relative == "." else f"{relative}/"
+        yield from (prefix + name for name in sorted(files) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror or error}") from error

@@ -7,8 +7,10 @@
     for latents, classes in DataLoader(folder, batch_size=64, shuffle=True, num_workers=2):
         loss = criterion(model(latents), classes)
 
-Folders and classes are those of torchvision's ImageFolder; torchvision is not needed. Workers are processes, forked or
-spawned, that run NumPy: with as many of them as cores, set OMP_NUM_THREADS=1 before Python starts.
+Folders and classes are those of torchvision's ImageFolder; torchvision is not needed. Workers are processes that run
+NumPy: set OMP_NUM_THREADS=1 before Python starts, so that each has one thread. Without it, workers that are forked (the
+default of Linux before Python 3.14) while another thread of the program is in a product of NumPy wait for ever for its
+BLAS: then start them with `DataLoader(..., multiprocessing_context="forkserver")`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch.utils.data import Dataset
 from aecodec import api
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.files import walk
 from aecodec.forms import read_file
 from aecodec.limits import MAX_PIXELS
 from aecodec.options import DecodeOptions
@@ -44,7 +47,8 @@ class AecFolder(Dataset[tuple[Any, int]]):
     tensor: pictures of different sizes have to leave it alike to make a batch. `classes` are the names of the
     sub-folders in order, `class_to_idx` their numbers, `samples` the pairs of path and number, `targets` the numbers.
 
-    Hidden folders and files, whose names begin with a dot, are passed over.
+    Hidden folders and files, whose names begin with a dot, are passed over. Links to folders are followed; no folder of
+    a class is read twice.
 
     Raises InputError where `root` has no sub-folder, or one of them no file. Reading raises what decoding does, with
     the path in its message.
@@ -108,13 +112,8 @@ def _is_hidden(path: Path) -> bool:
 
 def _files(root: str | Path, name: str) -> list[Path]:
     folder = Path(root) / name
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() == SUFFIX
-        and path.is_file()
-        and not any(map(_is_hidden, (path, *path.relative_to(folder).parents)))
-    )
+    paths = sorted(folder / below for below in walk(folder))
+    found = [path for path in paths if path.suffix.lower() == SUFFIX and path.is_file()]
     if not found:
         raise InputError(f"{folder}: no {SUFFIX} file")
     return found

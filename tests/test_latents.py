@@ -160,6 +160,20 @@ def test_pixels_of_pictures_with_alpha(folder: Path, photo: np.ndarray) -> None:
         np.testing.assert_array_equal(picture.permute(1, 2, 0).numpy(), colours)
 
 
+def test_links_to_folders_are_followed_once(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    kept = AecFolder(folder).samples
+    (folder / "b" / "round").symlink_to(folder / "b", target_is_directory=True)
+    assert AecFolder(folder).samples == kept
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "deep"
+    elsewhere.mkdir()
+    (elsewhere / "9.aec").write_bytes(kept[0][0].read_bytes())
+    (folder / "b" / "linked").symlink_to(elsewhere.parent, target_is_directory=True)
+    (folder / "c").symlink_to(elsewhere, target_is_directory=True)
+    linked = AecFolder(folder)
+    assert (folder / "b" / "linked" / "deep" / "9.aec", 1) in linked.samples
+    assert linked.classes[-1] == "c" and linked.samples[-1] == (folder / "c" / "9.aec", 2)
+
+
 def test_transform(folder: Path) -> None:
     small, number = AecFolder(folder, transform=_corner)[1]
     assert (small.shape, number) == ((16, 2, 2), 1)

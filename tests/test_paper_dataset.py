@@ -28,8 +28,8 @@ from PIL import Image
 from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.files import walk
 from aecodec.paper.archives import read
-from aecodec.paper.archives import walk
 from aecodec.paper.dataset import in_order
 from aecodec.paper.folder import Row
 from aecodec.paper.folder import verify

@@ -60,6 +60,15 @@ def test_reads_folders_and_counts_what_it_leaves_out(tmp_path: Path) -> None:
     assert all(picture.dtype == np.uint8 for picture in dataset.training)
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    save_picture(tmp_path / "elsewhere" / key(False, "a{}.png"), value=10)
+    (tmp_path / "pictures").mkdir()
+    for name in ("linked", "again"):
+        (tmp_path / "pictures" / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "pictures", target_is_directory=True)
+    assert len(data.load_folders([tmp_path / "pictures"], min_side=32).training) == 1
+
+
 def test_no_folder_or_no_picture_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         data.load_folders([tmp_path / "missing"], min_side=32)

@@ -71,28 +71,6 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise NoFile(f"{os.fspath(path)}: {NoFile.reason}")
 
 
-def walk(root: Path) -> Iterator[str]:
-    """Paths of the files under a folder, relative to it with slashes, always in one order; hidden ones are left out.
-
-    Follows links to folders, and visits no folder twice. Raises InputError if a folder cannot be read.
-    """
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if relative == "." else f"{relative}/"
-        yield from (prefix + name for name in sorted(files) if not name.startswith("."))
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror or error}") from error
-
-
 def tar_files(path: Path, scratch: Path) -> Iterator[Candidate]:
     """The regular files of a tar and of the tars in it; `a.tar` counts as a folder `a`.
 

@@ -26,10 +26,10 @@ from mmap import mmap
 from pathlib import Path
 
 from aecodec.errors import InputError
+from aecodec.files import walk
 from aecodec.paper.archives import Candidate
 from aecodec.paper.archives import check_file
 from aecodec.paper.archives import tar_files
-from aecodec.paper.archives import walk
 
 _PICTURE = re.compile(r"\.(?:avif|bmp|gif|jpe?g|png|ppm|tiff?|webp)$", re.IGNORECASE)
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from aecodec.errors import AecError
 from aecodec.errors import InputError
+from aecodec.files import walk
 from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_PIXELS
 
@@ -88,7 +89,7 @@ def _picture_files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: not a folder")
-        for path in sorted(folder.resolve().rglob("*")):
+        for path in sorted(folder.resolve() / below for below in walk(folder)):
             if path.suffix.lower() in SUFFIXES and path.is_file() and path not in seen:
                 seen.add(path)
                 yield path
