@@ -21,6 +21,19 @@ from aecodec import api
 from aecodec.cli import run
 from aecodec.codec.manifest import entries_of
 from aecodec.errors import AecError
+from aecodec.geometry import Box
+from aecodec.network.layers import Conv
+from aecodec.network.layers import Depthwise
+from aecodec.network.layers import Layers
+from aecodec.network.layers import NearestUpsample
+from aecodec.network.layers import Residual
+from aecodec.network.layers import SideInput
+from aecodec.network.layers import expansion
+from aecodec.network.layers import to_json
+from aecodec.network.layers import walk
+from aecodec.network.numpy_runtime import NumpyRuntime
+from aecodec.network.quantized import Network
+from aecodec.network.quantized import QuantizedParameters
 from fuzz.mutate import MOST_PIXELS
 from fuzz.mutate import Mutant
 from fuzz.mutate import golden_files
@@ -159,6 +172,69 @@ def api_info(data: bytes) -> Any:
     from aecodec.info import read_info
 
     return read_info(data)
+
+
+def random_layers(rng: np.random.Generator, stride: int) -> Layers:
+    """Every kind of layer; channel counts that fill no vector, one vector, and several.
+
+    With a stride of 2 there is no second input, which has the positions of the coarsest field.
+    """
+    a, b, c = (int(rng.choice([1, 3, 4, 7, 16, 18, 33])) for _ in range(3))
+    body = (Conv(a, b, active=True), Depthwise(b), Conv(b, int(rng.choice([a, c]))))
+    last = body[-1].outputs
+    side = (SideInput((Conv(3, last),)),) if stride == 1 else ()
+    return (
+        Conv(5, a, kernel=stride + 2, stride=stride, padding=1, active=bool(rng.integers(2))),
+        Residual(body),
+        *side,
+        *expansion(last, c, 2),
+        Conv(c, b),
+        NearestUpsample(2),
+        Depthwise(b),
+        Conv(b, 6),
+    )
+
+
+def random_network(rng: np.random.Generator, stride: int) -> Network:
+    layers, numbers = random_layers(rng, stride), {}
+    for path, layer in walk(layers, ""):
+        if layer.weight_shape is not None:
+            rows, outputs = layer.weight_shape
+            edge = rng.integers(1, 1 << 10, outputs)
+            numbers[path.removeprefix(".")] = QuantizedParameters(
+                weight=rng.integers(-127, 128, (rows, outputs)).astype(np.int8),
+                bias=rng.integers(-(1 << 16), 1 << 16, outputs),
+                shift=rng.integers(-1, 14, outputs),
+                low=-edge if rng.random() < 0.7 else np.zeros(outputs, np.int64),
+                high=edge,
+            )
+    return Network(layers, numbers, np.full(5, 2048.0), np.full(3, 1024.0), 0)
+
+
+def test_random_networks_give_the_integers_of_numpy() -> None:
+    rng, questions, expected = np.random.default_rng(4), [], []
+    for stride in 20 * (1, 2):
+        network, (rows, columns) = random_network(rng, stride), rng.integers(2, 20, 2).tolist()
+        x = rng.integers(-2048, 2049, (stride * rows, stride * columns, 5))
+        side = rng.integers(-1024, 1025, (rows, columns, 3)) if stride == 1 else None
+        top, left = rng.integers(0, (rows, columns)).tolist()
+        wanted = Box(top, left, *rng.integers((top + 1, left + 1), (rows + 1, columns + 1)).tolist())
+        found = NumpyRuntime(np.float64).run(network, x[None], None if side is None else side[None], wanted)
+        expected.append(found.astype(int).ravel().tolist())
+        own = network.parameters.values()
+        question = {
+            "layers": to_json(network.layers),
+            "weights": [value for part in own for value in part.weight.ravel().tolist()],
+            "numbers": [
+                v for part in own for row in (part.bias, part.shift, part.low, part.high) for v in row.tolist()
+            ],
+            "x": x.ravel().tolist(),
+            "side": [] if side is None else side.ravel().tolist(),
+            "size": {"rows": len(x), "columns": len(x[0]), "channels": 5, "sideChannels": 0 if side is None else 3},
+            "wanted": vars(wanted),
+        }
+        questions.append(json.dumps(question).encode())
+    assert ask("networks", questions) == expected
 
 
 def test_zstd_frames() -> None:

@@ -52,6 +52,22 @@ const ASKED = {
     return Promise.all(inputs.map((input) => answer(() => readInfo(bytes(input), options))));
   },
 
+  /** Each input in base64 is JSON: layers, weights, numbers, x and side with their shapes, and what is wanted. */
+  async networks() {
+    const [{ compile, Native }, { packLayers, parseLayers }] = [await from("decoder/native.js"), await from("decoder/layers.js")];
+    const native = await Native.create(await compile(readFileSync(new URL("aec.wasm", browser))));
+    const put = (values) => native.put(Int16Array.from(values));
+    return inputs.map((input) => {
+      const { layers, weights, numbers, x, side, size, wanted } = JSON.parse(Buffer.from(input, "base64"));
+      return native.scoped(() => {
+        const own = { weights: Int8Array.from(weights), numbers: Int32Array.from(numbers) };
+        const network = native.prepareNetwork({ entries: packLayers(parseLayers(layers)), ...own }, "of a test");
+        const y = native.run(network, size, put(x), size.sideChannels ? put(side) : 0, wanted);
+        return Array.from(native.view(Int16Array, y, (native.top - y) / 2));
+      });
+    });
+  },
+
   async zstd() {
     const { frameHeader, decompress } = await from("decoder/zstd.js");
     const content = (frame) => ({ content: Buffer.from(decompress(frame, frameHeader(frame))).toString("base64") });
