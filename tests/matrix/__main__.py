@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import __doc__ as description
+from . import arm64 as emulated
 from .configurations import Configuration
 from .configurations import native_configurations
 from .configurations import numpy_configurations
@@ -32,18 +33,14 @@ def expected(folders: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     return pixels, files
 
 
-def emulated(folder: Path) -> list[str]:
-    """Python for 64-bit Arm, as `arm64.sh` laid it out."""
-    return ["qemu-aarch64-static", "-L", str(folder / "root"), str(folder / "root" / "usr" / "bin" / "python3.11")]
-
-
 def run(configuration: Configuration, folders: list[str], arm64: Path | None) -> dict[str, str | dict[str, str]]:
     """What the worker prints. Raises RuntimeError with its complaint where it fails."""
-    paths = [str(ROOT), *([str(arm64 / "site")] if arm64 else []), os.environ.get("PYTHONPATH", "")]
+    own = [str(arm64 / "package"), str(ROOT), str(arm64 / "site")] if arm64 else [str(ROOT)]
+    paths = [*own, os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, **configuration.environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    python = emulated(arm64) if arm64 else [sys.executable]
+    python = emulated.python(arm64) if arm64 else [sys.executable]
     command = [*python, "-m", "tests.matrix.worker", *configuration.options, "--folders", *folders]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=own[0], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip() or f"exit code {done.returncode}")
     answer: dict[str, str | dict[str, str]] = json.loads(done.stdout)
@@ -72,9 +69,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--each", action="store_true", help="print the hash of every file")
     parser.add_argument("--arm64", type=Path, metavar="FOLDER", help="emulate 64-bit Arm with what lies there")
     options = parser.parse_args(argv)
+    arm64 = options.arm64 and options.arm64.absolute()
     folders = ["tiny"] if options.fast else ["tiny", "bundled"]
-    if options.arm64:
-        configurations = [Configuration("emulated 64-bit Arm")]
+    if arm64:
+        emulated.package(arm64)
+        configurations = emulated.configurations()
     else:
         configurations = [*native_configurations(), *numpy_configurations(), *torch_configurations()]
     chosen = [own for own in configurations if options.only in own.name and (own.fast or not options.fast)]
@@ -83,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{'equal pixels, and their hash':30}{'equal files, and their hash':30}configuration")
     for configuration in chosen:
         try:
-            answer = run(configuration, folders, options.arm64)
+            answer = run(configuration, folders, arm64)
         except RuntimeError as error:
             print(f"{configuration.name}: {error}", file=sys.stderr)
             failures += 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lays out Debian's Python for 64-bit Arm and the wheels that aecodec needs in FOLDER, to run under qemu-user:
 #
-#     apt-get install qemu-user-static
+#     apt-get install qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 #     bash tests/matrix/arm64.sh FOLDER
 #     python -m tests.matrix --arm64 FOLDER
 #
@@ -22,7 +22,7 @@ for platform in manylinux2014 manylinux_2_17 manylinux_2_27 manylinux_2_28; do
     platforms+=(--platform "${platform}_aarch64")
 done
 python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 --implementation cp --abi cp311 --abi abi3 \
-    "${platforms[@]}" -d "$folder/wheels" numpy pillow safetensors
+    "${platforms[@]}" -d "$folder/wheels" numpy pillow safetensors zstandard
 for wheel in "$folder"/wheels/*.whl; do
     python3 -m zipfile -e "$wheel" "$folder/site"
 done
