@@ -21,7 +21,7 @@ PACKAGE = Path(aecodec.__file__).parent
 
 # From the bottom to the top; a module imports only from rows below its own. A sub-package is one room.
 ROWS = (
-    ("errors",),
+    ("errors", "frozen"),
     ("limits", "native"),
     ("geometry", "files"),
     ("format", "network"),

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipapp
 import zipfile
 from collections.abc import Mapping
 from configparser import ConfigParser
@@ -22,7 +23,10 @@ import click
 import pytest
 
 import aecodec
+from aecodec.frozen import hook_folders
+from helpers.commands import environment
 from helpers.marks import needs_bundled
+from helpers.paths import PACKAGE_PARENT
 from helpers.paths import PHOTOS
 from helpers.paths import ROOT
 from helpers.paths import TINY
@@ -136,6 +140,41 @@ def test_uninstalled_checkout_finds_its_weights(tmp_path: Path) -> None:
 
 @in_checkout
 @needs_bundled
+def test_a_zip_archive_says_that_weights_are_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(
+        PACKAGE_PARENT / "aecodec", source / "aecodec", ignore=shutil.ignore_patterns("__pycache__", "*.so")
+    )
+    zipapp.create_archive(source, tmp_path / "aec.pyz", main="aecodec.__main__:main")
+    env = {name: value for name, value in os.environ.items() if name != "AECODEC_WEIGHTS"}
+
+    def said(*arguments: str) -> tuple[int, str, str]:
+        line = [sys.executable, "aec.pyz", *arguments]
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    code, _, error = said("encode", str(PHOTOS / "dog.jpg"), "a.aec")
+    assert code == 4 and error.count("\n") == 1 and error.endswith("have to be files, not parts of an archive\n"), error
+    code, page, error = said("encode", "--help")
+    assert (code, error) == (0, "") and "--target-size" in page
+
+
+FROZEN = """
+import multiprocessing, sys
+sys.frozen = True
+multiprocessing.freeze_support = lambda: sys.exit("a worker")  # it takes the arguments of a worker, and never returns
+from aecodec.__main__ import main
+main()
+"""
+
+
+def test_a_frozen_program_may_start_workers_and_finds_its_hook() -> None:
+    done = subprocess.run([sys.executable, "-c", FROZEN, "--help"], env=environment(), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "a worker\n")
+    (folder,) = hook_folders()
+    assert os.listdir(folder).count("hook-aecodec.py") == 1
+
+
 def test_bundled_weights_are_whole_and_small() -> None:
     files = manifest_files(WEIGHTS / "manifest.json")
     assert len(files) >= 4 and all((ROOT / "weights" / name).is_file() for name in files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from aecodec.cli.work import work_on_many
 from aecodec.cli.work import work_on_one
 from aecodec.cli.work import work_options
 from aecodec.codec import manifest
+from aecodec.errors import UnknownWeights
 from aecodec.options import EncodeOptions
 from aecodec.options import quality_of_step
 
@@ -28,7 +30,10 @@ class EncodeCommand(click.Command):
     """The command whose help takes its figures from the manifest when it is shown."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.help = str(self.help).replace("{scale}", quality_scale("standard"))
+        scale = ""
+        with suppress(UnknownWeights):
+            scale = quality_scale("standard")
+        self.help = str(self.help).replace("{scale}", scale)
         super().format_help_text(ctx, formatter)
 
 

@@ -166,6 +166,8 @@ def find_by_name(name: str) -> Entry:
             return entry
         others.add(entry.name)
     names = ", ".join(sorted(others)) or "none"
+    if not bundled_folders():
+        damage.append("the weights that come with aecodec are missing; they have to be files, not parts of an archive")
     raise UnknownWeights("; ".join([f"no model named {name!r} on the search path (known: {names})", *damage]))
 
 
