@@ -45,6 +45,8 @@ MOVES_OPEN_FILES = fcntl is not None
 # Keeps the name under the 255 bytes of common file systems, at up to four bytes a character.
 _NAME_PART = 50
 
+_unfinished: set[str] = set()  # temporary files of this process
+
 _PATTERN = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(TEMPORARY_SUFFIX), re.DOTALL)
 
 
@@ -131,6 +133,7 @@ def _written(target: str, data: bytes, previous: os.stat_result | None, move: Ca
     """Whether the file was written; False if its temporary one disappeared."""
     permissions = 0o666 if previous is None else stat.S_IMODE(previous.st_mode) & 0o777
     temporary = temporary_beside(target)
+    _unfinished.add(temporary)
     try:
         # Created with the permissions, less the umask, so that a private file is never open to others.
         with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, permissions)) as file:
@@ -148,6 +151,15 @@ def _written(target: str, data: bytes, previous: os.stat_result | None, move: Ca
         with suppress(OSError):
             os.unlink(temporary)
         raise
+    finally:
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Removes what this process is writing, as it ends without an exception."""
+    for temporary in tuple(_unfinished):
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
 def _pass_on(previous: os.stat_result, descriptor: int, temporary: str) -> None:

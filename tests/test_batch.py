@@ -722,9 +722,9 @@ def test_an_interrupt_leaves_whole_files_only(where: str, tmp_path: Path) -> Non
     for pid in [*workers, process.pid]:
         os.kill(pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert (process.returncode, err.count("\n")) == (130, 2), err
     summary, last = err.splitlines()
-    assert " done in " in summary and last == "aecodec: interrupted"
+    assert " done in " in summary and last == "aecodec: interrupted", err
     assert 3 <= len(tree(out)) < 300 and all(name.endswith(".aec") for name in tree(out))
     (data,) = set(contents(out).values())  # all inputs are the same picture
     aecodec.verify(data)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -180,6 +181,51 @@ def test_the_whole_command_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     assert without.returncode == 1
     assert without.stderr.startswith("aecodec: --ray auto: no cluster answers (")
     assert without.stderr.count("\n") == 1
+
+
+LISTENING = """
+import os
+from pathlib import Path
+
+from aecodec.batch.plan import BatchOptions
+from aecodec.batch.ray import run_on_ray
+from aecodec.batch.jobs import EncodeJob
+
+def ours(process):
+    try:
+        return b"AECODEC_TEST=listening" in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+def links(process):
+    for entry in (process / "fd").iterdir():
+        try:
+            yield os.readlink(entry)
+        except OSError:
+            pass
+
+if __name__ == "__main__":
+    options = BatchOptions(("photos",), "out", "aec", jobs=1)
+    for result in run_on_ray(EncodeJob(model="tiny"), options, "local"):
+        sockets = {link for process in Path("/proc").glob("[0-9]*") if ours(process) for link in links(process)}
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                    print(fields[1].partition(":")[0])
+"""
+
+
+def test_a_cluster_of_this_machine_listens_on_loopback_alone(tmp_path: Path) -> None:
+    crops(tmp_path / "photos", 1)
+    (tmp_path / "listening.py").write_text(LISTENING)
+    variables = environment() | {"AECODEC_TEST": "listening", "AECODEC_WEIGHTS": str(GOLDEN / "tiny")}
+    done = subprocess.run(
+        [sys.executable, "listening.py"], cwd=tmp_path, env=variables, capture_output=True, text=True, check=True
+    )
+    addresses = done.stdout.split()
+    assert len(addresses) > 3
+    assert set(addresses) <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -209,6 +210,19 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
     assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, False, True, True, True]
 
 
+def test_an_output_that_was_replaced_by_another_of_its_size_is_told(bucket: str) -> None:
+    done(the_part(bucket), bucket)
+    name = f"{bucket}/out/a.aec"
+    data = storage.read(name)
+    time.sleep(0.01)
+    storage.write(name, bytes(len(data)))
+    assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, True, True, True]
+    assert storage.read(name) == data, "what is damaged is made again"
+    storage.write(name, data)
+    assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, True, True, True]
+    assert all(result.skipped for result in done(the_part(bucket), bucket)), "made again and found equal"
+
+
 def test_a_part_with_a_failure_is_tried_again_and_counted_by_reason(bucket: str) -> None:
     bad = failing(bucket)
     storage.write(f"{bucket}/photos/worse.png", b"no picture either")
@@ -267,11 +281,12 @@ class FakeRay(ModuleType):
         self.accident, self.asked, self.connected = accident, list[Part](), False
         self.wanted: dict[str, Any] = {}
         self.gpus = 0.0
+        self.many: str | None = None
 
     def init(self, address: str, **others: object) -> None:
         if address == "nobody:6379":
             raise ConnectionError("Could not find any running Ray instance.\nAnd more.")
-        self.connected = True
+        self.connected, self.many = True, os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
 
     def is_initialized(self) -> bool:
         return self.connected
@@ -320,7 +335,7 @@ def test_the_command_on_ray_is_that_of_one_machine(
     assert error.startswith(f"aecodec: {bucket}/photos/deep/bad.png: ")
     assert summary.startswith("4 done, 1 failed in ")
     assert reason.startswith("1 failed: not a picture")
-    assert not fake.connected
+    assert not fake.connected and fake.many is None
     assert (fake.wanted["num_gpus"], fake.wanted["max_retries"]) == (0, 3)
     assert fake.wanted["runtime_env"]["env_vars"]["OPENBLAS_NUM_THREADS"] == "1"
     assert run([*arguments, "--out-dir", str(tmp_path / "out"), "--jobs", "1"]) == 1
@@ -331,6 +346,7 @@ def test_the_command_on_ray_is_that_of_one_machine(
     assert "0 done, 4 skipped" in capsys.readouterr().err
     back = ["decode", f"{bucket}/out", "--out-dir", f"file://{tmp_path}/back", "--ray", "local"]
     assert run(back) == 0
+    assert fake.many == "0" and "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
     assert (tmp_path / "back" / "deep" / "c.v2.png").is_file()
 
 

@@ -33,7 +33,10 @@ _OBJECT_LINES = 1000  # an object cannot grow: this many lines, or those of the 
 
 
 class Made(NamedTuple):
-    """The input of an output, its size and stamp (`storage.Status`), a hash of the options, and the output's bytes."""
+    """The input of an output, its size and stamp (`storage.Status`), a hash of the options, and the output's bytes.
+
+    written: the stamp of an output that is an object, when it had been written.
+    """
 
     source: str
     size: int
@@ -41,16 +44,24 @@ class Made(NamedTuple):
     options: str
     bytes: int
     crc: int
+    written: str = ""
 
-    def gave(self, output: str, size: int) -> bool:
-        """Whether the output has the bytes that this says: all of a file, of an object only their number."""
-        return size == self.bytes and (storage.is_url(output) or zlib.crc32(storage.read(output)) == self.crc)
+    def gave(self, output: str, status: storage.Status) -> bool:
+        """Whether the output is what this says: by all bytes of a file; by size and stamp of an object."""
+        if status.size != self.bytes:
+            return False
+        return status.stamp == self.written if storage.is_url(output) else zlib.crc32(storage.read(output)) == self.crc
 
 
-def made(source: str, status: storage.Status, options: str, data: bytes) -> Made:
-    """What `source` with this status gave."""
+def made(source: str, status: storage.Status, options: str, output: str, data: bytes) -> Made:
+    """What `source` with this status gave, and `output` now holds."""
     name = source if storage.is_url(source) else os.path.abspath(source)
-    return Made(name, status.size, status.stamp, options, len(data), zlib.crc32(data))
+    written = ""
+    if storage.is_url(output):
+        with suppress(InputError):  # without its stamp, it will be made again and compared
+            there = storage.status(output)
+            written = "" if there is None else there.stamp
+    return Made(name, status.size, status.stamp, options, len(data), zlib.crc32(data), written)
 
 
 def read(out_dir: Path | str) -> dict[str, tuple[Made, ...]]:
@@ -67,7 +78,7 @@ def read(out_dir: Path | str) -> dict[str, tuple[Made, ...]]:
     return found
 
 
-_KINDS = {"input": str, "size": int, "stamp": str, "options": str, "bytes": int, "crc": int}
+_KINDS = {"input": str, "size": int, "stamp": str, "options": str, "bytes": int, "crc": int, "written": str}
 
 
 def recording(

@@ -19,7 +19,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +50,7 @@ from aecodec.errors import MissingExtra
 PICTURES_PER_SHARD = 2000
 
 _RETRIES = 3  # by Ray, of a task whose worker or machine was lost
+_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _TRANSFERS = 8  # objects that a worker reads, codes and writes at the same time, one of them in the codec
 
 
@@ -100,17 +103,19 @@ def run_on_ray(
 ) -> Generator[Result, None, None]:
     """Does what `plan` lists, in shards of about `size` pictures; yields results shard by shard, in any order.
 
-    address: "local" for `options.jobs` workers on this machine, "auto" for the cluster that this machine belongs to (or
+    address: "local" for `options.jobs` workers on this machine, whose ports nothing outside it reaches unless the
+    program has imported Ray before; "auto" for the cluster that this machine belongs to (or
     that RAY_ADDRESS names), or the address of a cluster's head ("host:6379", "ray://host:10001"). A connection that
     this process already has is used instead. Raises MissingExtra without Ray, InputError if no cluster answers, and
     AecError for what would fail with every shard.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra('--ray needs Ray: pip install "aecodec[ray]"') from error
     job = replace(job, weights=job.weights.absolute()) if isinstance(job, EncodeJob) and job.weights else job
-    ours = _connect(ray, address, options.jobs * job.thread_count)
+    with _within_this_machine(address):
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtra('--ray needs Ray: pip install "aecodec[ray]"') from error
+        ours = _connect(ray, address, options.jobs * job.thread_count)
     try:
         if job.device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise InputError("--device cuda: the Ray cluster has no GPU")
@@ -120,6 +125,22 @@ def run_on_ray(
     finally:
         if ours:
             ray.shutdown()
+
+
+@contextmanager
+def _within_this_machine(address: str) -> Iterator[None]:
+    """While Ray is imported and starts: a local cluster listens on the loopback interface, not on all.
+
+    Ray does so where it makes no clusters of several machines, which this variable says (by default of macOS, Windows).
+    """
+    given = address != "local" or _CLUSTERS in os.environ
+    if not given:
+        os.environ[_CLUSTERS] = "0"
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ[_CLUSTERS]
 
 
 def _connect(ray: Any, address: str, cores: int) -> bool:

@@ -87,7 +87,7 @@ def _do(job: Job, existing: Existing, item: Item, turn: AbstractContextManager[o
     recipe = job.recipe() if isinstance(job, EncodeJob | DecodeJob) else ""
     before = None if existing == "force" else storage.status(item.target)
     of_input = storage.status(item.source)  # before it is read: what changes from now on is seen the next time
-    standing = () if before is None else tuple(one for one in item.records if one.gave(item.target, before.size))
+    standing = () if before is None else tuple(one for one in item.records if one.gave(item.target, before))
     if before is not None and (_is_kept(existing, item) or _is_current(standing, item, of_input, recipe)):
         return _kept(item, before)
     other = made.living(standing, item.source)
@@ -102,7 +102,7 @@ def _do(job: Job, existing: Existing, item: Item, turn: AbstractContextManager[o
         storage.write(item.target, product.data)
     elif not _put(job, existing, item, product.data):
         return _kept(item, storage.status(item.target))
-    entry = None if of_input is None else made.made(item.source, of_input, recipe, product.data)
+    entry = None if of_input is None else made.made(item.source, of_input, recipe, item.target, product.data)
     return Result(
         item.source,
         item.target,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
+import threading
 import warnings
 from collections.abc import Callable
 from collections.abc import Generator
@@ -28,6 +28,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait
 from typing import Generic
 from typing import TypeVar
+
+from aecodec.files import remove_unfinished
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -176,14 +178,20 @@ class _Worker(Generic[Item, Result]):
 def _serve(connection: Connection, function: Callable[[Item, bool], Result]) -> None:
     """The loop of a worker, which ends when its parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that a half-written file is removed
+    signal.signal(signal.SIGTERM, _end)
     warnings.simplefilter("ignore")
-    try:
+    with suppress(EOFError, OSError):
         while True:
             connection.send(function(*connection.recv()))
-    except (EOFError, OSError):
-        # Nothing is half written now; torch's slow exit handlers would report an exception in them.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(*_: object) -> None:
+    """Ends a worker at once, with no file half written.
+
+    An exception would do it only mostly: imports turn it into other errors, callbacks print and drop it.
+    """
+    remove_unfinished()
+    os._exit(0)
 
 
 @contextmanager
@@ -203,13 +211,34 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Holds back interrupts until the block ends, and from the first moment in processes that it starts."""
+    """Holds back interrupts until the block ends, and from the first moment in processes that it starts.
+
+    A process whose start is interrupted gets half of what it needs to know, and prints a traceback.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # started within the block, it would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _handler_held():  # the system may give an interrupt to any thread that does not block it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handler_held() -> Iterator[None]:
+    """Calls the handler of interrupts when the block ends. Python calls it in the main thread only."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    held: list[object] = []
+    signal.signal(signal.SIGINT, lambda *_: held.append(None))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
