@@ -21,7 +21,9 @@ from helpers.chromium import ARGUMENTS
 from helpers.chromium import CHROMIUM
 from helpers.marks import needs_bundled
 from helpers.paths import GOLDEN
+from helpers.paths import PHOTOS
 from helpers.paths import TINY
+from tools.demo import write_demo
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -32,7 +34,10 @@ pytestmark = [
     needs_bundled,
 ]
 
-POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; style-src 'self'; img-src blob:"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:"
+)
 EMPTY_PAGE = '<!doctype html><html lang="en"><title>test</title><body></body></html>'
 
 # Pixels of a file without the channels that RGBA adds to the mode, and their hash.
@@ -324,6 +329,23 @@ def test_the_example_page(page: Any, site: Path, address: str, tmp_path: Path) -
     assert page.locator("aec-img").evaluate("e => e.naturalWidth") == 256
     page.locator("input").set_input_files(site / "car-0.aec")
     wait_for(page, "document.querySelectorAll('aec-img')[1]?.naturalWidth === 256")
+
+
+def test_the_demo_page(page: Any, site: Path, address: str, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copy(PHOTOS / "bay.png", tmp_path / "photos")
+    lines = (PHOTOS / "ATTRIBUTION.csv").read_text("utf-8").splitlines()
+    chosen = [line for line in lines if line.startswith(("file,", "bay.png"))]
+    (tmp_path / "photos" / "ATTRIBUTION.csv").write_text("\n".join(chosen) + "\n", "utf-8")
+    write_demo(site / "demo", tmp_path / "photos", "standard", (0, 40))
+    page.goto(f"{address}/demo/index.html")
+    wait_for(page, "document.querySelector('aec-img')?.complete && document.getElementById('count').textContent")
+    assert page.locator("figcaption").all_text_contents()[0].startswith(".aec, ")
+    assert page.locator("#credits").text_content().endswith("patrick janicek, CC BY 2.0.")
+    page.locator("#quality").fill("0")
+    wait_for(page, "document.querySelector('aec-img').src.endsWith('bay-0.aec')")
+    page.locator("#bytes").fill("40")
+    wait_for(page, "document.getElementById('count').textContent.startsWith('40 bytes of ')")
 
 
 def test_a_page_answers_while_a_gallery_decodes(page: Any, site: Path) -> None:
