@@ -27,6 +27,7 @@ from aecodec.errors import AecError
 from aecodec.format.symbols import SymbolMeter
 from aecodec.geometry import Box
 from aecodec.image.reading import open_picture
+from aecodec.network.gradients import FloatNetwork
 from aecodec.network.quantized import Runtime
 from helpers.paths import PHOTOS
 from helpers.tiny import RUNTIME
@@ -81,8 +82,14 @@ def test_rates_of_integers_are_the_code_length_of_the_tables(tiny: Tiny):
 
 
 @pytest.mark.parametrize("distortion", ["mse", "l1"])
-def test_gradients_of_the_objective_are_those_of_differences(tiny: Tiny, photo: np.ndarray, distortion: str):
-    """A tile within a larger frame, through hyper-latent, context steps, tables and synthesis; rounding held still."""
+def test_gradients_of_the_objective_are_those_of_differences(
+    tiny: Tiny, photo: np.ndarray, distortion: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A tile within a larger frame, through hyper-latent, context steps, tables and synthesis; rounding held still.
+
+    In floats: the kernels' forward pass has steps.
+    """
+    monkeypatch.setattr("aecodec.codec.refine.differentiable", FloatNetwork)
     rng = np.random.default_rng(0)
     tile = Box(0, 4, 4, 8)
     around = Surroundings(

@@ -30,7 +30,7 @@ from aecodec.format.symbols import UNIT
 from aecodec.format.symbols import SymbolTables
 from aecodec.geometry import Box
 from aecodec.limits import MAX_SYMBOL
-from aecodec.network.gradients import FloatNetwork
+from aecodec.network.choice import differentiable
 
 LEARNING_RATE = 0.03  # in symbols, falling along a cosine
 FLOOR = 0.05  # the share of it at the end
@@ -98,9 +98,9 @@ class FloatModel:
 
     def __init__(self, decoder: DecoderHalf) -> None:
         self.decoder = decoder
-        self.synthesis = FloatNetwork(decoder.synthesis)
-        self.hyper_synthesis = FloatNetwork(decoder.entropy.hyper_synthesis)
-        self.context = [FloatNetwork(network) for network in decoder.entropy.context]
+        self.synthesis = differentiable(decoder.synthesis)
+        self.hyper_synthesis = differentiable(decoder.entropy.hyper_synthesis)
+        self.context = [differentiable(network) for network in decoder.entropy.context]
         self.rates = Rates(decoder.entropy.tables)
 
 

@@ -15,7 +15,7 @@
 
 /* Changes with every change of what stands here; `interface.py` has the same number. A library left by an earlier version
    is refused. */
-#define AEC_ABI 1
+#define AEC_ABI 2
 AEC_API int32_t aec_abi(void);
 
 /* ---- kernel sets ---- */
@@ -27,14 +27,18 @@ AEC_API int32_t aec_set_runs(int32_t set);
 
 /* ---- networks ---- */
 
-enum { AEC_CONV, AEC_DEPTHWISE, AEC_RESIDUAL, AEC_SIDE, AEC_DEPTH_TO_SPACE, AEC_NEAREST };
+enum {
+    AEC_CONV, AEC_DEPTHWISE, AEC_RESIDUAL, AEC_SIDE, AEC_DEPTH_TO_SPACE, AEC_NEAREST,
+    /* of gradients, on their way back through a network: the inverse of DepthToSpace, and the slopes of a leaky ReLU */
+    AEC_SPACE_TO_DEPTH, AEC_SLOPES
+};
 
 /* Layers in the order in which they run, a body after the Residual or SideInput that it belongs to. */
 typedef struct {
     int32_t kind;
     int32_t entries; /* this one and those of its body: the next layer beside it stands so many entries on */
     int32_t inputs, outputs, kernel, stride, padding, active; /* Conv; a Depthwise has its channels in both of the first */
-    int32_t factor, crop;                                     /* DepthToSpace, NearestUpsample */
+    int32_t factor, crop;                                     /* DepthToSpace and its inverse, NearestUpsample */
 } AecLayer;
 
 /* Bytes of a network once prepared for `set`, alignment included; -1 if the layers are none or a field is out of range. */
@@ -54,7 +58,7 @@ typedef struct {
     int32_t bound, side_bound;                   /* |values| of the inputs are at most these */
     int32_t top, left, bottom, right;            /* the positions wanted; positions are those of the coarsest field */
     int32_t out_rows, out_columns, out_channels; /* of the output: aec_plan sets them */
-    int32_t unused;
+    int32_t tape; /* 0: write none. aec_plan sets it to the values on the tape that the call writes, or reads */
 } AecCall;
 
 /* Completes `call`. Returns the bytes of memory that aec_run needs; -1 if the network cannot run so, or its sums could
@@ -62,9 +66,12 @@ typedef struct {
 AEC_API int64_t aec_plan(const void *network, AecCall *call);
 
 /* Runs a planned call. `memory` lies at a multiple of 64 and belongs to this call alone while it runs. `side` is NULL if
-   side_channels is 0. Returns 0, or -1 where aec_plan would. */
+   side_channels is 0. Returns 0, or -1 where aec_plan would.
+
+   A call with a tape leaves the outputs of active layers there, in their order; 64 more values must lie behind. A call
+   with AEC_SLOPES reads them in reverse order: for it `tape` points behind the last one. */
 AEC_API int32_t aec_run(const void *network, const AecCall *call, const int16_t *x, const int16_t *side, int16_t *y,
-                        void *memory, int64_t memory_size);
+                        void *memory, int64_t memory_size, int16_t *tape);
 
 /* ---- range coder: `format/range_coder.py` defines the stream, `format/symbols.py` the order and the escapes ---- */
 

@@ -13,7 +13,7 @@ from ctypes import c_void_p
 from typing import Any
 from typing import ClassVar
 
-ABI = 1  # AEC_ABI
+ABI = 2  # AEC_ABI
 TABLES = 65
 
 
@@ -33,7 +33,7 @@ class AecCall(ctypes.Structure):
 
     _fields_: ClassVar = [
         *int32s("rows columns channels side_channels bound side_bound top left bottom right"),
-        *int32s("out_rows out_columns out_channels unused"),
+        *int32s("out_rows out_columns out_channels tape"),
     ]
 
 
@@ -63,7 +63,7 @@ FUNCTIONS = {
     "aec_prepared_size": (c_int64, (c_int32, c_void_p, c_int32)),
     "aec_prepare": (c_int32, (c_int32, c_void_p, c_int32, c_void_p, c_int64, c_void_p, c_int64, c_void_p)),
     "aec_plan": (c_int64, (c_void_p, c_void_p)),
-    "aec_run": (c_int32, (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64)),
+    "aec_run": (c_int32, (*[c_void_p] * 6, c_int64, c_void_p)),
     "aec_check_tables": (c_int32, (c_void_p, c_void_p)),
     "aec_open": (None, (c_void_p, c_void_p, c_int64)),
     "aec_read": (c_int32, (*(c_void_p, c_void_p, c_int64), *[c_void_p] * 3, c_int32, c_void_p, c_void_p)),

@@ -75,10 +75,11 @@ static int fields_fit(const AecLayer *layer)
         return within(layer->inputs, 1, 4096) && layer->outputs == layer->inputs && layer->kernel == 3 &&
                layer->stride == 1 && layer->padding == 1 && !layer->active;
     case AEC_DEPTH_TO_SPACE:
+    case AEC_SPACE_TO_DEPTH:
     case AEC_NEAREST:
         return within(layer->factor, 1, 16) && within(layer->crop, 0, 15);
     default:
-        return has_body(layer);
+        return has_body(layer) || layer->kind == AEC_SLOPES;
     }
 }
 
@@ -212,7 +213,7 @@ AEC_API int32_t aec_prepare(int32_t set, const AecLayer *layers, int32_t count, 
 
 /* ---- the walk ---- */
 
-enum { INPUT, SIDE, OUTPUT, SCRATCH, FIRST_SLOT, SLOTS = 32 }; /* the first three are the caller's memory */
+enum { INPUT, SIDE, OUTPUT, TAPE, SCRATCH, FIRST_SLOT, SLOTS = 32 }; /* the first four are the caller's memory */
 
 typedef struct {
     int32_t slot, rows, columns, channels;
@@ -220,7 +221,7 @@ typedef struct {
     int32_t bound;      /* |values| are at most this */
 } Field;
 
-enum { COPY, PRODUCT, SUM, SPREAD, REPEAT };
+enum { COPY, PRODUCT, SUM, SPREAD, GATHER, REPEAT, SLOPES };
 
 typedef struct {
     int32_t kind, amount; /* padding of a copy, crop of a DepthToSpace */
@@ -232,6 +233,8 @@ typedef struct {
     const Network *network;
     Step *steps; /* NULL: only count */
     int32_t count;
+    int32_t records;         /* whether active layers leave their outputs on the tape */
+    int64_t tape;            /* values written to it, or read from its end */
     uint32_t held;           /* bit i: slot i is still to be read */
     int32_t channels[SLOTS]; /* fields of different widths never share a slot: positions must not overlap (run_chain) */
     int64_t sizes[SLOTS];
@@ -269,7 +272,19 @@ static void emit(Walk *walk, int32_t kind, int32_t amount, const Layer *layer, F
     walk->count++;
 }
 
-static int is_whole(Field x) { return x.slot >= FIRST_SLOT && x.row == (int64_t)x.columns * x.channels; }
+static int is_whole(Field x)
+{
+    return (x.slot >= FIRST_SLOT || x.slot == TAPE) && x.row == (int64_t)x.columns * x.channels;
+}
+
+/* A field on the tape, after those that are there. */
+static Field on_tape(Walk *walk, int64_t rows, int64_t columns, int32_t channels, int32_t bound)
+{
+    Field y = new_field(walk, TAPE, 0, rows, columns, channels, bound);
+    y.start = walk->tape;
+    walk->tape += (int64_t)y.rows * y.columns * y.channels;
+    return y;
+}
 
 /* `x` with zeros around it, in the scratch slot, which the next step reads; or without, in rows without gaps. */
 static Field copied(Walk *walk, Field x, int32_t padding, int32_t slot)
@@ -290,7 +305,9 @@ static Field walk_product(Walk *walk, const Layer *layer, Field x, Field add)
         return NOTHING;
     if (!single || !is_whole(x))
         x = copied(walk, x, is->padding, SCRATCH);
-    Field y = new_field(walk, -1, bit(x) | bit(add), rows / is->stride + 1, columns / is->stride + 1, is->outputs, layer->peak);
+    rows = rows / is->stride + 1, columns = columns / is->stride + 1;
+    Field y = walk->records && is->active ? on_tape(walk, rows, columns, is->outputs, layer->peak)
+                                          : new_field(walk, -1, bit(x) | bit(add), rows, columns, is->outputs, layer->peak);
     if (x.slot < 0 || y.slot < 0 || (add.slot >= 0 && (add.rows != y.rows || add.columns != y.columns)))
         return NOTHING;
     emit(walk, PRODUCT, 0, layer, x, y, add);
@@ -322,11 +339,33 @@ static Field walk_sum(Walk *walk, const Layer *layer, Field x, Field side)
     return y;
 }
 
+static Field moved(Walk *walk, int32_t kind, const Layer *layer, Field x, int64_t rows, int64_t columns, int64_t channels)
+{
+    if (channels > MAX_SIDE)
+        return NOTHING;
+    Field y = new_field(walk, -1, bit(x), rows, columns, (int32_t)channels, x.bound);
+    if (y.slot >= 0)
+        emit(walk, kind, layer->is.crop, layer, x, y, NOTHING);
+    return y;
+}
+
+static Field walk_slopes(Walk *walk, Field x)
+{
+    if (x.slot < 0)
+        return NOTHING;
+    Field y = new_field(walk, -1, bit(x), x.rows, x.columns, x.channels, x.bound), active = y;
+    walk->tape += (int64_t)x.rows * x.columns * x.channels;
+    active.slot = TAPE;
+    active.start = -walk->tape;
+    if (y.slot >= 0)
+        emit(walk, SLOPES, 0, NULL, x, y, active);
+    return y;
+}
+
 /* The field that a layer makes of `x`, `add` summed where it is not NOTHING. NOTHING where that cannot be. */
 static Field walk_layer(Walk *walk, const Layer *layer, Field x, Field side, Field add)
 {
     int64_t factor = layer->is.factor, crop = layer->is.crop, rows = x.rows * factor, columns = x.columns * factor;
-    Field y;
     switch (layer->is.kind) {
     case AEC_CONV:
     case AEC_DEPTHWISE:
@@ -337,14 +376,17 @@ static Field walk_layer(Walk *walk, const Layer *layer, Field x, Field side, Fie
     case AEC_DEPTH_TO_SPACE:
         if (x.channels % (factor * factor))
             return NOTHING;
-        y = new_field(walk, -1, bit(x), rows - 2 * crop, columns - 2 * crop, (int32_t)(x.channels / (factor * factor)), x.bound);
-        break;
+        return moved(walk, SPREAD, layer, x, rows - 2 * crop, columns - 2 * crop, x.channels / (factor * factor));
+    case AEC_SPACE_TO_DEPTH:
+        rows = x.rows + 2 * crop, columns = x.columns + 2 * crop;
+        if (rows % factor || columns % factor)
+            return NOTHING;
+        return moved(walk, GATHER, layer, x, rows / factor, columns / factor, x.channels * factor * factor);
+    case AEC_SLOPES:
+        return walk_slopes(walk, is_whole(x) ? x : copied(walk, x, 0, -1));
     default:
-        y = new_field(walk, -1, bit(x), rows, columns, x.channels, x.bound);
+        return moved(walk, REPEAT, layer, x, rows, columns, x.channels);
     }
-    if (y.slot >= 0)
-        emit(walk, layer->is.kind == AEC_NEAREST ? REPEAT : SPREAD, (int32_t)crop, layer, x, y, NOTHING);
-    return y;
 }
 
 /* One-sided reach of layers beyond a position, in positions of the coarsest field (layers.py, receptive_field). */
@@ -456,11 +498,13 @@ AEC_API int64_t aec_plan(const void *prepared, AecCall *call)
     Walk walk = {0};
     int64_t places[SLOTS];
     walk.network = prepared;
+    walk.records = call->tape;
     if (!is_call(prepared, call))
         return -1;
     Field y = walk_network(&walk, call);
-    if (y.slot < 0)
+    if (y.slot < 0 || walk.tape > INT32_MAX)
         return -1;
+    call->tape = (int32_t)walk.tape;
     call->out_rows = y.rows;
     call->out_columns = y.columns;
     call->out_channels = y.channels;
@@ -508,6 +552,30 @@ static void run_spread(const Step *step, const int16_t *x, int16_t *y)
     }
 }
 
+/* The inverse of run_spread; zeros where that cropped. */
+static void run_gather(const Step *step, const int16_t *x, int16_t *y)
+{
+    int64_t factor = step->layer->is.factor, channels = step->x.channels, crop = step->amount;
+    for (int64_t i = 0; i < step->y.rows; i++)
+        for (int64_t j = 0; j < step->y.columns; j++)
+            for (int64_t m = 0; m < factor; m++, y += factor * channels) {
+                int64_t row = i * factor + m - crop, left = j * factor - crop, begin = left < 0 ? 0 : left;
+                int64_t end = left + factor > step->x.columns ? step->x.columns : left + factor;
+                memset(y, 0, 2 * (size_t)(factor * channels));
+                if (row >= 0 && row < step->x.rows && begin < end)
+                    memcpy(y + (begin - left) * channels, x + row * step->x.row + begin * channels,
+                           2 * (size_t)((end - begin) * channels));
+            }
+}
+
+/* A gradient through a leaky ReLU, whose outputs were `active`. */
+static void run_slopes(const Step *step, const int16_t *x, const int16_t *active, int16_t *y)
+{
+    int64_t values = (int64_t)step->x.rows * step->x.row;
+    for (int64_t i = 0; i < values; i++)
+        y[i] = (int16_t)(active[i] > 0 ? x[i] : (x[i] + 4) >> 3);
+}
+
 static void run_repeat(const Step *step, const int16_t *x, int16_t *y)
 {
     int64_t channels = step->y.channels, factor = step->layer->is.factor;
@@ -541,7 +609,7 @@ static int32_t chain(const Step *step, const Step *end)
     int32_t length = 1;
     for (; step + length < end && is_single(step + length); length++) {
         const Field *x = &step[length].x, *y = &step[length - 1].y;
-        if (x->slot != y->slot || x->start || x->rows != y->rows)
+        if (x->slot != y->slot || x->start != y->start || x->rows != y->rows)
             break;
     }
     return length;
@@ -557,25 +625,26 @@ static void run_chain(const Network *network, const Step *step, int32_t length, 
             const Set *set = sets + network->set;
             Product product = own->layer->is.kind == AEC_CONV ? set->conv : set->depthwise;
             product(&weights, slots[own->x.slot] + own->x.start, (ptrdiff_t)own->x.row, own->y.columns, first, last,
-                    own->add.slot < 0 ? NULL : slots[own->add.slot] + own->add.start, slots[own->y.slot]);
+                    own->add.slot < 0 ? NULL : slots[own->add.slot] + own->add.start, slots[own->y.slot] + own->y.start);
         }
     }
 }
 
 AEC_API int32_t aec_run(const void *prepared, const AecCall *call, const int16_t *x, const int16_t *side, int16_t *y,
-                        void *memory, int64_t memory_size)
+                        void *memory, int64_t memory_size, int16_t *tape)
 {
     const Network *network = prepared;
     AecCall planned = *call;
     int64_t places[SLOTS], size = aec_plan(network, &planned);
-    if (size < 0 || size > memory_size || (planned.side_channels && !side))
+    if (size < 0 || size > memory_size || (planned.side_channels && !side) || (planned.tape && !tape))
         return -1;
     Walk walk = {0};
     walk.network = network;
+    walk.records = call->tape;
     walk.steps = memory;
     walk_network(&walk, call);
     place_slots(&walk, places);
-    int16_t *slots[SLOTS] = {(int16_t *)x, (int16_t *)side, y}; /* the first two are only read */
+    int16_t *slots[SLOTS] = {(int16_t *)x, (int16_t *)side, y, tape}; /* the first two are only read */
     for (int32_t slot = SCRATCH; slot < SLOTS; slot++)
         slots[slot] = (int16_t *)((char *)memory + places[slot]);
     for (const Step *step = walk.steps, *end = step + walk.count; step < end;) {
@@ -585,7 +654,9 @@ AEC_API int32_t aec_run(const void *prepared, const AecCall *call, const int16_t
         switch (step->kind) {
         case COPY: run_copy(step, from, to); break;
         case SPREAD: run_spread(step, from, to); break;
+        case GATHER: run_gather(step, from, to); break;
         case REPEAT: run_repeat(step, from, to); break;
+        case SLOPES: run_slopes(step, from, slots[TAPE] + step->add.start, to); break;
         case SUM: {
             Weights own = weights_of(network, step->layer);
             run_sum(step, own.low, own.high, from, to);

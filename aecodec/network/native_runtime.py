@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -32,6 +32,7 @@ from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.windows import reduction
 
 ALIGNMENT = 64  # bytes, of all memory that the kernels take
+Row = tuple[int, ...]
 _KINDS = (Conv, Depthwise, Residual, SideInput, DepthToSpace, NearestUpsample)  # as in aecodec.h
 
 
@@ -42,7 +43,6 @@ class NativeRuntime:
         self._library, self._set = library, kernel_set
         self._numpy = NumpyRuntime()
         self._prepared: dict[int, tuple[Network, np.ndarray | None]] = {}
-        self._own = threading.local()
 
     def run(
         self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
@@ -58,38 +58,45 @@ class NativeRuntime:
         x = np.ascontiguousarray(x, np.int16)
         side = None if side is None else np.ascontiguousarray(side, np.int16)
         y = np.empty((len(x), call.out_rows, call.out_columns, call.out_channels), np.int16)
-        memory = self._memory(size)
+        memory = memory_of(size)
         run = partial(self._library.aec_run, address_of(prepared), ctypes.byref(call))
         for own in range(len(x)):
             seen = None if side is None else address_of(side[own])
-            if run(address_of(x[own]), seen, address_of(y[own]), address_of(memory), memory.nbytes):
+            if run(address_of(x[own]), seen, address_of(y[own]), address_of(memory), memory.nbytes, None):
                 raise AssertionError("a planned call runs")
         return y
 
     def _prepare(self, network: Network) -> np.ndarray | None:
-        """A network as the kernels read it; None if they cannot hold it."""
-        layers = np.array(list(_table(network.layers)), np.int32)
-        size = self._library.aec_prepared_size(self._set, address_of(layers), len(layers))
-        if size < 0:
-            return None
         paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
-        own = [network.parameters[path] for path in paths]
-        weights = np.concatenate([np.empty(0, np.int8), *(numbers.weight.ravel() for numbers in own)])
-        numbers = np.concatenate([np.empty(0, np.int64), *(_numbers(numbers) for numbers in own)])
-        if (np.abs(numbers) >= 2**31).any():
-            return None
-        numbers = numbers.astype(np.int32)
-        prepared = _aligned(size)
-        arguments = address_of(weights), weights.size, address_of(numbers), numbers.size, address_of(prepared)
-        failed = self._library.aec_prepare(self._set, address_of(layers), len(layers), *arguments)
-        return None if failed else prepared
+        return prepare(self._library, self._set, table(network.layers), [network.parameters[path] for path in paths])
 
-    def _memory(self, size: int) -> np.ndarray:
-        """This thread's memory, kept for the next call: pages that are new cost more than most networks' products."""
-        memory: np.ndarray | None = getattr(self._own, "memory", None)
-        if memory is None or memory.nbytes < size:
-            self._own.memory = memory = _aligned(size)
-        return memory
+
+def prepare(
+    library: ctypes.CDLL, kernel_set: int, rows: Sequence[Row], parameters: Sequence[QuantizedParameters]
+) -> np.ndarray | None:
+    """A network as the kernels read it, from its layers and the numbers of those that have some; None if they do not
+    fit 16 bits."""
+    layers = np.array(rows, np.int32)
+    size = library.aec_prepared_size(kernel_set, address_of(layers), len(layers))
+    weights = np.concatenate([np.empty(0, np.int8), *(own.weight.ravel() for own in parameters)])
+    numbers = np.concatenate([np.empty(0, np.int64), *(_numbers(own) for own in parameters)])
+    if size < 0 or (np.abs(numbers) >= 2**31).any():
+        return None
+    numbers = numbers.astype(np.int32)
+    prepared = _aligned(size)
+    arguments = address_of(weights), weights.size, address_of(numbers), numbers.size, address_of(prepared)
+    return None if library.aec_prepare(kernel_set, address_of(layers), len(layers), *arguments) else prepared
+
+
+_own = threading.local()
+
+
+def memory_of(size: int) -> np.ndarray:
+    """This thread's memory, kept for the next call: pages that are new cost more than most networks' products."""
+    memory: np.ndarray | None = getattr(_own, "memory", None)
+    if memory is None or memory.nbytes < size:
+        _own.memory = memory = _aligned(size)
+    return memory
 
 
 def _aligned(size: int) -> np.ndarray:
@@ -99,15 +106,16 @@ def _aligned(size: int) -> np.ndarray:
     return memory[start : start + size]
 
 
-def _table(layers: Layers) -> Iterator[tuple[int, ...]]:
-    """The rows of `AecLayer` for `layers` and their bodies, depth first."""
+def table(layers: Layers) -> list[Row]:
+    """The fields of `AecLayer` for `layers` and their bodies, depth first."""
+    rows: list[Row] = []
     for layer in layers:
-        fields = _fields(layer)
-        yield (_KINDS.index(type(layer)), 1 + sum(1 for _ in walk(layer.children, "")), *fields)
-        yield from _table(layer.children)
+        fields, body = _fields(layer), table(layer.children)
+        rows += [(_KINDS.index(type(layer)), 1 + len(body), *fields), *body]
+    return rows
 
 
-def _fields(layer: Layer) -> tuple[int, ...]:
+def _fields(layer: Layer) -> Row:
     match layer:
         case Conv():
             shape = layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding
