@@ -175,6 +175,8 @@ def test_a_frozen_program_may_start_workers_and_finds_its_hook() -> None:
     assert os.listdir(folder).count("hook-aecodec.py") == 1
 
 
+@in_checkout
+@needs_bundled
 def test_bundled_weights_are_whole_and_small() -> None:
     files = manifest_files(WEIGHTS / "manifest.json")
     assert len(files) >= 4 and all((ROOT / "weights" / name).is_file() for name in files)
@@ -206,7 +208,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tree")
     for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    for name in ("aecodec", "weights"):
+    for name in ("aecodec", "browser", "weights"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", Path(LIBRARY).name))
     if not (WEIGHTS / "manifest.json").is_file():
         for name in ("manifest.json", "tiny.decoder.safetensors", "tiny.encoder.safetensors"):
@@ -238,7 +240,9 @@ def contents(tree: Path) -> set[str]:
     weights = {"__init__.py", "manifest.json", *manifest_files(tree / "weights" / "manifest.json")}
     folder = weights_package().replace(".", "/")
     page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aecodec/bench/report").glob("*.[!p]*")}
-    return modules | page | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
+    site = {f"aecodec/{path.relative_to(tree).as_posix()}" for path in (tree / "browser").rglob("*") if path.is_file()}
+    site.remove("aecodec/browser/build.sh")
+    return modules | page | site | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
 
 
 def names_in(wheel: Path) -> set[str]:
