@@ -240,8 +240,8 @@ def contents(tree: Path) -> set[str]:
     weights = {"__init__.py", "manifest.json", *manifest_files(tree / "weights" / "manifest.json")}
     folder = weights_package().replace(".", "/")
     page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aecodec/bench/report").glob("*.[!p]*")}
-    site = {f"aecodec/{path.relative_to(tree).as_posix()}" for path in (tree / "browser").rglob("*") if path.is_file()}
-    site.remove("aecodec/browser/build.sh")
+    browser = {path.relative_to(tree).as_posix() for path in (tree / "browser").rglob("*") if path.is_file()}
+    site = {f"aecodec/{name}" for name in browser if name != "browser/build.sh" and "/demo/" not in name}
     return modules | page | site | {"aecodec/py.typed"} | {f"{folder}/{name}" for name in weights}
 
 
