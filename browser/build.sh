@@ -5,6 +5,6 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../aecodec/native"
-exec "${CLANG:-clang}" --target=wasm32 -O3 -msimd128 -mbulk-memory -nostdlib -Wall -Wextra -Werror \
+exec "${CLANG:-clang}" --target=wasm32 -O2 -msimd128 -mbulk-memory -nostdlib -Wall -Wextra -Werror \
   -Wl,--no-entry -Wl,--export-dynamic -Wl,--export=__heap_base -Wl,--stack-first -Wl,-z,stack-size=131072 -Wl,--strip-all \
   -o "${1:-$here/aec.wasm}" networks.c range_coder.c
