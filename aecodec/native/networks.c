@@ -29,6 +29,7 @@ enum {
     MAX_NESTING = 8,
     MAX_SIDE = 1 << 20,   /* rows or columns of a field */
     ALIGN = 64,           /* bytes */
+    PANEL = 64,           /* outputs of a tile: lanes times columns of a set are at most this */
     SLACK = 64,           /* values that a load may read beyond the end of a field */
     POSITIONS = 96,       /* that products of single positions do at a time */
     MAX_UP = 7,           /* a negative shift goes into the weights, which stay within 16 bits */
@@ -121,19 +122,6 @@ AEC_API int64_t aec_prepared_size(int32_t set, const AecLayer *layers, int32_t c
     return size <= MAX_VALUES ? size : -1;
 }
 
-/* Weight of row `row` (kernel row, kernel column, input) and output n into the order of a tile: see kernels.h. */
-static void place_weight(const Set *set, const AecLayer *layer, int16_t *to, int64_t row, int32_t n, int32_t value)
-{
-    int64_t run = row / (layer->kernel * layer->inputs), at = row % (layer->kernel * layer->inputs);
-    int64_t pairs = pairs_of(layer), panel = (int64_t)set->lanes * set->columns, first = n / panel * panel;
-    int64_t vectors = (padded(layer->outputs, set->lanes) - first) / set->lanes; /* of this panel; the last has fewer */
-    if (vectors > set->columns)
-        vectors = set->columns;
-    int64_t vector = (n - first) / set->lanes, lane = (n - first) % set->lanes, half = at % 2;
-    int16_t *pair = to + 2 * first * layer->kernel * pairs + (run * pairs + at / 2) * vectors * 2 * set->lanes;
-    pair[vector * 2 * set->lanes + (set->split ? half * set->lanes + lane : 2 * lane + half)] = (int16_t)value;
-}
-
 /* One layer's numbers [4][outputs] to where the kernels read them; -1 if they do not fit. */
 static int prepare_numbers(const Set *set, Layer *layer, const int32_t *from, int32_t *to)
 {
@@ -158,24 +146,67 @@ static int prepare_numbers(const Set *set, Layer *layer, const int32_t *from, in
     return 0;
 }
 
-static void prepare_weights(const Set *set, Layer *layer, const int8_t *from, const int32_t *shifts, void *to)
+static const int8_t ZEROS[PANEL] = {0}; /* a missing second half: an odd last input's */
+
+/* A panel of a convolution: the weights of `own` outputs into the order in which tiles read them (kernels.h), `width`
+   outputs with their padding; the two weights of a pair lie `gap` apart, a power of two. Row by row and without divisions:
+   a command that decodes a single picture waits for this. */
+INLINE void place_panel(const AecLayer *is, const int8_t *from, int32_t own, const int32_t *up, int32_t gap, int32_t width,
+                        int64_t *norm, int16_t *to)
 {
-    const AecLayer *is = &layer->is;
-    int64_t rows = is->kind == AEC_CONV ? (int64_t)is->kernel * is->kernel * is->inputs : 9;
-    int64_t taps = padded(is->outputs, WIDEST);
+    int32_t across = is->kernel * is->inputs;
+    for (int32_t run = 0; run < is->kernel; run++) {
+        int32_t sums[PANEL] = {0}; /* of one run: at most 2^16 weights of 2^14 */
+        for (int32_t at = 0; at < across; at += 2, to += 2 * width) {
+            const int8_t *first = from + ((int64_t)run * across + at) * is->outputs;
+            const int8_t *second = at + 1 < across ? first + is->outputs : ZEROS;
+            for (int32_t n = 0; n < own; n++) {
+                int32_t a = first[n] * up[n], b = second[n] * up[n], place = n + (n & -gap);
+                sums[n] += (a < 0 ? -a : a) + (b < 0 ? -b : b);
+                to[place] = (int16_t)a;
+                to[place + gap] = (int16_t)b;
+            }
+        }
+        for (int32_t n = 0; n < own; n++)
+            norm[n] += sums[n];
+    }
+}
+
+/* The weights of a convolution, panel by panel, and the largest sum of |weights| of an output. */
+static int64_t prepare_conv(const Set *set, const AecLayer *is, const int8_t *from, const int32_t *shifts, int16_t *to)
+{
+    int32_t panel = set->lanes * set->columns;
+    int64_t largest = 0;
+    for (int32_t first = 0; first < is->outputs; first += panel) {
+        int32_t own = is->outputs - first < panel ? is->outputs - first : panel, up[PANEL];
+        int32_t width = (int32_t)padded(own, set->lanes);
+        int64_t norm[PANEL] = {0};
+        int16_t *place = to + 2 * first * is->kernel * pairs_of(is);
+        for (int32_t n = 0; n < own; n++)
+            up[n] = shifts[first + n] < 0 ? 1 << -shifts[first + n] : 1;
+        if (set->split)
+            place_panel(is, from + first, own, up, set->lanes, width, norm, place);
+        else
+            place_panel(is, from + first, own, up, 1, width, norm, place);
+        for (int32_t n = 0; n < own; n++)
+            largest = norm[n] > largest ? norm[n] : largest;
+    }
+    return largest;
+}
+
+static int64_t prepare_depthwise(const AecLayer *is, const int8_t *from, const int32_t *shifts, int32_t *to)
+{
+    int64_t largest = 0, step = padded(is->outputs, WIDEST);
     for (int32_t n = 0; n < is->outputs; n++) {
         int64_t norm = 0;
-        int32_t up = shifts[n] < 0 ? -shifts[n] : 0;
-        for (int64_t row = 0; row < rows; row++) {
-            int32_t weight = from[row * is->outputs + n] * (1 << up);
+        for (int32_t tap = 0; tap < 9; tap++) {
+            int32_t weight = from[tap * is->outputs + n] * (shifts[n] < 0 ? 1 << -shifts[n] : 1);
             norm += weight < 0 ? -weight : weight;
-            if (is->kind == AEC_CONV)
-                place_weight(set, is, to, row, n, weight);
-            else
-                ((int32_t *)to)[row * taps + n] = weight & 0xffff; /* the second half multiplies nothing */
+            to[tap * step + n] = weight & 0xffff; /* the second half multiplies nothing */
         }
-        layer->norm = norm > layer->norm ? norm : layer->norm;
+        largest = norm > largest ? norm : largest;
     }
+    return largest;
 }
 
 AEC_API int32_t aec_prepare(int32_t set, const AecLayer *layers, int32_t count, const int8_t *weights,
@@ -204,7 +235,9 @@ AEC_API int32_t aec_prepare(int32_t set, const AecLayer *layers, int32_t count, 
         at = layer->numbers + 4 * aligned(4 * padded(outputs, WIDEST));
         if (prepare_numbers(sets + set, layer, numbers, (int32_t *)((char *)to + layer->numbers)))
             return -1;
-        prepare_weights(sets + set, layer, weights, numbers + outputs, (char *)to + layer->weight);
+        void *place = (char *)to + layer->weight;
+        layer->norm = layers[i].kind == AEC_CONV ? prepare_conv(sets + set, layers + i, weights, numbers + outputs, place)
+                                                 : prepare_depthwise(layers + i, weights, numbers + outputs, place);
         weights += own, weight_count -= own;
         numbers += 4 * outputs, number_count -= 4 * outputs;
     }
