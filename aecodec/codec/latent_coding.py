@@ -59,6 +59,7 @@ from aecodec.network.quantized import Runtime
 SCALE_RANGE = (0.08, 64.0)  # standard deviations, in symbols, of the first and the last table
 CONTEXT_BITS = 12  # width of latents as context and hyper networks see them
 FEATURE_BITS = 11
+BIAS_BITS = 26  # a feature is within 2^23 before its bias: more than these bits of it change no clipped sum
 
 
 def scale_of_index(index: Any, exp: Callable[[Any], Any] = np.exp) -> Any:
@@ -121,17 +122,16 @@ def encode_latent(
 
     `latent` int32 [B, h, w, 16] in 1/64, h and w multiples of 4; `hyper` its hyper-latents, as `analyse_hyper` or
     another search finds them; `quality` [B] of 0..255. Returns what the decoder will have: decoded latents
-    [B, h, w, 16] and features [B, h, w, 32].
+    int32 [B, h, w, 16] and features int16 [B, h, w, 32].
     """
-    mean, index = _hyper_parameters(model, quality, hyper.shape)
-    hyper_symbols = to_symbols(hyper, mean)
-    _write(sinks, index, hyper_symbols)
+    hyper_symbols = to_symbols(hyper, model.hyper_mean[quality][:, None, None])
+    _write(sinks, _hyper_index(model, quality, hyper.shape), hyper_symbols)
     features = _features(model, runtime, hyper_symbols, quality)
 
     flat = latent.reshape(len(latent), -1)
 
     def choose(places: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
-        symbols = to_symbols(flat[:, places], mean)
+        symbols = to_symbols(flat.take(places, axis=1), mean)
         _write(sinks, index, symbols)
         return symbols
 
@@ -141,13 +141,12 @@ def encode_latent(
 def decode_latent(
     model: EntropyModel, runtime: Runtime, readers: Sequence[Source], shape: tuple[int, int], quality: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decoded latents int32 [B, h, w, 16] in 1/64 and features int32 [B, h, w, 32] of a batch; `shape` is (h, w).
+    """Decoded latents int32 [B, h, w, 16] in 1/64 and features int16 [B, h, w, 32] of a batch; `shape` is (h, w).
 
     Raises CorruptFile for a stream that no encoder wrote.
     """
     hyper_shape = (len(readers), shape[0] // 4, shape[1] // 4, LATENT_CHANNELS)
-    _mean, index = _hyper_parameters(model, quality, hyper_shape)
-    hyper_symbols = _read(readers, index)
+    hyper_symbols = _read(readers, _hyper_index(model, quality, hyper_shape))
     features = _features(model, runtime, hyper_symbols, quality)
 
     def choose(places: np.ndarray, mean: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -165,21 +164,25 @@ def _write(sinks: Sequence[Sink], index: np.ndarray, symbols: np.ndarray) -> Non
 
 
 def _read(readers: Sequence[Source], index: np.ndarray) -> np.ndarray:
-    return np.stack([reader.read(own.ravel()).reshape(own.shape) for reader, own in zip(readers, index, strict=True)])
+    symbols = np.empty(index.shape, np.int32)
+    for reader, own_index, own_symbols in zip(readers, index, symbols, strict=True):
+        own_symbols[...] = reader.read(own_index.ravel()).reshape(own_index.shape)
+    return symbols
 
 
-def _hyper_parameters(
-    model: EntropyModel, quality: np.ndarray, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    mean, index = model.hyper_mean[quality][:, None, None], model.hyper_index[quality][:, None, None]
-    return np.broadcast_to(mean, shape), np.broadcast_to(index, shape)
+def _hyper_index(model: EntropyModel, quality: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    index = np.empty(shape, np.uint8)
+    index[...] = model.hyper_index[quality][:, None, None]
+    return index
 
 
 def _features(model: EntropyModel, runtime: Runtime, hyper_symbols: np.ndarray, quality: np.ndarray) -> np.ndarray:
     hyper = from_symbols(hyper_symbols, model.hyper_mean[quality][:, None, None])
     seen = narrow(hyper, model.hyper_shift, CONTEXT_BITS)
     features = runtime.run(model.hyper_synthesis, seen).astype(np.int32)
-    return clip_bits(features + model.feature_bias[quality][:, None, None], FEATURE_BITS)
+    bias = clip_bits(model.feature_bias[quality], BIAS_BITS).astype(np.int32)
+    features += bias[:, None, None]
+    return clip_bits(features, FEATURE_BITS).astype(np.int16)
 
 
 def _steps(
@@ -190,23 +193,43 @@ def _steps(
 ) -> np.ndarray:
     """Walks the four steps; `choose` gives symbols [B, n] for their places [n] in a latent, means and scale indexes."""
     batch, rows, columns = features.shape[:3]
-    decoded = np.zeros((batch, rows, columns, LATENT_CHANNELS), np.int32)
-    flat = decoded.reshape(batch, -1)
-    seen = np.zeros((batch, rows, columns, FEATURES + LATENT_CHANNELS), np.int32)
+    decoded = np.empty((batch, rows, columns, LATENT_CHANNELS), np.int32)
+    seen = np.zeros((batch, rows, columns, FEATURES + LATENT_CHANNELS), np.int16)
     seen[..., :FEATURES] = features
     for step in range(STEPS):
-        if step:
-            seen[..., FEATURES:] = narrow(decoded, model.latent_shift, CONTEXT_BITS)
-        parameters = runtime.run(model.context[step], seen if step else features).astype(np.int32).reshape(batch, -1)
-        places, own = _places(step, rows, columns)
-        mean, index = parameters[:, own], parameters[:, own + LATENT_CHANNELS]
-        flat[:, places] = from_symbols(choose(places, mean, index), mean)
+        parameters = runtime.run(model.context[step], seen if step else features).reshape(batch, -1)
+        places = _places(step, rows, columns)
+        mean = parameters.take(places.mean, axis=1).astype(np.int32)
+        index = parameters.take(places.scale, axis=1).astype(np.uint8)
+        latent = from_symbols(choose(places.latent, mean, index), mean)
+        _put(decoded, places.latent, latent)
+        _put(seen, places.seen, narrow(latent, model.latent_shift, CONTEXT_BITS))
     return decoded
 
 
+def _put(fields: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
+    """Puts values [B, n] to their places in fields [B, ...]: one by one, for NumPy is fast with one dimension."""
+    for own, given in zip(fields.reshape(len(fields), -1), values, strict=True):
+        own[places] = given
+
+
+class _Places(NamedTuple):
+    """Where a step's latents lie, in coding order, in four flat fields."""
+
+    latent: np.ndarray  # of [rows, columns, 16]
+    mean: np.ndarray  # of a context network's output, [rows, columns, 32]
+    scale: np.ndarray  # its scale indexes, there too
+    seen: np.ndarray  # of its input, [rows, columns, 48]
+
+
 @lru_cache(maxsize=STEPS)
-def _places(step: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where a step's latents lie, in coding order: in a field [rows, columns, 16], and their means in one of 32."""
+def _places(step: int, rows: int, columns: int) -> _Places:
     channels = np.tile(STEP_CHANNELS[step], (rows // 2, columns // 2, 1))
     position = np.arange(rows * columns).reshape(rows, columns, 1)
-    return (position * LATENT_CHANNELS + channels).ravel(), (position * 2 * LATENT_CHANNELS + channels).ravel()
+    mean = (position * 2 * LATENT_CHANNELS + channels).ravel()
+    return _Places(
+        (position * LATENT_CHANNELS + channels).ravel(),
+        mean,
+        mean + LATENT_CHANNELS,
+        (position * (FEATURES + LATENT_CHANNELS) + FEATURES + channels).ravel(),
+    )
