@@ -41,7 +41,6 @@ from aecodec.geometry import Box
 from aecodec.geometry import latent_shape
 from aecodec.geometry import tiles
 from aecodec.limits import MAX_PIXELS
-from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
 Loader = Callable[[Weights], DecoderHalf]  # the decoding half that a header names; raises UnknownWeights
@@ -222,7 +221,7 @@ def _seen(area: Box, header: Header, decoder: DecoderHalf) -> Box:
     top, bottom = (0, CODED_SIDE) if header.height < CODED_SIDE else (area.top, area.bottom)
     left, right = (0, CODED_SIDE) if header.width < CODED_SIDE else (area.left, area.right)
     coded = Box(top, left, bottom, right)
-    return coded.coarser(STRIDE).grown(receptive_field(decoder.synthesis.layers), _field(header))
+    return coded.coarser(STRIDE).grown(decoder.synthesis.receptive_field, _field(header))
 
 
 def _pixels(

@@ -47,7 +47,6 @@ from aecodec.geometry import blocks
 from aecodec.geometry import tiles
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import exceeded_limit
-from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Runtime
 
 _ENDLESS_PSNR = 3000.0  # dB: only a picture without loss has it, and powers of more leave the floats
@@ -188,7 +187,7 @@ class PictureEncoder:
 
         model = FloatModel(self._decoder)
         latent, hyper = latents.latent.copy(), latents.hyper.copy()
-        halo = 2 * receptive_field(self._decoder.synthesis.layers)  # pixels of the outer half do not see the tile
+        halo = 2 * self._decoder.synthesis.receptive_field  # pixels of the outer half do not see the tile
         cut = list(blocks(latent.shape[1], latent.shape[2], TILE // STRIDE, halo))
         for number, (tile, frame) in enumerate(cut):
             around = Surroundings(

@@ -20,7 +20,6 @@ from aecodec.geometry import STRIDE
 from aecodec.geometry import Box
 from aecodec.geometry import blocks
 from aecodec.geometry import latent_shape
-from aecodec.network.layers import receptive_field
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
 
@@ -56,20 +55,30 @@ def analyse(
         x -= 255
         latent[core.index] = runtime.run(analysis, x, wanted=core.within(whole))
 
-    on_threads(do, blocks(latent.shape[1], latent.shape[2], block, receptive_field(analysis.layers)), threads)
+    on_threads(do, blocks(latent.shape[1], latent.shape[2], block, analysis.receptive_field), threads)
     return latent
 
 
 def apply_gain(encoder: EncoderHalf, raw: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """The latent in 1/64 of a symbol, int32, from `analyse`'s output; `quality` [B] of 0..255."""
-    product = raw.astype(np.int64) * encoder.gain[quality][:, None, None]
-    return clip_bits(_shift(product, encoder.gain_shift), 16).astype(np.int32)
+    return _scale(raw, encoder.gain[quality], encoder.gain_shift, 16).astype(np.int32)
 
 
 def apply_inverse_gain(decoder: DecoderHalf, latent: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Decoded latents [B, h, w, 16] as the synthesis takes them in, 12 bits wide; in one unit at every quality."""
-    product = latent.astype(np.int64) * decoder.inverse_gain[quality][:, None, None]
-    return clip_bits(_shift(product, decoder.inverse_shift), SYNTHESIS_BITS)
+    """Decoded latents [B, h, w, 16] as the synthesis takes them: int16, 12 bits wide, in one unit at every quality."""
+    return _scale(latent, decoder.inverse_gain[quality], decoder.inverse_shift, SYNTHESIS_BITS).astype(np.int16)
+
+
+def _scale(latent: np.ndarray, gain: np.ndarray, shift: int, bits: int) -> np.ndarray:
+    """floor(latent gain 2^-shift + 1/2) clipped to `bits`, for gains [B, 16] and shift >= 1.
+
+    Gains of 32 bits and latents of 16 call for int64: those of our models reach 2^20, and a product 2^35.
+    """
+    product = latent.astype(np.int64)
+    product *= gain[:, None, None]
+    product += 1 << (shift - 1)
+    product >>= shift
+    return clip_bits(product, bits)
 
 
 def synthesise(
@@ -91,21 +100,18 @@ def synthesise(
         real = runtime.run(decoder.synthesis, seen, features[whole.index], core.within(whole))
         pixels[core.times(STRIDE).index] = _levels(real, decoder.synthesis.exponent - PIXEL_EXPONENT)
 
-    on_threads(do, blocks(height, width, block, receptive_field(decoder.synthesis.layers)), threads)
+    on_threads(do, blocks(height, width, block, decoder.synthesis.receptive_field), threads)
     return pixels
 
 
 def _levels(real: np.ndarray, down: int) -> np.ndarray:
-    """floor(real 2^-down) + 128 within 0..255, as uint8; `real`, of int16 or a float type, is overwritten."""
+    """real 2^-down + 128 within 0..255, which a cast truncates; `real`, of int16 or a float type, is overwritten."""
     if real.dtype == np.int16 and down >= 0:
         real >>= down
-        return (np.clip(real, -128, 127, out=real) + 128).astype(np.uint8)
+        np.clip(real, -128, 127, out=real)
+        real += 128
+        return real
     real = real.astype(np.float32, copy=False)
     real *= np.float32(math.ldexp(1, -down))  # exact in every rounding mode
     real += 128
-    return np.clip(real, 0, 255, out=real).astype(np.uint8)  # the cast truncates
-
-
-def _shift(product: np.ndarray, shift: int) -> np.ndarray:
-    """floor(product 2^-shift + 1/2), for shift >= 1."""
-    return (product + (1 << (shift - 1))) >> shift
+    return np.clip(real, 0, 255, out=real)

@@ -9,6 +9,7 @@ ends in `unknown_kind`; `tests/test_layer_kinds.py` runs every kind of `KINDS` t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -255,6 +256,11 @@ def multiply_adds(layers: Layers, positions: float = 1.0) -> tuple[float, float]
         positions *= (layer.enlargement / layer.reduction) ** 2
         total += positions * layer.multiply_adds
     return total, positions
+
+
+def reduction(layers: Layers) -> int:
+    """Samples of a network's input, in either direction, for each position of its coarsest field."""
+    return math.prod(layer.reduction for layer in layers)
 
 
 def receptive_field(layers: Layers) -> int:

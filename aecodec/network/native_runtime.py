@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,11 +29,27 @@ from aecodec.network.layers import walk
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
-from aecodec.network.windows import reduction
 
 ALIGNMENT = 64  # bytes, of all memory that the kernels take
 Row = tuple[int, ...]
 _KINDS = (Conv, Depthwise, Residual, SideInput, DepthToSpace, NearestUpsample)  # as in aecodec.h
+
+
+class _Known(NamedTuple):
+    """A network that has run before. It is held here, so that its id stays its own."""
+
+    network: Network
+    prepared: np.ndarray | None  # as the kernels read it; None if they cannot hold it
+    address: int  # of `prepared`
+    bound: int  # of |input|
+    side_bound: int
+
+    def call(self, x: np.ndarray, side: np.ndarray | None, wanted: Box | None) -> AecCall:
+        """One picture's call, to be planned."""
+        scale = self.network.reduction
+        box = wanted or Box(0, 0, x.shape[1] // scale, x.shape[2] // scale)
+        channels = 0 if side is None else side.shape[3]
+        return AecCall(*x.shape[1:], channels, self.bound, self.side_bound, box.top, box.left, box.bottom, box.right)
 
 
 class NativeRuntime:
@@ -42,33 +58,39 @@ class NativeRuntime:
     def __init__(self, library: ctypes.CDLL, kernel_set: int) -> None:
         self._library, self._set = library, kernel_set
         self._numpy = NumpyRuntime()
-        self._prepared: dict[int, tuple[Network, np.ndarray | None]] = {}
+        self._known: dict[int, _Known] = {}
 
     def run(
         self, network: Network, x: np.ndarray, side: np.ndarray | None = None, wanted: Box | None = None
     ) -> np.ndarray:
         """Output integers of `network` for input `x` [B, H, W, C] and second input `side`, in int16 or a float type."""
-        known = self._prepared.get(id(network))
+        known = self._known.get(id(network))
         if known is None:
-            self._prepared[id(network)] = known = (network, self._prepare(network))  # holds it: its id stays its own
-        prepared, call = known[1], _call(network, x, side, wanted)
-        size = -1 if prepared is None else self._library.aec_plan(address_of(prepared), ctypes.byref(call))
-        if prepared is None or size < 0:
+            self._known[id(network)] = known = self._prepare(network)
+        call = known.call(x, side, wanted)
+        size = -1 if known.prepared is None else self._library.aec_plan(known.address, ctypes.byref(call))
+        if size < 0:
             return self._numpy.run(network, x, side, wanted)
         x = np.ascontiguousarray(x, np.int16)
         side = None if side is None else np.ascontiguousarray(side, np.int16)
         y = np.empty((len(x), call.out_rows, call.out_columns, call.out_channels), np.int16)
         memory = memory_of(size)
-        run = partial(self._library.aec_run, address_of(prepared), ctypes.byref(call))
+        end = address_of(memory), memory.nbytes, None
         for own in range(len(x)):
             seen = None if side is None else address_of(side[own])
-            if run(address_of(x[own]), seen, address_of(y[own]), address_of(memory), memory.nbytes, None):
+            given = address_of(x[own]), seen, address_of(y[own])
+            if self._library.aec_run(known.address, ctypes.byref(call), *given, *end):
                 raise AssertionError("a planned call runs")
         return y
 
-    def _prepare(self, network: Network) -> np.ndarray | None:
+    def _prepare(self, network: Network) -> _Known:
         paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
-        return prepare(self._library, self._set, table(network.layers), [network.parameters[path] for path in paths])
+        numbers = [network.parameters[path] for path in paths]
+        prepared = prepare(self._library, self._set, table(network.layers), numbers)
+        address = 0 if prepared is None else address_of(prepared)
+        too_large = 2**15
+        bounds = (min(int(bound.max()), too_large) for bound in (network.input_bound, network.side_bound))
+        return _Known(network, prepared, address, *bounds)
 
 
 def prepare(
@@ -134,12 +156,3 @@ def _fields(layer: Layer) -> Row:
 
 def _numbers(own: QuantizedParameters) -> np.ndarray:
     return np.stack([own.bias, own.shift, own.low, own.high]).ravel()
-
-
-def _call(network: Network, x: np.ndarray, side: np.ndarray | None, wanted: Box | None) -> AecCall:
-    """One picture's call, to be planned."""
-    scale = reduction(network.layers)
-    box = wanted or Box(0, 0, x.shape[1] // scale, x.shape[2] // scale)
-    channels = 0 if side is None else side.shape[3]
-    bounds = (min(int(bound.max()), 2**15) for bound in (network.input_bound, network.side_bound))  # 2^15: too large
-    return AecCall(*x.shape[1:], channels, *bounds, box.top, box.left, box.bottom, box.right)

@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from functools import cached_property
 from typing import Any
 from typing import Protocol
 
@@ -47,6 +48,8 @@ from aecodec.network.layers import Layers
 from aecodec.network.layers import NearestUpsample
 from aecodec.network.layers import Residual
 from aecodec.network.layers import SideInput
+from aecodec.network.layers import receptive_field
+from aecodec.network.layers import reduction
 from aecodec.network.layers import unknown_kind
 
 FLOAT32_LIMIT = 2.0**24
@@ -89,6 +92,16 @@ class Network:
         output_bound = _propagate(self.layers, "", self.parameters, self.input_bound, self.side_bound, bounds)
         object.__setattr__(self, "bounds", bounds)
         object.__setattr__(self, "output_bound", output_bound)
+
+    @cached_property
+    def reduction(self) -> int:
+        """Samples of the input, in either direction, for each position of its coarsest field."""
+        return reduction(self.layers)
+
+    @cached_property
+    def receptive_field(self) -> int:
+        """One-sided reach beyond a position, in positions of its coarsest field."""
+        return receptive_field(self.layers)
 
 
 class Runtime(Protocol):

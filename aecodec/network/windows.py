@@ -6,7 +6,6 @@ positions a side, cropping after every layer saves a fifth of the analysis and a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +13,9 @@ from aecodec.geometry import Box
 from aecodec.network.layers import Layer
 from aecodec.network.layers import Layers
 from aecodec.network.layers import receptive_field
+from aecodec.network.layers import reduction
 
 Apply = Callable[[Layer, str, Any, Any], Any]  # a runtime's function: layer, path, x, second input -> output
-
-
-def reduction(layers: Layers) -> int:
-    """Samples of a network's input, in either direction, for each position of its coarsest field."""
-    return math.prod(layer.reduction for layer in layers)
 
 
 def run_layers(layers: Layers, apply: Apply, x: Any, side: Any, wanted: Box | None) -> Any:
