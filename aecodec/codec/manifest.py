@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -55,7 +56,8 @@ def bundled_folders() -> list[Path]:
 
 
 def _is_bundled(folder: Path) -> bool:
-    return any(folder.resolve() == bundled.resolve() for bundled in bundled_folders())
+    bundled = bundled_folders()
+    return folder in bundled or any(folder.resolve() == other.resolve() for other in bundled)
 
 
 def added_folders() -> list[Path]:
@@ -70,12 +72,18 @@ def entries_of(folder: Path) -> list[Entry]:
         return []
     data = read_regular(path, MAX_MANIFEST_BYTES)
     try:
-        return [_entry(folder, fields) for fields in json.loads(data)["models"]]
+        return list(_entries(folder, _is_bundled(folder), data))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnknownWeights(f"{path}: not a weights manifest ({str(error)[:300]})") from error
 
 
-def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
+@lru_cache(maxsize=4)
+def _entries(folder: Path, bundled: bool, data: bytes) -> tuple[Entry, ...]:
+    """The entries of a manifest with this content: parsed once, not for every picture."""
+    return tuple(_entry(folder, bundled, fields) for fields in json.loads(data)["models"])
+
+
+def _entry(folder: Path, bundled: bool, fields: Mapping[str, Any]) -> Entry:
     weights_id = bytes.fromhex(fields["id"])
     if len(weights_id) != ID_BYTES:
         raise ValueError(f"an id of {len(weights_id)} bytes")
@@ -85,7 +93,7 @@ def _entry(folder: Path, fields: Mapping[str, Any]) -> Entry:
     return Entry(
         folder=folder,
         name=_text(fields["name"]),
-        number=fields.get("number") if _is_bundled(folder) else None,
+        number=fields.get("number") if bundled else None,
         weights_id=weights_id,
         decoder_file=_file_name(fields["decoder"]["file"]),
         encoder_file=_file_name(fields["encoder"]["file"]),

@@ -149,17 +149,16 @@ class EncoderHalf:
 
 
 @lru_cache(maxsize=8)
-def _load_decoder(path: Path, weights_id: bytes) -> DecoderHalf:
+def _load_decoder(path: Path, weights_id: bytes, number: int | None) -> DecoderHalf:
     data = read_regular(path)
     if hashlib.sha256(data).digest()[:4] != weights_id:
         raise UnknownWeights(f"{path}: damaged, its hash does not begin with {weights_id.hex()}")
-    return parse_decoder(data, weights_id, str(path))
+    return replace(parse_decoder(data, weights_id, str(path)), number=number)
 
 
 def load_decoder(entry: Entry) -> DecoderHalf:
     """The decoding half, its hash checked. Raises UnknownWeights if it is missing or damaged."""
-    decoder = _load_decoder(entry.folder / entry.decoder_file, entry.weights_id)
-    return decoder if entry.number is None else replace(decoder, number=entry.number)
+    return _load_decoder(entry.folder / entry.decoder_file, entry.weights_id, entry.number)
 
 
 @lru_cache(maxsize=8)
