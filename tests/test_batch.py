@@ -770,7 +770,8 @@ def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
     arguments = [PACKAGE_PARENT / "benchmarks" / "bulk.py", photos, "--jobs", "1,2", "--rounds", "1", "--model", "tiny"]
     done = subprocess.run([sys.executable, *arguments], env=environment(), capture_output=True, text=True, check=True)
     lines = [line.split(":")[0] for line in done.stdout.splitlines()[1:]]
-    assert lines == [f"{verb} 5 pictures, jobs {jobs}" for verb in ("encode", "decode") for jobs in (1, 2)]
+    cases = [(jobs, runtime) for jobs in (1, 2) for runtime in ("numpy", "native")]
+    assert lines == [f"{verb} 5 pictures, jobs {jobs}, {own}" for verb in ("encode", "decode") for jobs, own in cases]
 
 
 def test_what_a_folder_has_besides_pictures_is_counted_by_extension(
