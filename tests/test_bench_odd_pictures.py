@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from aecodec.bench.report import bench_page
 from aecodec.cli import run
 from aecodec.errors import InputError
 from helpers.codecs import Stepper
+from helpers.commands import Refused
 from helpers.pictures import photograph
 
 
@@ -87,6 +90,20 @@ def test_a_pipe_among_the_pictures_is_left_out_and_named(tmp_path: Path, narrow:
     result = run_bench(BenchOptions(tmp_path, ("jpeg",)), own=Stepper())
     assert (result.pictures, result.left_out) == (1, 1)
     assert result.notices[0] == f"left out: {tmp_path / 'pipe.png'}: not a regular file"
+
+
+def test_a_figure_without_a_value_is_empty(tmp_path: Path, narrow: None) -> None:
+    save(tmp_path, "a.png")
+    result = run_bench(BenchOptions(tmp_path, ("jpeg",)), own=Stepper())
+    lossless = [replace(measurement, psnr=math.inf, ms_ssim=None) for measurement in result.measurements]
+    rows = list(csv.DictReader(io.StringIO(format_csv(replace(result, measurements=lossless)))))
+    assert {(row["psnr"], row["ms_ssim"]) for row in rows} == {("", "")}
+
+
+def test_no_output_replaces_a_picture(tmp_path: Path, refused: Refused) -> None:
+    save(tmp_path, "a.png")
+    for option in ("--csv", "--json", "--html"):
+        assert "named like a picture" in refused(2, "bench", tmp_path, option, tmp_path / "a.png")
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these names are for Linux")

@@ -154,13 +154,17 @@ def format_json(result: BenchResult) -> str:
 
 
 def format_csv(result: BenchResult) -> str:
-    """The measurements as CSV, one per line: picture, codec, quality, then the figures; a missing figure is empty."""
+    """The measurements as CSV, one per line: picture, codec, quality, then the figures.
+
+    A figure that is missing or infinite (the PSNR of a lossless file) is empty, as it is null in JSON.
+    """
     file = io.StringIO()
     names = [field.name for field in dataclasses.fields(Measurement)]
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
     for measurement in result.measurements:
-        writer.writerow(dataclasses.asdict(measurement) | {"picture": _plain_text(measurement.picture)})
+        row = dataclasses.asdict(measurement) | {"picture": _plain_text(measurement.picture)}
+        writer.writerow({name: json_value(value) for name, value in row.items()})
     return file.getvalue()
 
 

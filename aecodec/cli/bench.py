@@ -73,6 +73,7 @@ def bench(
     aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 30,35,40
     aecodec bench photos/ --size 256 --at-bytes 200 --shrink
     """
+    from aecodec.batch.jobs import PICTURE_SUFFIXES
     from aecodec.bench import BenchOptions
     from aecodec.bench import format_csv
     from aecodec.bench import format_json
@@ -85,6 +86,9 @@ def bench(
     at_bytes = values["at_bytes"] is not None
     if at_bytes and csv_file is not None:
         raise click.UsageError("--csv is for the curves, not for --at-bytes")
+    for output in (html_file, json_file, csv_file):
+        if output is not None and output.suffix.lower() in PICTURE_SUFFIXES:
+            raise click.UsageError(f"{output} is named like a picture, which it would replace.")
     kept = resume or (None if at_bytes else _beside(html_file or json_file or csv_file))
     try:
         options = BenchOptions(folder, equal_bytes=html_file is not None, resume=kept, **values)
