@@ -63,3 +63,9 @@ class UnknownWeights(AecError):
     """The file names weights that are not on the search path, or a weights file is damaged."""
 
     exit_code = 4
+
+
+class UnknownModel(InvalidOption, UnknownWeights):
+    """No model on the search path has the name that was asked for."""
+
+    exit_code = 2

@@ -286,7 +286,7 @@ def test_the_code_is_small(tmp_path: Path) -> None:
 
 
 def test_the_command_refuses(refused: Refused) -> None:
-    assert "no model named 'unknown'" in refused(4, "browser", "site", "--model", "unknown")
+    assert "no model named 'unknown'" in refused(2, "browser", "site", "--model", "unknown")
     assert "missing.jpg" in refused(1, "browser", "site", "missing.jpg", "--model", "tiny")
 
 

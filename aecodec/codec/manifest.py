@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+from aecodec.errors import UnknownModel
 from aecodec.errors import UnknownWeights
 from aecodec.files import write_atomic
 from aecodec.format.header import Weights
@@ -167,16 +168,21 @@ def known(damage: list[str] | None = None) -> Iterator[Entry]:
 
 
 def find_by_name(name: str) -> Entry:
-    """The first model of that name. Raises UnknownWeights, with the names of the known models."""
+    """The first model of that name. Raises UnknownModel, with the names of the known ones.
+
+    Raises UnknownWeights if a folder or the bundled weights are damaged or missing: the model may have been there.
+    """
     others, damage = set(), list[str]()
     for entry in known(damage):
         if entry.name == name:
             return entry
         others.add(entry.name)
-    names = ", ".join(sorted(others)) or "none"
     if not bundled_folders():
         damage.append("the weights that come with aecodec are missing; they have to be files, not parts of an archive")
-    raise UnknownWeights("; ".join([f"no model named {name!r} on the search path (known: {names})", *damage]))
+    unknown = f"no model named {name!r} on the search path (known: {', '.join(sorted(others)) or 'none'})"
+    if damage:
+        raise UnknownWeights("; ".join([unknown, *damage]))
+    raise UnknownModel(unknown)
 
 
 def find_by_file(path: Path) -> Entry:
