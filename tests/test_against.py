@@ -83,7 +83,7 @@ def test_pictures_of_other_sides_are_refused_with_both_sizes(tmp_path: Path, ref
         Image.fromarray(photograph(side, 64)).save(tmp_path / name)
     file = encoded(tmp_path / "in.png")
     said = refused(1, "verify", file, "--against", tmp_path / "other.png")
-    assert "other.png: 64x32 pixels, where the file has 64x64" in said
+    assert f"other.png: 64x32 pixels, where {file} has 64x64" in said
     assert "other.png: 64x32 pixels" in refused(1, "view", file, "--original", tmp_path / "other.png")
 
 

@@ -98,6 +98,28 @@ def test_cutting(full: Path, capsys: pytest.CaptureFixture[str]):
     assert "cut to fewer bytes" in capsys.readouterr().out
 
 
+def test_cutting_text(full: Path):
+    text, out = full.with_name("full.txt"), full.with_name("cut.txt")
+    text.write_bytes(to_text(full.read_bytes()))
+    assert run(["cut", str(text), str(out), "--bytes", "120", "--text"]) == 0
+    assert from_text(out.read_bytes()) == aecodec.cut(full.read_bytes(), 120)
+
+
+def test_verify_says_how_much_there_is(full: Path, refused: Refused, capsys: pytest.CaptureFixture[str]):
+    early, picture = full.with_name("early.aec"), full.with_name("in.png")
+    early.write_bytes(full.read_bytes()[:100])
+    Image.fromarray(photograph(64, 48)).save(picture)
+    assert "early.aec: damaged" in refused(3, "verify", early)
+    assert run(["verify", str(early), str(full), "--partial"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"{re.escape(str(early))}: ends early or is damaged, \d+% of its symbols are there", first)
+    assert second == f"{full}: ok"
+    assert run(["verify", str(early), "--partial", "--against", str(picture)]) == 0
+    assert re.search(r"are there, PSNR \d+\.\d{3} dB, L1 0\.\d{5}\n", capsys.readouterr().out)
+    early.write_bytes(b"not a file")
+    assert "early.aec: not an .aec file" in refused(3, "verify", early, "--partial")
+
+
 def test_a_partial_picture_is_announced(full: Path, refused: Refused, capsys: pytest.CaptureFixture[str]):
     early, back = full.with_name("early.aec"), full.with_name("back.png")
     early.write_bytes(full.read_bytes()[:100])

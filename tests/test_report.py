@@ -29,9 +29,11 @@ from aecodec.bench.report.viewer import show
 from aecodec.bench.result import Measurement
 from aecodec.cli import run
 from aecodec.errors import InputError
+from aecodec.forms import to_text
 from helpers.codecs import HOSTILE
 from helpers.codecs import OWN
 from helpers.codecs import make_report
+from helpers.commands import Refused
 from helpers.paths import PHOTOS
 from helpers.pictures import photograph
 
@@ -222,6 +224,20 @@ def test_originals_are_matched_by_name_and_a_single_one_by_itself(folder: Path) 
         match_originals([Path("a.aec"), Path("b.aec")], [Path("c.png")])
 
 
+def test_view_never_writes_over_what_it_shows(files: list[Path], folder: Path, refused: Refused) -> None:
+    source = folder / "lighthouse.png"
+    for out in (files[0], source):
+        assert f"{out}: is an input itself" in refused(1, "view", files[0], "--original", source, "--out", out)
+    assert f"aecodec: {folder / 'gone.png'}: No such" in refused(1, "view", files[0], "--original", folder / "gone.png")
+
+
+def test_view_of_text(files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, out = tmp_path / "a.txt", tmp_path / "page.html"
+    text.write_bytes(to_text(files[0].read_bytes()))
+    assert run(["view", str(text), "--text", "--out", str(out)]) == 0
+    assert len(data_of(out.read_text("utf-8"))["viewer"]) == 1
+
+
 def test_view_on_the_command_line(
     files: list[Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,5 +252,6 @@ def test_view_on_the_command_line(
     assert opened[0].endswith("/view.html")
     capsys.readouterr()
     assert run(["view", str(files[0]), "--original", str(PHOTOS / "bay.png"), "--out", str(out)]) == 1
-    assert "256x256 pixels, where the file has 176x176" in capsys.readouterr().err
+    error = f"aecodec: {PHOTOS / 'bay.png'}: 256x256 pixels, where {files[0]} has 176x176\n"
+    assert capsys.readouterr().err == error
     assert run(["view", str(tmp_path / "missing.aec"), "--out", str(out)]) == 1

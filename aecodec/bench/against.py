@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aecodec import api
+from aecodec.batch.jobs import naming
 from aecodec.errors import InputError
 from aecodec.image.reading import Picture
 from aecodec.image.reading import from_image
@@ -15,16 +16,20 @@ from aecodec.image.reading import open_picture
 _WHITE = 255
 
 
-def decoded_beside(data: bytes, source: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The picture `source` and the decoded file, both as sRGB or grey, uint8 [H, W, 3] or [H, W], of one size.
+def decoded_beside(data: bytes, name: str | Path, source: Path, partial: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The picture `source` and the decoded file of this name, both as sRGB or grey, uint8 [H, W, 3] or [H, W].
 
     If both have alpha, they are as seen over white: colours under full transparency are not stored, and do not count.
-    If only one has, it does not count either. Raises AecError.
+    If only one has, it does not count either. `partial`: as for `api.decode`.
+
+    Raises AecError, with the name of the file at fault; of `source`, if they differ in size.
     """
-    original, decoded = open_picture(source), from_image(api.decode(data))
+    original = open_picture(source)
+    with naming(name):
+        decoded = from_image(api.decode(data, partial=partial))
     if original.pixels.shape[:2] != decoded.pixels.shape[:2]:
         sizes = [f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}" for picture in (original, decoded)]
-        raise InputError(f"{source}: {sizes[0]} pixels, where the file has {sizes[1]}")
+        raise InputError(f"{source}: {sizes[0]} pixels, where {name} has {sizes[1]}")
     if original.extras.alpha is None or decoded.extras.alpha is None:
         return original.pixels, decoded.pixels
     return over_white(original), over_white(decoded)

@@ -74,7 +74,8 @@ def unpack(source: Path, target: Path, text: bool, quiet: bool) -> None:
 @click.command()
 @_ends
 @click.option("--bytes", "size", required=True, type=click.IntRange(min=1), metavar="N", help="Size of OUT, at most.")
-def cut(source: Path, target: Path, size: int, quiet: bool) -> None:
+@click.option("--text", is_flag=True, help="IN and OUT are base64url text, N counts the bytes before.")
+def cut(source: Path, target: Path, size: int, text: bool, quiet: bool) -> None:
     """Cut the file IN to at most N bytes: a coarser picture of the same size, without encoding again.
 
     \b
@@ -85,7 +86,11 @@ def cut(source: Path, target: Path, size: int, quiet: bool) -> None:
     """
     from aecodec import forms
 
-    _convert(source, target, lambda data: forms.cut(data, size), quiet)
+    def cut_down(data: bytes) -> bytes:
+        short = forms.cut(data, size)
+        return forms.to_text(short) + b"\n" if text else short
+
+    _convert(source, target, cut_down, quiet, from_text=text, to_text=text)
 
 
 def _convert(

@@ -10,13 +10,15 @@ from aecodec.cli import PATH
 from aecodec.cli import fail
 from aecodec.cli.common import read_source
 from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
 
 
 @click.command()
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @click.option("--text", is_flag=True, help="FILE is base64url text.")
+@click.option("--partial", is_flag=True, help="A file that ends early is no error; say how much is there.")
 @click.option("--against", metavar="ORIGINAL", type=PATH, help="Also print PSNR and L1 to this picture (one FILE).")
-def verify(sources: tuple[Path, ...], text: bool, against: Path | None) -> int:
+def verify(sources: tuple[Path, ...], text: bool, partial: bool, against: Path | None) -> int:
     """Check each FILE: checksums, weights, and that its streams decode to the last byte. Writes nothing.
 
     \b
@@ -36,23 +38,32 @@ def verify(sources: tuple[Path, ...], text: bool, against: Path | None) -> int:
         try:
             name, data = read_source(source, text)
             with naming(name):
-                said = _checked(data, against)
-            click.echo(f"{click.format_filename(name)}: {said}")
+                said = _checked(data, partial)
+            figures = "" if against is None else _figures(data, name, against, partial)
+            click.echo(f"{click.format_filename(name)}: {said}{figures}")
         except AecError as error:
             exit_code = fail(str(error), error.exit_code)
     return exit_code
 
 
-def _checked(data: bytes, against: Path | None) -> str:
-    """What is said of a sound file. Raises AecError for others."""
+def _checked(data: bytes, partial: bool) -> str:
+    """What is said of a sound file, or of what there is of one. Raises AecError for others."""
     from aecodec import api
 
-    if against is None:
+    try:
         api.verify(data)
-        return "ok"
+    except CorruptFile:
+        if not partial:
+            raise
+        image = api.decode(data, partial=True)
+        return f"ends early or is damaged, {image.info['share']:.0%} of its symbols are there"
+    return "ok"
+
+
+def _figures(data: bytes, name: str, against: Path, partial: bool) -> str:
     from aecodec.bench.against import decoded_beside
     from aecodec.bench.metrics import l1
     from aecodec.bench.metrics import psnr
 
-    original, decoded = decoded_beside(data, against)
-    return f"ok, PSNR {psnr(original, decoded):.3f} dB, L1 {l1(original, decoded):.5f}"
+    original, decoded = decoded_beside(data, name, against, partial)
+    return f", PSNR {psnr(original, decoded):.3f} dB, L1 {l1(original, decoded):.5f}"

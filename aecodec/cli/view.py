@@ -10,13 +10,16 @@ import click
 
 from aecodec.cli import PATH
 from aecodec.cli.common import UNUSUAL_NAMES
+from aecodec.cli.common import write_target
+from aecodec.errors import OutputError
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.option("--original", "originals", multiple=True, type=PATH, metavar="PICTURE", help="What a file was made from.")
+@click.option("--text", is_flag=True, help="Each FILE is base64url text.")
 @click.option("-o", "--out", type=PATH, metavar="PAGE", help="Write the page here, and open no browser.")
-def view(files: tuple[Path, ...], originals: tuple[Path, ...], out: Path | None) -> None:
+def view(files: tuple[Path, ...], originals: tuple[Path, ...], text: bool, out: Path | None) -> None:
     """Open `.aec` files in the browser, with their sizes and settings.
 
     With --original, repeatable, each file is shown beside the picture of the same name, with PSNR, MS-SSIM and L1.
@@ -30,9 +33,11 @@ def view(files: tuple[Path, ...], originals: tuple[Path, ...], out: Path | None)
     from aecodec.bench.report import view_page
     from aecodec.files import write_atomic
 
-    page = view_page(match_originals(files, originals)).encode(errors=UNUSUAL_NAMES)
+    if out is not None and out.exists() and any(path.exists() and path.samefile(out) for path in (*files, *originals)):
+        raise OutputError(f"{out}: is an input itself")
+    page = view_page(match_originals(files, originals), text).encode(errors=UNUSUAL_NAMES)
     if out is not None:
-        write_atomic(out, page)
+        write_target(out, page)
         return
     # Stays after this command ends: the browser reads it later than that.
     path = Path(tempfile.mkdtemp(prefix="aecodec-")) / "view.html"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aecodec.batch.jobs import naming
 from aecodec.bench.against import decoded_alone
 from aecodec.bench.against import decoded_beside
@@ -22,9 +24,12 @@ from aecodec.forms import read_file
 from aecodec.info import read_info
 
 
-def view_page(pairs: Sequence[tuple[Path, Path | None]]) -> str:
-    """A page that shows `.aec` files, one or more, beside their originals. Raises AecError if one cannot be read."""
-    shown = [_shown(file, source, BUDGET_BYTES // len(pairs)) for file, source in pairs]
+def view_page(pairs: Sequence[tuple[Path, Path | None]], text: bool = False) -> str:
+    """A page that shows `.aec` files, one or more, beside their originals. Raises AecError if one cannot be read.
+
+    `text`: the files are base64url text.
+    """
+    shown = [_shown(file, source, text, BUDGET_BYTES // len(pairs)) for file, source in pairs]
     title = ", ".join(file.name for file, _ in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
     return fill_page(f"aecodec: {title}", {"viewer": shown})
 
@@ -43,11 +48,11 @@ def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tu
     return [(file, by_stem.get(file.stem)) for file in files]
 
 
-def _shown(file: Path, source: Path | None, budget_bytes: int) -> dict[str, Any]:
+def _shown(file: Path, source: Path | None, text: bool, budget_bytes: int) -> dict[str, Any]:
     with naming(file):
-        data = read_file(file)
-        before, pixels = (None, decoded_alone(data)) if source is None else decoded_beside(data, source)
-    info = read_info(data)
+        data = read_file(file, text=text)
+        info = read_info(data)
+    before, pixels = _pictures(data, file, source)
     figures: dict[str, object] = {
         "size_bytes": info.size_bytes,
         "bits_per_pixel": info.bits_per_pixel,
@@ -61,3 +66,11 @@ def _shown(file: Path, source: Path | None, budget_bytes: int) -> dict[str, Any]
         figures |= {"psnr": psnr(before, pixels), "ms_ssim": ms_ssim(before, pixels), "l1": l1(before, pixels)}
         versions.insert(0, original(before))
     return show(file.name, "all", versions, budget_bytes)
+
+
+def _pictures(data: bytes, file: Path, source: Path | None) -> tuple[np.ndarray | None, np.ndarray]:
+    """The original, if there is one, and what the file decodes to."""
+    if source is not None:
+        return decoded_beside(data, file, source)
+    with naming(file):
+        return None, decoded_alone(data)
