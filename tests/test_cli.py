@@ -426,7 +426,8 @@ REFUSED = (
     (4, "decode newer.aec a.png", "format version 2"),
     (4, "info newer.aec", "format version 2"),
     # Weights
-    (4, "encode in.png a.aec --model enormous", "'enormous'.*tiny"),
+    (2, "encode in.png a.aec --model enormous", "'enormous'.*tiny"),
+    (2, "encode in.png --out-dir out --model enormous", "'enormous'.*tiny"),
     (4, "decode unknown.aec a.png", rf"unknown.aec: needs weights 01020304.*{TINY_ID.hex()} \(tiny\)"),
     (4, "encode in.png a.aec --weights missing.safetensors", "missing.safetensors: "),
     (4, "encode in.png a.aec --weights in.png", "in.png: "),
@@ -770,6 +771,17 @@ def test_verify(tmp_path: Path, picture: Path, encoded: Path, capsys: pytest.Cap
     assert err.count("\n") == 1
     assert run(["verify", str(encoded), "--against", str(picture)]) == 0
     assert re.search(r"ok, PSNR \d+\.\d{3} dB, L1 0\.\d{5}\n", capsys.readouterr().out)
+
+
+def test_info_of_several_files(tmp_path: Path, encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.aec"
+    other.write_bytes(b"not a file")
+    assert run(["info", str(encoded), str(other), str(encoded), "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in out.splitlines()] == [str(encoded)] * 2
+    assert err == f"aecodec: {other}: not an .aec file\n"
+    assert run(["info", str(encoded), str(encoded)]) == 0
+    assert capsys.readouterr().out.count("40x24 RGB") == 2
 
 
 # Standard input and output.

@@ -35,7 +35,7 @@ PATH = NamedPath(path_type=Path, readable=False)  # an unreadable file is an inp
 _COMMANDS = {
     "encode": "Encode the picture IN to the file OUT, or many with --out-dir.",
     "decode": "Decode the file IN to the picture OUT, or many with --out-dir.",
-    "info": "Show size, quality and model of FILE.",
+    "info": "Show size, quality and model of files.",
     "verify": "Check files without writing anything.",
     "pack": "Turn the file IN into its compact form, for packets and attributes.",
     "unpack": "Turn the compact file IN into its full form.",

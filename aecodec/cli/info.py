@@ -9,22 +9,35 @@ from typing import Any
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli import fail
 from aecodec.cli.common import read_source
+from aecodec.errors import AecError
 
 
 @click.command()
-@click.argument("source", metavar="FILE", type=PATH)
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @click.option("--text", is_flag=True, help="FILE is base64url text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(source: Path, text: bool, as_json: bool) -> None:
-    """Show the header of FILE: size, quality, model, bytes. Pixels and metadata are not read.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each FILE, each on a line.")
+def info(sources: tuple[Path, ...], text: bool, as_json: bool) -> int:
+    """Show the header of each FILE: size, quality, model, bytes. Pixels and metadata are not read.
 
     \b
     aecodec info photo.aec
-    aecodec info photo.aec --json
+    aecodec info *.aec --json
 
-    `-` is standard input.
+    `-` is standard input. The exit code is that of the last FILE that fails, else 0.
     """
+    exit_code = 0
+    for source in sources:
+        try:
+            _tell(source, text, as_json)
+        except AecError as error:
+            exit_code = fail(str(error), error.exit_code)
+    return exit_code
+
+
+def _tell(source: Path, text: bool, as_json: bool) -> None:
+    """Prints what one file says of itself. Raises AecError."""
     from dataclasses import asdict
 
     from aecodec.batch.jobs import naming
