@@ -276,6 +276,12 @@ def test_a_failure_is_told_in_the_element(page: Any, complaints: list[str]) -> N
     complaints[:] = [line for line in complaints if "404" not in line]
 
 
+def test_an_old_browser_is_told(page: Any) -> None:
+    page.evaluate("void (WebAssembly.validate = () => false)")  # as without SIMD
+    assert add(page, '<aec-img src="dog-20.aec" alt=""></aec-img>') == "error"
+    assert page.get_by_text("this browser has no WebAssembly SIMD").is_visible()
+
+
 def test_a_fallback_shows_where_the_picture_cannot(page: Any) -> None:
     fallback = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
     markup = f'<aec-img src="SOURCE" alt="a"><span id="SOURCE-inside" title="{fallback}">instead</span></aec-img>'

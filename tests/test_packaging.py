@@ -297,6 +297,8 @@ def test_wheel_works_unpacked(tree: Path, wheel: Path, tmp_path: Path) -> None:
     assert Path(file) == site / "aecodec" / "__init__.py"
     assert folders == [str(site.joinpath(*weights_package().split(".")))]
     round_trip(site, tmp_path, "--model", model_of(tree))
+    python("-m", "aecodec", "browser", "pages", "--model", model_of(tree), path=site, cwd=tmp_path)
+    assert (tmp_path / "pages" / "aec.wasm").read_bytes() == (ROOT / "browser" / "aec.wasm").read_bytes()
 
 
 @in_checkout

@@ -6,14 +6,16 @@ const SEEN = FEATURES + LATENT_CHANNELS;
 const PLACE = [0, 2, 3, 1]; // the n where P[n] is the position in its 2x2 tile
 const UNIT = 64;
 
-function clip(value, bits) {
-  const limit = 2 ** (bits - 1);
+const [WORD, CONTEXT_LIMIT, FEATURE_LIMIT] = [16, CONTEXT_BITS, FEATURE_BITS].map((bits) => 2 ** (bits - 1));
+
+/** `value` clipped to -limit..limit - 1. */
+function clip(value, limit) {
   return value < -limit ? -limit : value >= limit ? limit - 1 : value;
 }
 
-/** floor(x 2^-shift + 1/2) clipped to `bits`, of a 16-bit x. */
-function narrow(x, shift, bits) {
-  return clip((x + ((1 << shift) >> 1)) >> shift, bits);
+/** floor(x 2^-shift + 1/2) clipped to what context and hyper networks see, of a 16-bit x. */
+function narrow(x, shift) {
+  return clip((x + ((1 << shift) >> 1)) >> shift, CONTEXT_LIMIT);
 }
 
 /**
@@ -51,13 +53,13 @@ function decodeFeatures(native, model, prepared, reader, rows, columns, quality,
   const x = native.allocate(2 * count);
   const [found, seen] = [native.view(Int32Array, symbols, count), native.view(Int16Array, x, count)];
   for (let i = 0; i < count; i++) {
-    const hyper = clip(UNIT * found[i] + model.hyperMean[row + (i % LATENT_CHANNELS)], 16);
-    seen[i] = narrow(hyper, model.hyperShift, CONTEXT_BITS);
+    const hyper = clip(UNIT * found[i] + model.hyperMean[row + (i % LATENT_CHANNELS)], WORD);
+    seen[i] = narrow(hyper, model.hyperShift);
   }
   const features = native.run(prepared.networks.hyper_synthesis, { rows, columns, channels: LATENT_CHANNELS }, x);
   const values = native.view(Int16Array, features, 16 * rows * columns * FEATURES);
   const bias = model.featureBias.subarray(quality * FEATURES, (quality + 1) * FEATURES);
-  for (let i = 0; i < values.length; i++) values[i] = clip(values[i] + bias[i % FEATURES], FEATURE_BITS);
+  for (let i = 0; i < values.length; i++) values[i] = clip(values[i] + bias[i % FEATURES], FEATURE_LIMIT);
   return features;
 }
 
@@ -90,9 +92,9 @@ function readStep(native, model, reader, step, rows, columns, out, { index, symb
   for (let p = 0; p < positions; p++) {
     const channel = firstChannel(p);
     for (let k = 0; k < 4; k++) {
-      const value = clip(UNIT * found[4 * p + k] + parameters[p * 2 * LATENT_CHANNELS + channel + k], 16);
+      const value = clip(UNIT * found[4 * p + k] + parameters[p * 2 * LATENT_CHANNELS + channel + k], WORD);
       decoded[p * LATENT_CHANNELS + channel + k] = value;
-      inputs[p * SEEN + FEATURES + channel + k] = narrow(value, model.latentShift, CONTEXT_BITS);
+      inputs[p * SEEN + FEATURES + channel + k] = narrow(value, model.latentShift);
     }
   }
 }
