@@ -22,6 +22,7 @@ from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
 from aecodec.network.torch_runtime import TorchRuntime
+from helpers.native import native_runtimes
 from helpers.paths import PHOTOS
 from helpers.pictures import photograph
 from helpers.tiny import Tiny
@@ -43,8 +44,12 @@ class Meeting:
         return self._runtime.run(network, x, side, wanted)
 
 
-@pytest.mark.parametrize("runtime", [NumpyRuntime(), TorchRuntime("cpu")], ids=["numpy", "torch"])
-def test_the_integers_are_those_of_one_thread(tiny: Tiny, runtime: Runtime) -> None:
+RUNTIMES: dict[str, Runtime] = {"numpy": NumpyRuntime(), "torch": TorchRuntime("cpu"), **native_runtimes()}
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_the_integers_are_those_of_one_thread(tiny: Tiny, name: str) -> None:
+    runtime = RUNTIMES[name]
     encoder, decoder = tiny
     pixels = photograph(72, 104)[None]
     latent = analyse(encoder.analysis, runtime, pixels, block=3)
