@@ -7,10 +7,12 @@
     for latents, classes in DataLoader(folder, batch_size=64, shuffle=True, num_workers=2):
         loss = criterion(model(latents), classes)
 
-Folders and classes are those of torchvision's ImageFolder; torchvision is not needed. Workers are processes that run
-NumPy: set OMP_NUM_THREADS=1 before Python starts, so that each has one thread. Without it, workers that are forked (the
-default of Linux before Python 3.14) while another thread of the program is in a product of NumPy wait for ever for its
-BLAS: then start them with `DataLoader(..., multiprocessing_context="forkserver")`.
+Folders and classes are those of torchvision's ImageFolder; torchvision is not needed.
+
+Set OMP_NUM_THREADS=1 before Python starts: without the native kernels, workers run NumPy, and each should have one
+thread. Workers that are forked (the default of Linux before Python 3.14) while another thread of the program
+is in a product of NumPy can wait for ever for its BLAS: set OMP_NUM_THREADS=1, or start them with
+`DataLoader(..., multiprocessing_context="forkserver")`.
 """
 
 from __future__ import annotations
