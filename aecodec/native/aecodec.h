@@ -1,5 +1,5 @@
-/* What Python (ctypes) and WebAssembly call. No function allocates, opens or prints anything; all memory is the caller's,
-   and whatever a function is given, it reads and writes only what is described here.
+/* What Python (ctypes) and WebAssembly call. No function allocates, opens or prints anything; all memory is the
+   caller's, and whatever a function is given, it reads and writes only what is described here.
 
    Activations are int16 [rows][columns][channels]. `network/quantized.py` defines the layers. */
 #ifndef AECODEC_H
@@ -13,8 +13,8 @@
 #define AEC_API __attribute__((visibility("default")))
 #endif
 
-/* Changes with every change of what stands here; `interface.py` has the same number. A library left by an earlier version
-   is refused. */
+/* Changes with every change of what stands here; `interface.py` has the same number. A library left by an earlier
+   version is refused. */
 #define AEC_ABI 2
 AEC_API int32_t aec_abi(void);
 
@@ -37,17 +37,18 @@ enum {
 typedef struct {
     int32_t kind;
     int32_t entries; /* this one and those of its body: the next layer beside it stands so many entries on */
-    int32_t inputs, outputs, kernel, stride, padding, active; /* Conv; a Depthwise has its channels in both of the first */
+    int32_t inputs, outputs, kernel, stride, padding, active; /* Conv; Depthwise: both of the first are its channels */
     int32_t factor, crop;                                     /* DepthToSpace and its inverse, NearestUpsample */
 } AecLayer;
 
-/* Bytes of a network once prepared for `set`, alignment included; -1 if the layers are none or a field is out of range. */
+/* Bytes of a network once prepared for `set`, alignment included; -1 if the layers are none or a field is out of range.
+   */
 AEC_API int64_t aec_prepared_size(int32_t set, const AecLayer *layers, int32_t count);
 
-/* Prepares a network in `to`, of aec_prepared_size bytes at a multiple of 64. It may be read by many threads at once and
-   copied to another multiple of 64. `weights` are those of all layers that have some, one after the other, each
-   [kernel * kernel * inputs][outputs] ([9][channels] of a Depthwise); `numbers` int32 likewise, each [4][outputs]: bias,
-   shift, low, high. Returns 0; or -1 if the kernels cannot hold the numbers (NumPy can). */
+/* Prepares a network in `to`, of aec_prepared_size bytes at a multiple of 64. It may be read by many threads at once
+   and copied to another multiple of 64. `weights` are those of all layers that have some, one after the other, each
+   [kernel * kernel * inputs][outputs] ([9][channels] of a Depthwise); `numbers` int32 likewise, each [4][outputs]:
+   bias, shift, low, high. Returns 0; or -1 if the kernels cannot hold the numbers (NumPy can). */
 AEC_API int32_t aec_prepare(int32_t set, const AecLayer *layers, int32_t count, const int8_t *weights,
                             int64_t weight_count, const int32_t *numbers, int64_t number_count, void *to);
 
@@ -65,8 +66,8 @@ typedef struct {
    leave 2^30. */
 AEC_API int64_t aec_plan(const void *network, AecCall *call);
 
-/* Runs a planned call. `memory` lies at a multiple of 64 and belongs to this call alone while it runs. `side` is NULL if
-   side_channels is 0. Returns 0, or -1 where aec_plan would.
+/* Runs a planned call. `memory` lies at a multiple of 64 and belongs to this call alone while it runs. `side` is NULL
+   if side_channels is 0. Returns 0, or -1 where aec_plan would.
 
    A call with a tape leaves the outputs of active layers there, in their order; 64 more values must lie behind. A call
    with AEC_SLOPES reads them in reverse order: for it `tape` points behind the last one. */
@@ -94,8 +95,9 @@ typedef struct {
 
 AEC_API void aec_open(AecReader *reader, const uint8_t *stream, int64_t size);
 
-/* The next `count` symbols, which have the scale indexes `index` (0..63). `order` has room for `count` numbers. Returns 0;
-   -1 where the stream holds no symbol; -2 where it escapes a symbol that its table holds; -3 for an index out of range. */
+/* The next `count` symbols, which have the scale indexes `index` (0..63). `order` has room for `count` numbers. Returns
+   0; -1 where the stream holds no symbol; -2 where it escapes a symbol that its table holds; -3 for an index out of
+   range. */
 AEC_API int32_t aec_read(AecReader *reader, const uint8_t *stream, int64_t size, const AecTables *tables,
                          const uint32_t *sums, const uint8_t *index, int32_t count, int32_t *symbols, int32_t *order);
 
@@ -107,8 +109,9 @@ typedef struct {
 
 AEC_API void aec_start(AecWriter *writer);
 
-/* Appends `count` symbols -1024..1024. `output` holds the words so far, as big-endian bytes, and has `room` for words: at
-   least 2 count more. Returns 0; -1 without that room, or of another writer's state; -3 for an index or a symbol out of range. */
+/* Appends `count` symbols -1024..1024. `output` holds the words so far, as big-endian bytes, and has `room` for words:
+   at least 2 count more. Returns 0; -1 without that room, or of another writer's state; -3 for an index or a symbol out
+   of range. */
 AEC_API int32_t aec_write(AecWriter *writer, uint8_t *output, int64_t room, const AecTables *tables,
                           const uint32_t *sums, const uint8_t *index, const int32_t *symbols, int32_t count,
                           int32_t *order);

@@ -1,12 +1,12 @@
-/* The two products of a network, for one instruction set. sets.h includes this file once for each, with these macros (it takes
-   NAME, TARGET and DOT back: the rest may serve a second set):
+/* The two products of a network, for one instruction set. sets.h includes this file once for each, with these macros
+   (it takes NAME, TARGET and DOT back: the rest may serve a second set):
 
    NAME(f), TARGET   the set's name for a function, and what lets a compiler use the set in it
    VEC, LANES        a vector of so many int32
    ROWS, COLUMNS     a tile of the product: so many positions by so many vectors of outputs, all sums in registers
    LOAD(p), STORE(p, v), SET(i)   from and to memory, any alignment; an int32 in every lane
    DOT(a, x, w)      lane by lane, with int16 halves: a + first half of x * first of w + second half of x * second of w.
-                     The halves of x stand interleaved; those of w too, unless the set says SPLIT (see pack)
+                     The halves of x stand interleaved; those of w too, unless the set says SPLIT (place_panel)
    TAP(a, p, w)      a + the LANES int16 at p * the int32 at w, which hold int16
    SHIFT(v, p)       v >> the shifts prepared at p;  ADD, MIN, MAX;  EIGHTH(v): v >> 3
    WIDEN(p), NARROW(p, v)         LANES int16 from memory as int32, and back
@@ -34,8 +34,9 @@ TARGET INLINE void NAME(finish)(const Weights *own, int32_t n, VEC v, const int1
     }
 }
 
-/* ROWS positions by `columns` vectors of outputs from n on. x[r] is the input of position r: `runs` times `pairs` pairs,
-   a run `step` values after the one before. w: for each pair, `columns` vectors of the two weights of each output. */
+/* ROWS positions by `columns` vectors of outputs from n on. x[r] is the input of position r: `runs` times `pairs`
+   pairs, a run `step` values after the one before. w: for each pair, `columns` vectors of the two weights of each
+   output. */
 TARGET INLINE void NAME(tile)(const Weights *own, int32_t n, int columns, const int16_t *const *x, ptrdiff_t step,
                               const int16_t *const *add, int16_t *const *y)
 {
@@ -73,8 +74,8 @@ TARGET INLINE void NAME(tile)(const Weights *own, int32_t n, int columns, const 
             NAME(finish)(own, n + LANES * c, LOAD(sums[r] + LANES * c), add ? add[r] : NULL, y[r]);
 }
 
-/* Positions first..last of a convolution over x, padded already, whose rows are `row` values long; the output has rows of
-   `columns` positions. */
+/* Positions first..last of a convolution over x, padded already, whose rows are `row` values long; the output has rows
+   of `columns` positions. */
 TARGET static void NAME(conv)(const Weights *own, const int16_t *x, ptrdiff_t row, int32_t columns, int32_t first,
                               int32_t last, const int16_t *add, int16_t *y)
 {

@@ -1,13 +1,13 @@
 /* Networks of int16 activations, exact in 32 bits, in one call. The layers are defined in network/quantized.py.
 
-   Exactness. Every weight, bound and activation is within 16 bits, and every sum, partial sums in any order included, is
-   under 2^30: aec_prepare checks the numbers, aec_plan the sums, from the bounds of inputs and layers. So no instruction
-   overflows or saturates, and all sets and NumPy give the same integers.
+   Exactness. Every weight, bound and activation is within 16 bits, and every sum, partial sums in any order included,
+   is under 2^30: aec_prepare checks the numbers, aec_plan the sums, from the bounds of inputs and layers. So no
+   instruction overflows or saturates, and all sets and NumPy give the same integers.
 
    A call has two steps. A *walk* through the layers cuts each field to what the wanted output depends on (as
    network/windows.py does), gives every field a place in memory and notes steps. Then the steps run: a product writes
-   bias, shift, bounds, activation and a residual's sum at once; products of single positions that follow one another run
-   a few positions at a time, so that what is between them stays in the processor's second cache. */
+   bias, shift, bounds, activation and a residual's sum at once; products of single positions that follow one another
+   run a few positions at a time, so that what is between them stays in the processor's second cache. */
 
 #include "aecodec.h"
 
@@ -149,10 +149,10 @@ static int prepare_numbers(const Set *set, Layer *layer, const int32_t *from, in
 static const int8_t ZEROS[PANEL] = {0}; /* a missing second half: an odd last input's */
 
 /* A panel of a convolution: the weights of `own` outputs into the order in which tiles read them (kernels.h), `width`
-   outputs with their padding; the two weights of a pair lie `gap` apart, a power of two. Row by row and without divisions:
-   a command that decodes a single picture waits for this. */
-INLINE void place_panel(const AecLayer *is, const int8_t *from, int32_t own, const int32_t *up, int32_t gap, int32_t width,
-                        int64_t *norm, int16_t *to)
+   outputs with their padding; the two weights of a pair lie `gap` apart, a power of two. Row by row and without
+   divisions: a command that decodes a single picture waits for this. */
+INLINE void place_panel(const AecLayer *is, const int8_t *from, int32_t own, const int32_t *up, int32_t gap,
+                        int32_t width, int64_t *norm, int16_t *to)
 {
     int32_t across = is->kernel * is->inputs;
     for (int32_t run = 0; run < is->kernel; run++) {
@@ -212,7 +212,8 @@ static int64_t prepare_depthwise(const AecLayer *is, const int8_t *from, const i
 AEC_API int32_t aec_prepare(int32_t set, const AecLayer *layers, int32_t count, const int8_t *weights,
                             int64_t weight_count, const int32_t *numbers, int64_t number_count, void *to)
 {
-    int64_t size = aec_prepared_size(set, layers, count), at = aligned((int64_t)(sizeof(Network) + count * sizeof(Layer)));
+    int64_t size = aec_prepared_size(set, layers, count);
+    int64_t at = aligned((int64_t)(sizeof(Network) + count * sizeof(Layer)));
     if (size < 0)
         return -1;
     memset(to, 0, (size_t)size);
@@ -236,8 +237,9 @@ AEC_API int32_t aec_prepare(int32_t set, const AecLayer *layers, int32_t count, 
         if (prepare_numbers(sets + set, layer, numbers, (int32_t *)((char *)to + layer->numbers)))
             return -1;
         void *place = (char *)to + layer->weight;
-        layer->norm = layers[i].kind == AEC_CONV ? prepare_conv(sets + set, layers + i, weights, numbers + outputs, place)
-                                                 : prepare_depthwise(layers + i, weights, numbers + outputs, place);
+        layer->norm = layers[i].kind == AEC_CONV
+                          ? prepare_conv(sets + set, layers + i, weights, numbers + outputs, place)
+                          : prepare_depthwise(layers + i, weights, numbers + outputs, place);
         weights += own, weight_count -= own;
         numbers += 4 * outputs, number_count -= 4 * outputs;
     }
@@ -333,14 +335,16 @@ static Field walk_product(Walk *walk, const Layer *layer, Field x, Field add)
 {
     const AecLayer *is = &layer->is;
     int single = is->kind == AEC_CONV && is->kernel == 1 && is->stride == 1 && !is->padding;
-    int64_t rows = (int64_t)x.rows + 2 * is->padding - is->kernel, columns = (int64_t)x.columns + 2 * is->padding - is->kernel;
+    int64_t rows = (int64_t)x.rows + 2 * is->padding - is->kernel;
+    int64_t columns = (int64_t)x.columns + 2 * is->padding - is->kernel;
     if (x.channels != is->inputs || rows < 0 || columns < 0 || layer->norm * x.bound + layer->bias >= SUM_LIMIT)
         return NOTHING;
     if (!single || !is_whole(x))
         x = copied(walk, x, is->padding, SCRATCH);
     rows = rows / is->stride + 1, columns = columns / is->stride + 1;
-    Field y = walk->records && is->active ? on_tape(walk, rows, columns, is->outputs, layer->peak)
-                                          : new_field(walk, -1, bit(x) | bit(add), rows, columns, is->outputs, layer->peak);
+    Field y = walk->records && is->active
+                  ? on_tape(walk, rows, columns, is->outputs, layer->peak)
+                  : new_field(walk, -1, bit(x) | bit(add), rows, columns, is->outputs, layer->peak);
     if (x.slot < 0 || y.slot < 0 || (add.slot >= 0 && (add.rows != y.rows || add.columns != y.columns)))
         return NOTHING;
     emit(walk, PRODUCT, 0, layer, x, y, add);
@@ -372,7 +376,8 @@ static Field walk_sum(Walk *walk, const Layer *layer, Field x, Field side)
     return y;
 }
 
-static Field moved(Walk *walk, int32_t kind, const Layer *layer, Field x, int64_t rows, int64_t columns, int64_t channels)
+static Field moved(Walk *walk, int32_t kind, const Layer *layer, Field x, int64_t rows, int64_t columns,
+                   int64_t channels)
 {
     if (channels > MAX_SIDE)
         return NOTHING;
@@ -522,7 +527,8 @@ static int64_t place_slots(const Walk *walk, int64_t *places)
 
 static int is_call(const Network *network, const AecCall *call)
 {
-    return call->rows > 0 && call->columns > 0 && within(call->channels, 1, 4096) && within(call->side_channels, 0, 4096) &&
+    return call->rows > 0 && call->columns > 0 && within(call->channels, 1, 4096) &&
+           within(call->side_channels, 0, 4096) &&
            within(call->bound, 0, INT16_MAX) && within(call->side_bound, 0, INT16_MAX) && network->count > 0;
 }
 
@@ -548,7 +554,8 @@ AEC_API int64_t aec_plan(const void *prepared, AecCall *call)
 
 static void run_copy(const Step *step, const int16_t *x, int16_t *y)
 {
-    size_t margin = (size_t)step->amount * (size_t)step->x.channels, own = (size_t)step->x.columns * (size_t)step->x.channels;
+    size_t channels = (size_t)step->x.channels;
+    size_t margin = (size_t)step->amount * channels, own = (size_t)step->x.columns * channels;
     size_t whole = own + 2 * margin;
     memset(y, 0, 2 * whole * (size_t)step->amount);
     y += whole * (size_t)step->amount;
@@ -619,10 +626,10 @@ static void run_repeat(const Step *step, const int16_t *x, int16_t *y)
 
 static Weights weights_of(const Network *network, const Layer *layer)
 {
-    const char *base = (const char *)network + layer->numbers;
+    const char *base = (const char *)network + layer->numbers, *weight = (const char *)network + layer->weight;
     int64_t step = aligned(4 * padded(layer->is.outputs, WIDEST));
-    Weights own = {layer->is.inputs, layer->is.outputs, layer->is.stride, layer->is.active, layer->is.kernel, layer->pairs,
-                   (const int16_t *)((const char *)network + layer->weight), (const int32_t *)((const char *)network + layer->weight),
+    Weights own = {layer->is.inputs, layer->is.outputs, layer->is.stride, layer->is.active, layer->is.kernel,
+                   layer->pairs, (const int16_t *)weight, (const int32_t *)weight,
                    (const int32_t *)base, (const int32_t *)(base + step), (const int32_t *)(base + 2 * step),
                    (const int32_t *)(base + 3 * step)};
     return own;
@@ -657,8 +664,9 @@ static void run_chain(const Network *network, const Step *step, int32_t length, 
             Weights weights = weights_of(network, own->layer);
             const Set *set = sets + network->set;
             Product product = own->layer->is.kind == AEC_CONV ? set->conv : set->depthwise;
+            const int16_t *add = own->add.slot < 0 ? NULL : slots[own->add.slot] + own->add.start;
             product(&weights, slots[own->x.slot] + own->x.start, (ptrdiff_t)own->x.row, own->y.columns, first, last,
-                    own->add.slot < 0 ? NULL : slots[own->add.slot] + own->add.start, slots[own->y.slot] + own->y.start);
+                    add, slots[own->y.slot] + own->y.start);
         }
     }
 }

@@ -28,7 +28,8 @@ AEC_API int32_t aec_check_tables(const AecTables *tables, const uint32_t *sums)
     return 0;
 }
 
-/* Positions of symbols by scale index, the largest first, into `order`; ends[t] is where group t ends, ends[GROUPS] 0. */
+/* Positions of symbols by scale index, the largest first, into `order`; ends[t] is where group t ends, ends[GROUPS] 0.
+   */
 static int group(const uint8_t *index, int32_t count, int32_t *order, int32_t *ends)
 {
     int32_t at[GROUPS];
@@ -116,7 +117,8 @@ AEC_API int32_t aec_read(AecReader *reader, const uint8_t *stream, int64_t size,
             int32_t *symbol = symbols + order[i];
             if (*symbol <= support)
                 continue;
-            int32_t own = next_symbol(reader, stream, size, sums + tables->starts[ESCAPES], 2 * MAX_SYMBOL + 1, MAX_SYMBOL);
+            int32_t own =
+                next_symbol(reader, stream, size, sums + tables->starts[ESCAPES], 2 * MAX_SYMBOL + 1, MAX_SYMBOL);
             if (own < 0)
                 return -1;
             *symbol = own - MAX_SYMBOL;

@@ -112,7 +112,8 @@ static int has_avx_vnni(void) { return has_avx2() && cpuid(7, 1, 0) >> 4 & 1; }
 static int has_avx512_vnni(void)
 {
     uint32_t b = cpuid(7, 0, 1), c = cpuid(7, 0, 2);
-    return has_avx2() && system_saves(0xe6) && b >> 16 & 1 && b >> 30 & 1 && b >> 31 & 1 && c >> 11 & 1; /* F BW VL VNNI */
+    /* F, BW, VL; VNNI */
+    return has_avx2() && system_saves(0xe6) && b >> 16 & 1 && b >> 30 & 1 && b >> 31 & 1 && c >> 11 & 1;
 }
 
 #undef VEC
