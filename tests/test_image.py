@@ -632,6 +632,29 @@ class TestLimits:
         with pytest.raises(LimitExceeded, match="picture: frame"):
             open_picture(header_only(10, 10))
 
+    def test_a_limit_of_pillow_is_called_its_own(self) -> None:
+        size = struct.pack("<I", 16_382 | 16_382 << 14)
+        content = b"WEBPVP8L" + struct.pack("<I", 70) + b"\x2f" + size + bytes(65)
+        file = io.BytesIO(b"RIFF" + struct.pack("<I", len(content)) + content)
+        with pytest.raises(LimitExceeded) as caught:
+            open_picture(file, max_pixels=10**9)
+        says = "exceeds limit of 178956970 pixels, which Pillow sets for files of this format"
+        assert str(caught.value) == f"picture: image size (268402689 pixels) {says}"
+
+    @pytest.mark.parametrize("shared", [0, 30])
+    def test_a_texture_larger_than_it_says(self, shared: int) -> None:
+        jpeg = file_of(Image.new("RGB", (40, 40)), "JPEG").getvalue()
+        head = b"BLP1" + struct.pack("<6I", 0, 0, 40, 40, 0, 0)
+        places = struct.pack("<33I", 160 + shared, *[0] * 15, len(jpeg) - shared, *[0] * 15, shared)
+        texture = head + places + jpeg
+        assert open_picture(io.BytesIO(texture)).pixels.shape == (40, 40, 3)
+        small = texture.replace(struct.pack("<2I", 40, 40), struct.pack("<2I", 4, 4), 1)
+        with pytest.raises(LimitExceeded, match="40x40 pixels exceed the limit of 300 in all"):
+            open_picture(io.BytesIO(small), max_pixels=300)
+        for length in range(150, len(texture), 40):  # damage is no size
+            with pytest.raises(InputError):
+                open_picture(io.BytesIO(texture[:length]))
+
     def test_pillows_own_limit_is_never_touched(self) -> None:
         """Other threads of the program rely on it, and a stream that stalls must not keep others from opening."""
         before = Image.MAX_IMAGE_PIXELS

@@ -7,6 +7,7 @@ when it first runs there.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -192,10 +193,10 @@ def naming(name: str | Path) -> Iterator[None]:
 
 @contextmanager
 def naming_limit(max_pixels: int) -> Iterator[None]:
-    """Adds the option to the message about a limit that the user set."""
+    """Adds the option to the message about a limit that the user set; there are others."""
     try:
         yield
     except LimitExceeded as error:
-        if max_pixels == MAX_PIXELS:
+        if max_pixels == MAX_PIXELS or not re.search(rf"\b{max_pixels}\b", str(error)):
             raise
         raise type(error)(f"{error} (--max-pixels)") from error

@@ -1,8 +1,8 @@
 """Picture files to Pillow images that are not loaded yet, within a limit of pixels.
 
 Pillow's own way, `Image.open`, checks sizes against a global limit, which other threads share. This one asks the same
-plugins in the same order and leaves the check to the caller. Icons, which hold pictures of other formats and sizes than
-they state, are looked through first. A picture is read through one open file, never by its name again.
+plugins in the same order and leaves the check to the caller. Icons and textures, which hold pictures of other formats
+and sizes than they state, are looked through first. A picture is read through one open file, never by its name again.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _NAMED_FORMAT = "AEC"  # which tells some of its files by their name
 _HEAD_BYTES = 1 << 12  # of a picture within an icon
 _JPEG2000_SIZES = b"\xff\x4f\xff\x51"
+_TEXTURE_BYTES = 160  # of a BLP file before its first picture
 _XMP_NAME = b"XML:com.adobe.xmp"
 
 
 def open_image(source: str | os.PathLike[str] | IO[bytes], check: Check) -> Image.Image:
     """The image that the first fitting plugin makes of a file; closing it closes a file opened here.
 
-    `check` gets width and height of every picture in an icon, and raises if they are too large. Raises OSError or
-    UnidentifiedImageError, and whatever Pillow raises on damage.
+    `check` gets width and height of every picture in an icon or texture, and raises if they are too large. Raises
+    OSError or UnidentifiedImageError, and whatever Pillow raises on damage.
     """
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
     given, own = _seekable(source)
     try:
         _check_icon(given, check)
+        _check_texture(given, check)
         file, removed = _without_large_chunks(given)
         image = _identified(file, name)
     except BaseException:
@@ -134,6 +136,30 @@ def _size_of(head: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack_from("<ii", head, 4)
         return abs(width), abs(height) // 2
     return None
+
+
+def _check_texture(file: IO[bytes], check: Check) -> None:
+    """Checks the size of the JPEG in a BLP file, which Pillow decodes whatever the file says."""
+    head = file.read(_TEXTURE_BYTES)
+    if len(head) == _TEXTURE_BYTES and head.startswith(b"BLP1\0\0\0\0"):
+        place, length, shared = (struct.unpack_from("<I", head, at)[0] for at in (28, 92, 156))
+        end = file.seek(0, os.SEEK_END)
+        file.seek(_TEXTURE_BYTES)
+        data = file.read(min(shared, end))
+        file.seek(min(place, end))
+        if size := _size_of_jpeg(data + file.read(min(length, end))):
+            check(*size)
+    file.seek(0)
+
+
+def _size_of_jpeg(data: bytes) -> tuple[int, int] | None:
+    """Width and height; None of damage, of which Pillow says more when it decodes."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        return JpegImageFile(io.BytesIO(data)).size
+    except Exception:
+        return None
 
 
 def _without_large_chunks(file: IO[bytes]) -> tuple[IO[bytes], dict[str | tuple[int, int], object]]:

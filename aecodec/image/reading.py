@@ -184,7 +184,9 @@ def _pillow_errors(name: str) -> Iterator[None]:
     except AecError:
         raise
     except Image.DecompressionBombError as error:
-        raise LimitExceeded(f"{name}: {reason(error)}") from error
+        # It names its own limit and the size, and says more that would alarm.
+        what = reason(error).partition(", could be")[0].replace("Image size", "image size")
+        raise LimitExceeded(f"{name}: {what}, which Pillow sets for files of this format") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture of a format that can be read") from error
     except OSError as error:
