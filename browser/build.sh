@@ -5,6 +5,11 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../aecodec/native"
-exec "${CLANG:-clang}" --target=wasm32 -O2 -msimd128 -mbulk-memory -nostdlib -Wall -Wextra -Werror \
-  -Wl,--no-entry -Wl,--export-dynamic -Wl,--export=__heap_base -Wl,--stack-first -Wl,-z,stack-size=131072 -Wl,--strip-all \
+exports=
+for name in prepared_size prepare plan run check_tables open read start write; do
+  exports="$exports -Wl,--export=aec_$name"
+done
+# shellcheck disable=SC2086
+exec "${CLANG:-clang}" --target=wasm32 -Os -msimd128 -mbulk-memory -nostdlib -Wall -Wextra -Werror \
+  -Wl,--no-entry $exports -Wl,--export=__heap_base -Wl,--stack-first -Wl,-z,stack-size=131072 -Wl,--strip-all \
   -o "${1:-$here/aec.wasm}" networks.c range_coder.c
