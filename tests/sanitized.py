@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 NEEDED = ("aecodec", "weights", "tests", "examples", "setup.cfg", "pyproject.toml")
 FLAGS = "-std=c99 -O2 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fPIC -shared"
-TESTS = ("tests/test_native.py", "tests/test_range_coder.py", "tests/test_attacks.py")
+TESTS = tuple(f"tests/test_{name}.py" for name in ("native", "native_gradients", "range_coder", "attacks"))
 SLOW = "not of_the_models and not mean_overhead"  # these reach no other line of C
 
 
