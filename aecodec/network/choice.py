@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 
 from aecodec.native import library
-from aecodec.network.gradients import FloatNetwork
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import Runtime
@@ -41,6 +40,8 @@ class Differentiable(Protocol):
 
 def differentiable(network: Network) -> Differentiable:
     """A network that gives gradients by its inputs."""
+    from aecodec.network.gradients import FloatNetwork  # here, for only --effort needs it
+
     native, chosen = library.load(), library.kernel_set()
     if isinstance(native, str) or isinstance(chosen, str):
         return FloatNetwork(network)

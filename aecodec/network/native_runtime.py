@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,6 @@ class NativeRuntime:
 
     def __init__(self, library: ctypes.CDLL, kernel_set: int) -> None:
         self._library, self._set = library, kernel_set
-        self._numpy = NumpyRuntime()
         self._known: dict[int, _Known] = {}
 
     def run(
@@ -82,6 +82,11 @@ class NativeRuntime:
             if self._library.aec_run(known.address, ctypes.byref(call), *given, *end):
                 raise AssertionError("a planned call runs")
         return y
+
+    @cached_property
+    def _numpy(self) -> NumpyRuntime:
+        """For what the kernels cannot hold."""
+        return NumpyRuntime()
 
     def _prepare(self, network: Network) -> _Known:
         paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
