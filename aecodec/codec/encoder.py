@@ -16,6 +16,8 @@ import numpy as np
 
 from aecodec.codec.architectures import FEATURES
 from aecodec.codec.architectures import LATENT_CHANNELS
+from aecodec.codec.border import analysed_within_margin
+from aecodec.codec.border import has_saturated_ground
 from aecodec.codec.decoder import luma
 from aecodec.codec.latent_coding import analyse_hyper
 from aecodec.codec.latent_coding import encode_latent
@@ -127,7 +129,9 @@ class PictureEncoder:
         if compact is not None:
             check_compact(self._header)
         self._threads = threads
-        self._raw = analyse(encoder.analysis, runtime, self._colour[None], threads=threads)
+        self._raws = [analyse(encoder.analysis, runtime, self._colour[None], threads=threads)]
+        if has_saturated_ground(self._colour):
+            self._raws.append(analysed_within_margin(encoder, runtime, self._colour, threads))
 
     def encode(self, quality: int) -> Encoded:
         """The `.aec` file at quality step 0..255.
@@ -135,8 +139,7 @@ class PictureEncoder:
         Refined latents are written only if they cost less than plain ones, rate and distortion together, measured on
         the file and the pixels that it decodes to.
         """
-        latents = self._latents(quality)
-        plain = self._write(latents, quality)
+        latents, plain = self._plain(quality)
         if not self._steps:
             return plain
         refined = self._write(self._refined(latents, plain, quality), quality)
@@ -144,15 +147,21 @@ class PictureEncoder:
 
     def encode_plain(self, quality: int) -> Encoded:
         """The same without refinement."""
-        return self._write(self._latents(quality), quality)
+        return self._plain(quality)[1]
 
-    def _latents(self, quality: int) -> Latents:
-        """What the analysis finds; a tile's hyper-latents depend on that tile alone."""
-        latent = np.empty_like(self._raw)
+    def _plain(self, quality: int) -> tuple[Latents, Encoded]:
+        """What an analysis finds, and its file; of two analyses, the one whose file costs less."""
+        found = [self._latents(raw, quality) for raw in self._raws]
+        written = [(latents, self._write(latents, quality)) for latents in found]
+        return written[0] if len(written) == 1 else min(written, key=lambda pair: self._cost(pair[1]))
+
+    def _latents(self, raw: np.ndarray, quality: int) -> Latents:
+        """A latent with its gain; a tile's hyper-latents depend on that tile alone."""
+        latent = np.empty_like(raw)
         rows, columns = latent.shape[1:3]
         hyper = np.empty((1, rows // 4, columns // 4, LATENT_CHANNELS), np.int32)
         for tile in tiles(*self._size):
-            latent[tile.index] = apply_gain(self._encoder, self._raw[tile.index], np.array([quality]))
+            latent[tile.index] = apply_gain(self._encoder, raw[tile.index], np.array([quality]))
             hyper[tile.coarser(4).index] = analyse_hyper(
                 self._encoder.hyper_analysis, self._runtime, latent[tile.index]
             )
@@ -242,8 +251,7 @@ class PictureEncoder:
 
     def _below_quality(self, target: int) -> Encoded | None:
         """The best file of at most `target` bytes at quality 0, with distortion worth less than there; or None."""
-        latents = self._latents(0)
-        plain = self._write(latents, 0)
+        latents, plain = self._plain(0)
 
         def at(exponent: float) -> Encoded:
             return self._write(self._refined(latents, plain, 0, 2.0**-exponent), 0)
