@@ -6,23 +6,21 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from aecodec import api
-from aecodec.cli import run
 from helpers.chromium import ARGUMENTS
 from helpers.chromium import CHROMIUM
 from helpers.marks import needs_bundled
-from helpers.paths import GOLDEN
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
+from helpers.site import DECODE
+from helpers.site import expected
+from helpers.site import served
+from helpers.site import write_site
 from tools.demo import write_demo
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -34,45 +32,14 @@ pytestmark = [
     needs_bundled,
 ]
 
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; style-src 'self'; "
-    "img-src 'self' blob:"
-)
 EMPTY_PAGE = '<!doctype html><html lang="en"><title>test</title><body></body></html>'
-
-# Pixels of a file without the channels that RGBA adds to the mode, and their hash.
-DECODE = """async (name) => {
-  const { decode } = await import("/aec.js");
-  const bytes = await (await fetch(name)).arrayBuffer();
-  const { data, mode } = await decode(bytes, OPTIONS);
-  const channels = { L: [0], LA: [0, 3], RGB: [0, 1, 2], RGBA: [0, 1, 2, 3] }[mode];
-  const out = new Uint8Array((data.length / 4) * channels.length);
-  for (let at = 0, to = 0; at < data.length; at += 4) for (const channel of channels) out[to++] = data[at + channel];
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", out));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}"""
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves the site under a strict policy, without a log."""
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", POLICY)
-        super().end_headers()
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `aecodec browser` writes, and the golden files."""
     folder = tmp_path_factory.mktemp("site")
-    assert run(["browser", str(folder), "--all-models", "--quiet"]) == 0
-    shutil.copy(TINY / "tiny.decoder.safetensors", folder / "weights" / "11ddc256.safetensors")
-    for path in (*TINY.glob("*.aec"), *(GOLDEN / "bundled").glob("*.aec")):
-        shutil.copy(path, folder)
-    (folder / "favicon.ico").write_bytes(b"")  # which Chromium asks for
+    write_site(folder)
     (folder / "empty.html").write_text(EMPTY_PAGE, "utf-8")
     (folder / "broken.aec").write_bytes((TINY / "dog-20.aec").read_bytes()[:200])
     (folder / "other").mkdir()
@@ -82,12 +49,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site))) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(site) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +78,6 @@ def page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
     yield page
     context.close()
     assert complaints == []
-
-
-def expected() -> dict[str, str]:
-    """Hashes of the golden files' pixels."""
-    found = {}
-    for folder in (TINY, GOLDEN / "bundled"):
-        fields = json.loads((folder / "expected.json").read_text("utf-8"))
-        found |= {name: own["pixels_sha256"] for name, own in fields.items()}
-    return found
 
 
 def decode_code(**options: Any) -> str:
