@@ -222,10 +222,12 @@ def report_folder(pictures: Iterable[np.ndarray], runtimes: list[Own]) -> None:
         rows.append(medians(calls, FOLDER_ROUNDS))
     mean = {name: statistics.fmean(row[name] for row in rows) for name in rows[0]}
     print(f"encode, means over {len(rows)} pictures, {avif.name} at no more bytes:")
-    for name, time_ms in mean.items():
-        ratios = sorted(row[name] / row[avif.name] for row in rows)
-        spread = f"of single pictures {ratios[0]:.2f} to {ratios[-1]:.2f}"
-        print(f"  {name:<14} {time_ms:7.1f} ms   {time_ms / mean[avif.name]:.2f} x {avif.name}, {spread}")
+    for own in runtimes:
+        ratios = sorted(row[own.name] / row[avif.name] for row in rows)
+        ratio = f"{mean[own.name] / mean[avif.name]:.2f} x {avif.name}, {mean[own.name] / mean['numpy']:.2f} x NumPy"
+        spread = f"single pictures {ratios[0]:.2f} to {ratios[-1]:.2f} x {avif.name}"
+        print(f"  {own.name:<14} {mean[own.name]:7.1f} ms   {ratio}; {spread}")
+    print(f"  {avif.name:<14} {mean[avif.name]:7.1f} ms")
 
 
 def report_compressai(python: str, pixels: np.ndarray) -> None:
