@@ -167,7 +167,8 @@ def rivals(pixels: np.ndarray, size: int, decibels: float) -> list[Rival]:
     return found
 
 
-def report(pixels: np.ndarray, runtimes: list[Own]) -> None:
+def report(pixels: np.ndarray, runtimes: list[Own]) -> dict[str, float]:
+    """Prints a picture's times; returns the milliseconds of "decode NAME" and "encode NAME" for every runtime."""
     data = runtimes[-1].encode(pixels)
     decibels = psnr(pixels, runtimes[-1].decode(data))
     others = rivals(pixels, len(data), decibels)
@@ -195,6 +196,7 @@ def report(pixels: np.ndarray, runtimes: list[Own]) -> None:
             print(f"    {other.label:<20} {taken[f'{verb} {other.label}']:7.1f} ms")
     for own in runtimes:
         print(f"  outside the networks, {own.name}: {outside_of(own, data, pixels)}")
+    return taken
 
 
 def outside_of(own: Own, data: bytes, pixels: np.ndarray) -> str:
@@ -230,15 +232,16 @@ def report_folder(pictures: Iterable[np.ndarray], runtimes: list[Own]) -> None:
     print(f"  {avif.name:<14} {mean[avif.name]:7.1f} ms")
 
 
-def report_compressai(python: str, pixels: np.ndarray) -> None:
-    """What CompressAI's factorized model takes for the same picture."""
+def report_compressai(python: str, pixels: np.ndarray, taken: dict[str, float], runtimes: list[Own]) -> None:
+    """What CompressAI's factorized model takes for the same picture, in ms and over what the runtimes have taken."""
     peer = Path(__file__).with_name("compressai_peer.py")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         path.write_bytes(png_of(pixels))
         said = subprocess.run([python, str(peer), "warm", str(path)], check=True, capture_output=True, text=True).stdout
-    encode, decode = map(float, said.split())
-    print(f"  CompressAI, factorized: decode {decode:.1f} ms, encode {encode:.1f} ms")
+    for verb, time_ms in zip(("encode", "decode"), map(float, said.split()), strict=True):
+        ratios = ", ".join(f"{time_ms / taken[f'{verb} {own.name}']:.1f} x {own.name}" for own in runtimes)
+        print(f"  CompressAI, factorized: {verb} {time_ms:.1f} ms, {ratios}")
 
 
 def kernels() -> str:
@@ -266,9 +269,9 @@ def main() -> None:
         pixels = open_picture(path).pixels
         if options.size is not None:
             pixels = centre_square(pixels, options.size)
-        report(pixels, runtimes)
+        taken = report(pixels, runtimes)
         if options.compressai:
-            report_compressai(options.compressai, pixels)
+            report_compressai(options.compressai, pixels, taken, runtimes)
     print(kernels())
 
 
