@@ -144,7 +144,7 @@ def test_pure_colours_survive(quality: int):
 
 
 # Only appended to: files name these models by their numbers. From 1.0 on their ids are permanent, too.
-REGISTERED = {0: "standard", 1: "paper"}
+REGISTERED = {0: "standard", 1: "paper", 2: "light"}
 
 
 def test_numbers_of_models_never_change():

@@ -69,7 +69,7 @@ def test_it_is_the_input_of_the_synthesis(photo: np.ndarray, tiny: Tiny) -> None
 
 
 @BUNDLED
-@pytest.mark.parametrize("model", ["standard", "paper"])
+@pytest.mark.parametrize("model", ["standard", "light", "paper"])
 def test_one_unit_at_every_quality(photo: np.ndarray, model: str) -> None:
     """Distant qualities give the same numbers except for rounding; as coded, they differ by a factor of 6."""
     best, middle, worst = (latent(photo, quality, model).astype(float) for quality in (100, 50, 0))
