@@ -7,10 +7,14 @@ finds. The same seed makes the same mutants.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
+
+from aecodec.format.compact import is_compact
 
 from .driver import Report
 from .driver import Worker
@@ -27,6 +31,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--mutants", type=int, default=5_000, metavar="N", help="how many (default: 5000)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which ones (default: 0)")
+    parser.add_argument("--form", choices=("full", "compact"), help="of one form only: its golden files and headers")
+    parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="end after that time")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write finds there, each with its reason")
     return parser.parse_args(argv)
 
@@ -59,7 +65,10 @@ def main(argv: list[str] | None = None) -> int:
             print(line, end="", file=sys.stderr, flush=True)
 
     files, report = golden_files(), Report()
-    mutants = (mutant(files, options.seed, number) for number in range(options.mutants))
+    if options.form:
+        files = [golden for golden in files if is_compact(golden.data) == (options.form == "compact")]
+    numbers = takewhile(lambda number: time.monotonic() - start < options.seconds, range(options.mutants))
+    mutants = (mutant(files, options.seed, number) for number in numbers)
     with Worker() as worker:
         try:
             run(mutants, worker, report, found=found, progress=progress)
