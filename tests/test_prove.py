@@ -38,7 +38,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
         yield from own
 
     monkeypatch.setattr(prove, "PARTS", {"part": part})
-    monkeypatch.setattr(prove, "subject", lambda: "now")
+    monkeypatch.setattr(prove, "subject", lambda part: "now")
     return own
 
 
@@ -54,7 +54,7 @@ def test_what_succeeded_is_not_repeated(
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("part, good: 3 passed (") and said[1].startswith("part, bad: FAILED: exit code 1 of ")
     assert said[2] == "part, good: proved before" and said[3].startswith("part, bad: 4 passed (")
-    monkeypatch.setattr(prove, "subject", lambda: "later")
+    monkeypatch.setattr(prove, "subject", lambda part: "later")
     assert prove.prove(setting(tmp_path), ["part"]) == 0
     assert "before" not in capsys.readouterr().out
     assert prove.prove(setting(tmp_path, quick=False), ["part"]) == 0, "a quick result proves nothing in full"

@@ -6,8 +6,9 @@
     python -m tools.prove --table > table.md
 
 Each step appends a line of JSON to DIR/results.jsonl, and writes its output to DIR/logs. A step that succeeded is not
-repeated until the package, the browser's files, the weights or the golden files change. The exit code is 1 if a step
-failed. Needs the extra `test`, and says so where another tool is missing (Chromium, an emulator of Arm, atheris).
+repeated until something changes that it proves: package, browser's files, weights, golden files, tests or pages. The
+exit code is 1 if a step failed. Needs the extra `test`, and says so where another tool is missing (Chromium, qemu,
+atheris).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tools.proofs import Setting
 from tools.proofs import Step
 
 SUBJECT = (*SOURCES[:5], "tests/golden")
+ALSO = {"tests": ["tests"], "browser": ["tests"], "docs": ["docs", "README.md"], "figures": ["docs", "README.md"]}
 PROGRESS = re.compile(r"\r.*\r|\x1b\[K")
 
 
@@ -44,9 +46,9 @@ def judge(step: Step, output: str) -> tuple[bool, str]:
     matches = list(re.finditer(step.result, PROGRESS.sub("", output), re.MULTILINE))
     if not matches:
         return False, "no result"
-    told = " ".join(matches[-1][0].split()).strip("= ") if step.claim is None else " and ".join(matches[-1].groups())
     if step.claim is None:
-        return True, told
+        return True, " ".join(matches[-1][0].split()).strip("= ")
+    told = " and ".join(f"{number:.6g}" for number in numbers(matches[-1]))
     there = re.search(step.claim.figures, (ROOT / step.claim.page).read_text("utf-8"), re.MULTILINE)
     if there is None:
         return False, f"{told}; {step.claim.page} has no such figure"
@@ -69,10 +71,10 @@ def run(step: Step, log: Path) -> tuple[bool, str]:
     return judge(step, log.read_text("utf-8", "replace"))
 
 
-def subject() -> str:
-    """A hash of what is proved."""
+def subject(part: str) -> str:
+    """A hash of what a part proves."""
     digest = hashlib.sha256()
-    for name in SUBJECT:
+    for name in (*SUBJECT, *ALSO.get(part, ())):
         for path in sorted((ROOT / name).rglob("*") if (ROOT / name).is_dir() else [ROOT / name]):
             if path.is_file() and path.suffix not in (".pyc", ".so", ".dll"):
                 digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
@@ -89,9 +91,9 @@ def read(journal: Path) -> dict[tuple[str, str, bool], dict[str, Any]]:
 def prove(setting: Setting, chosen: list[str]) -> int:
     """Runs the steps of these parts that are not proved yet. The number of failures."""
     (setting.folder / "logs").mkdir(parents=True, exist_ok=True)
-    journal, of = setting.folder / "results.jsonl", subject()
-    failures = 0
+    journal, failures = setting.folder / "results.jsonl", 0
     for part in chosen:
+        of = subject(part)
         for step in PARTS[part](setting):
             known = read(journal).get((part, step.name, setting.quick), {})
             if known.get("ok") and known["subject"] == of:
@@ -141,7 +143,11 @@ def main() -> int:
     if options.table:
         print(table(setting))
         return 0
-    return 1 if prove(setting, options.only or list(PARTS)) else 0
+    try:
+        return 1 if prove(setting, options.only or list(PARTS)) else 0
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
