@@ -1,0 +1,40 @@
+"""docs/promise.md names all that is public: variables, exit codes, and whether this version gives the promise."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import aecodec
+from aecodec import errors
+from helpers.paths import PACKAGE_PARENT
+from helpers.paths import ROOT
+
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="needs the project's own tree")
+
+
+def page() -> str:
+    return " ".join((ROOT / "docs" / "promise.md").read_text("utf-8").split())
+
+
+def test_every_variable_is_public() -> None:
+    text = "".join(path.read_text("utf-8") for path in (PACKAGE_PARENT / "aecodec").rglob("*.py"))
+    assert set(re.findall(r"\bAECODEC_[A-Z]+\b", text)) == set(re.findall(r"`(AECODEC_[A-Z]+)`", page()))
+
+
+def test_every_exit_code_is_public() -> None:
+    listed = page().split("the exit codes:")[1].split(";")[0]
+    raised = {
+        error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
+    }
+    assert set(map(int, re.findall(r"\b\d+\b", listed))) == raised | {0, 130}
+
+
+def test_version_0_does_not_give_it_and_says_so() -> None:
+    assert ("Version 0.x gives none of this yet" in page()) == aecodec.__version__.startswith("0.")
+
+
+def test_those_who_look_for_it_find_it() -> None:
+    assert "](docs/promise.md)" in (ROOT / "README.md").read_text("utf-8")
+    assert "](docs/promise.md)" in (ROOT / "SECURITY.md").read_text("utf-8")
