@@ -61,7 +61,7 @@ def test_the_distribution_is_that_of_real_files(
     [
         (["nowhere"], 1, "nowhere: No such file or directory"),
         (["."], 1, ".: no picture in it"),
-        ([str(PHOTOS), "--model", "none"], 4, "none"),
+        ([str(PHOTOS), "--model", "none"], 2, "none"),
     ],
 )
 def test_bad_input_is_one_line(

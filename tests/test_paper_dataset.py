@@ -711,10 +711,13 @@ import signal, time
 from aecodec.paper.dataset import in_order
 
 try:
-    print(flush=True)
-    list(in_order(time.sleep, [0.02] * 1000, 3))
-except KeyboardInterrupt:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        print(flush=True)
+        list(in_order(time.sleep, [0.02] * 1000, 3))
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("interrupted")
+except KeyboardInterrupt:  # the second one may come before that line
     print("interrupted")
 """
     process = subprocess.Popen(
