@@ -21,6 +21,7 @@ from helpers.site import DECODE
 from helpers.site import expected
 from helpers.site import served
 from helpers.site import write_site
+from tools.demo import first_visit
 from tools.demo import write_demo
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -297,7 +298,8 @@ def test_the_demo_page(page: Any, site: Path, address: str, tmp_path: Path) -> N
     lines = (PHOTOS / "ATTRIBUTION.csv").read_text("utf-8").splitlines()
     chosen = [line for line in lines if line.startswith(("file,", "bay.png"))]
     (tmp_path / "photos" / "ATTRIBUTION.csv").write_text("\n".join(chosen) + "\n", "utf-8")
-    write_demo(site / "demo", tmp_path / "photos", "standard", (0, 40))
+    gallery = write_demo(site / "demo", [tmp_path / "photos"], "standard", (0, 40))
+    assert first_visit(site / "demo", gallery)["1 AEC"] == gallery["photos"][0]["bytes"][gallery["default"]]["aec"]
     page.goto(f"{address}/demo/index.html")
     wait_for(page, "document.querySelector('aec-img')?.complete && document.getElementById('count').textContent")
     assert page.locator("figcaption").all_text_contents()[0].startswith(".aec, ")
@@ -305,7 +307,7 @@ def test_the_demo_page(page: Any, site: Path, address: str, tmp_path: Path) -> N
     page.locator("#quality").fill("0")
     wait_for(page, "document.querySelector('aec-img').src.endsWith('bay-0.aec')")
     page.locator("#bytes").fill("40")
-    wait_for(page, "document.getElementById('count').textContent.startsWith('40 bytes of ')")
+    wait_for(page, "document.getElementById('count').textContent.startsWith('40 of ')")
 
 
 def test_a_page_answers_while_a_gallery_decodes(page: Any, site: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo page: photographs beside AVIF and JPEG at equal bytes, at a quality that the visitor chooses.
+"""The demo page: photographs beside AVIF and JPEG of at most as many bytes, at a quality that the visitor chooses.
 
 python -m tools.demo build/demo
 python -m http.server --directory build/demo
@@ -7,8 +7,10 @@ python -m http.server --directory build/demo
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import shutil
+from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,47 +29,75 @@ from aecodec.files import write_atomic
 from aecodec.image.reading import open_picture
 
 ROOT = Path(__file__).parents[1]
+PHOTOS = (ROOT / "examples" / "photos", ROOT / "examples" / "gallery")
 QUALITIES = tuple(range(0, 101, 10))
 TARGET_BYTES = 2000  # the page begins with the quality whose files are nearest to it
 PEERS = {"jpeg": ".jpg", "avif": ".avif"}
+CODE = ("index.html", "demo.css", "demo.js", "gallery.json", "aecodec/*.js", "aecodec/decoder/*.js", "aecodec/aec.wasm")
+NOT_LOADED = ("example.js", "zstd.js")  # the second one for alpha and metadata only
 
 Fields = dict[str, Any]
 
 
-def write_demo(out: Path, photos: Path, model: str, qualities: Sequence[int] = QUALITIES) -> None:
-    """Writes the page, its code and weights, and the pictures of the folder `photos`, which has an ATTRIBUTION.csv."""
+def write_demo(out: Path, folders: Sequence[Path], model: str, qualities: Sequence[int] = QUALITIES) -> Fields:
+    """Writes the page, its code and weights, and the pictures of folders that have an ATTRIBUTION.csv.
+
+    Returns what the page knows of its gallery.
+    """
     pictures = out / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     for path in sorted((ROOT / "browser" / "demo").iterdir()):
         shutil.copyfile(path, out / path.name)
     run(["browser", str(out / "aecodec"), "--model", model, "--quiet"])
-    with open(photos / "ATTRIBUTION.csv", encoding="utf-8", newline="") as file:
-        shown = [_photo(out, photos, fields, model, qualities) for fields in csv.DictReader(file)]
-    sizes = np.array([[entry["aec"]["bytes"] for entry in photo["files"]] for photo in shown])
+    shown = [_photo(pictures, path, fields, model, qualities) for path, fields in _credited(folders)]
+    sizes = np.array([[entry["aec"] for entry in photo["bytes"]] for photo in shown])
     gallery = {
         "model": model,
         "id": find_by_name(model).weights_id.hex(),
         "qualities": list(qualities),
         "default": int(np.abs(sizes.mean(0) - TARGET_BYTES).argmin()),
-        "photos": shown,
+        "photos": sorted(shown, key=lambda photo: str(photo["name"])),
     }
     write_atomic(out / "gallery.json", json.dumps(gallery, separators=(",", ":")).encode())
+    return gallery
 
 
-def _photo(out: Path, photos: Path, fields: dict[str, str], model: str, qualities: Sequence[int]) -> Fields:
-    pixels, name = open_picture(photos / fields["file"]).pixels, Path(fields["file"]).stem
-    peers = peers_named(list(PEERS))
-    files = []
+def _credited(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, str]]]:
+    for folder in folders:
+        with open(folder / "ATTRIBUTION.csv", encoding="utf-8", newline="") as file:
+            yield from ((folder / fields["file"], fields) for fields in csv.DictReader(file))
+
+
+def first_visit(out: Path, gallery: Fields) -> dict[str, int]:
+    """What a visitor loads who scrolls through the whole page, in bytes: code and weights by gzip, and the pictures."""
+    code = [path for pattern in CODE for path in sorted(out.glob(pattern)) if path.name not in NOT_LOADED]
+    weights = out / "aecodec" / "weights" / f"{gallery['id']}.safetensors"
+    sizes = [photo["bytes"][gallery["default"]] for photo in gallery["photos"]]
+    return {
+        "code": sum(_gzipped(path) for path in code),
+        "weights": _gzipped(weights),
+        **{f"{len(sizes)} {name.upper()}": sum(own.get(name, 0) for own in sizes) for name in ("aec", *PEERS)},
+    }
+
+
+def _gzipped(path: Path) -> int:
+    return len(gzip.compress(path.read_bytes(), 9))
+
+
+def _photo(pictures: Path, path: Path, fields: dict[str, str], model: str, qualities: Sequence[int]) -> Fields:
+    """Writes the photograph's files as `pictures`/NAME-QUALITY.aec and so on; returns its credit and their sizes."""
+    pixels, peers = open_picture(path).pixels, peers_named(list(PEERS))
+    sizes = []
     for quality in qualities:
         data = api.encode(pixels, quality, model=model)
-        own = {"aec": _written(out, f"{name}-{quality}.aec", data)}
-        for peer in peers:
-            found = _at_most(peer, pixels, len(data))
-            if found is not None:
-                own[peer.name.lower()] = _written(out, f"{name}-{quality}{PEERS[peer.name.lower()]}", found)
-        files.append(own)
+        files = {"aec": data} | {
+            peer.name.lower(): found for peer in peers if (found := _at_most(peer, pixels, len(data))) is not None
+        }
+        for name, found in files.items():
+            write_atomic(pictures / f"{path.stem}-{quality}{PEERS.get(name, '.aec')}", found)
+        sizes.append({name: len(found) for name, found in files.items()})
     credit = {key: fields[key] for key in ("author", "licence", "link")} | {"licenceLink": fields["licence_link"]}
-    return {"name": name, **credit, "files": files}
+    return {"name": path.stem, **credit, "bytes": sizes}
 
 
 def _at_most(codec: PillowCodec, pixels: np.ndarray, size: int) -> bytes | None:
@@ -76,18 +106,23 @@ def _at_most(codec: PillowCodec, pixels: np.ndarray, size: int) -> bytes | None:
     return data if len(data) <= size else None
 
 
-def _written(out: Path, name: str, data: bytes) -> Fields:
-    write_atomic(out / "pictures" / name, data)
-    return {"name": f"pictures/{name}", "bytes": len(data)}
-
-
 @click.command()
 @click.argument("out", type=PATH)
-@click.option("--photos", type=PATH, default=ROOT / "examples" / "photos", help="Photographs with an ATTRIBUTION.csv.")
-@click.option("--model", default="standard", show_default=True, help="The model of the .aec files.")
-def main(out: Path, photos: Path, model: str) -> None:
-    """Write the demo page into the folder OUT."""
-    write_demo(out, photos, model)
+@click.option(
+    "--photos",
+    "folders",
+    type=PATH,
+    multiple=True,
+    default=PHOTOS,
+    help="A folder of photographs with an ATTRIBUTION.csv. Default: both of examples.",
+)
+@click.option("--model", default="light", show_default=True, help="The model of the .aec files.")
+def main(out: Path, folders: tuple[Path, ...], model: str) -> None:
+    """Write the demo page into the folder OUT, and say what a first visit loads."""
+    gallery = write_demo(out, folders, model)
+    parts = first_visit(out, gallery)
+    told = ", ".join(f"{name} {count / 1000:.1f}" for name, count in parts.items())
+    click.echo(f"-q {gallery['qualities'][gallery['default']]}: {told}: {sum(parts.values()) / 1000:.1f} kB in all")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import "./aecodec/aec-img.js";
 import { decode } from "./aecodec/aec.js";
 
 const FORMATS = { aec: ".aec", avif: "AVIF", jpeg: "JPEG" };
+const ENDINGS = { aec: "aec", avif: "avif", jpeg: "jpg" };
 const find = (id) => document.getElementById(id);
 const count = (bytes) => `${bytes.toLocaleString("en")} bytes`;
 const gallery = await (await fetch("gallery.json")).json();
+const fileOf = ({ name }, index, format) => `pictures/${name}-${gallery.qualities[index]}.${ENDINGS[format]}`;
 const rows = gallery.photos.map(makeRow);
 
 function makeRow(photo) {
@@ -30,15 +32,15 @@ function showQuality(index) {
   let total = 0;
   for (const { photo, figures } of rows) {
     for (const { format, name, figure, picture, caption } of figures) {
-      const file = photo.files[index][format];
-      figure.classList.toggle("missing", !file);
-      caption.textContent = file ? `${name}, ${count(file.bytes)}` : `${name} has no file as small`;
-      if (file) picture.src = file.name;
+      const bytes = photo.bytes[index][format];
+      figure.classList.toggle("missing", !bytes);
+      caption.textContent = bytes ? `${name}, ${count(bytes)}` : `${name} has no file as small`;
+      if (bytes) picture.src = fileOf(photo, index, format);
       else picture.removeAttribute("src");
     }
-    total += photo.files[index].aec.bytes;
+    total += photo.bytes[index].aec;
   }
-  find("mean").textContent = `${(total / rows.length / 1000).toFixed(1)} kB`;
+  find("mean").textContent = `${(total / rows.length / 1000).toFixed(1)}\u00a0kB`;
   find("shown").textContent = `-q ${gallery.qualities[index]}`;
 }
 
@@ -48,8 +50,8 @@ let asked = false;
 let busy = false;
 
 async function choose() {
-  const { files } = gallery.photos[find("which").value];
-  whole = new Uint8Array(await (await fetch(files[gallery.default].aec.name)).arrayBuffer());
+  const file = fileOf(gallery.photos[find("which").value], gallery.default, "aec");
+  whole = new Uint8Array(await (await fetch(file)).arrayBuffer());
   [find("bytes").max, find("bytes").value] = [whole.length, Math.round(whole.length / 8)];
   showPrefix();
 }
@@ -63,7 +65,7 @@ async function showPrefix() {
     const length = Math.max(find("bytes").valueAsNumber, 20); // the header
     const picture = await decode(whole.subarray(0, length), { partial: true });
     find("prefix").getContext("2d").putImageData(picture, 0, 0);
-    find("count").textContent = `${count(length)} of ${count(whole.length)}`;
+    find("count").textContent = `${length.toLocaleString("en")} of ${count(whole.length)}`;
   }
   busy = false;
 }
@@ -81,11 +83,11 @@ function showTraffic() {
 
 function showCredits() {
   find("credits").append("Photographs, reduced and cropped: ");
-  gallery.photos.forEach(({ author, licence, licenceLink, link }, index) => {
+  gallery.photos.forEach(({ name, author, licence, licenceLink, link }, index) => {
     const [work, terms] = [document.createElement("a"), document.createElement("a")];
     [work.href, work.textContent] = [link, author];
     [terms.href, terms.textContent] = [licenceLink, licence];
-    find("credits").append(index ? "; " : "", work, ", ", terms);
+    find("credits").append(`${index ? "; " : ""}${name}: `, work, ", ", terms);
   });
   find("credits").append(".");
 }
