@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "golden" / "tiny"
 PHOTO = ROOT / "examples" / "photos" / "car.jpg"
 PATIENCE = 120.0  # seconds, on a machine that may be busy
+# Python's own words, and exit code 1, when it is interrupted before it runs anything of ours.
+STARTING = b"Fatal Python error: init_"
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,12 @@ def end_one(job: Job, folder: Path, rng: Random, seconds: float, number: int, se
     else:
         time.sleep(rng.uniform(0, seconds))
     process.send_signal(sent)
-    process.communicate(timeout=PATIENCE)
+    _, complaint = process.communicate(timeout=PATIENCE)
+    code = -sent if STARTING in complaint else process.returncode
     if not target.exists():
-        return ("none" if number % 3 == 0 else "lost"), process.returncode
+        return ("none" if number % 3 == 0 else "lost"), code
     data = target.read_bytes()
-    return ("new" if data == job.new else "old" if data == job.old else "torn"), process.returncode
+    return ("new" if data == job.new else "old" if data == job.old else "torn"), code
 
 
 def series(both: tuple[Job, Job], count: int, seed: int, folder: Path, sent: signal.Signals) -> Iterator[Outcome]:
