@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -30,7 +29,7 @@ from aecodec.network.layers import SideInput
 from aecodec.network.native_runtime import Row
 from aecodec.network.native_runtime import memory_of
 from aecodec.network.native_runtime import prepare
-from aecodec.network.native_runtime import table
+from aecodec.network.native_runtime import prepare_network
 from aecodec.network.quantized import Network
 from aecodec.network.quantized import QuantizedParameters
 from aecodec.network.quantized import path_of
@@ -60,10 +59,12 @@ class NativeGradients:
 
     def __init__(self, library: ctypes.CDLL, kernel_set: int, network: Network) -> None:
         self._library, self._network = library, network
-        own = [network.parameters[path] for path in _paths(network.layers)]
-        self._forward = _prepared(library, kernel_set, table(network.layers), own)
-        parts = _transposed(network)
-        self._back = [(part, _prepared(library, kernel_set, part.rows, part.parameters)) for part in parts if part.rows]
+        self._forward = _held(prepare_network(library, kernel_set, network))
+        self._back = [
+            (part, _held(prepare(library, kernel_set, part.rows, part.parameters)))
+            for part in _transposed(network)
+            if part.rows
+        ]
 
     def forward(self, x: np.ndarray, side: np.ndarray | None = None) -> tuple[np.ndarray, NativePass]:
         """Output, float32, for `x` [1, H, W, C] and the second input `side`, rounded to integers; and the pass."""
@@ -131,19 +132,7 @@ def _rounded(values: np.ndarray, bound: int) -> np.ndarray:
     return np.clip(np.rint(values), -bound, bound).astype(np.int16)
 
 
-def _paths(layers: Layers, prefix: str = "") -> Iterator[str]:
-    """Of layers that have numbers, in order."""
-    for position, layer in enumerate(layers):
-        path = path_of(prefix, position)
-        if layer.weight_shape:
-            yield path
-        yield from _paths(layer.children, path)
-
-
-def _prepared(
-    library: ctypes.CDLL, kernel_set: int, rows: list[Row], parameters: list[QuantizedParameters]
-) -> np.ndarray:
-    prepared = prepare(library, kernel_set, rows, parameters)
+def _held(prepared: np.ndarray | None) -> np.ndarray:
     if prepared is None:
         raise Unsupported
     return prepared

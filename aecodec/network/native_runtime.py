@@ -89,13 +89,17 @@ class NativeRuntime:
         return NumpyRuntime()
 
     def _prepare(self, network: Network) -> _Known:
-        paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
-        numbers = [network.parameters[path] for path in paths]
-        prepared = prepare(self._library, self._set, table(network.layers), numbers)
+        prepared = prepare_network(self._library, self._set, network)
         address = 0 if prepared is None else address_of(prepared)
         too_large = 2**15
         bounds = (min(int(bound.max()), too_large) for bound in (network.input_bound, network.side_bound))
         return _Known(network, prepared, address, *bounds)
+
+
+def prepare_network(library: ctypes.CDLL, kernel_set: int, network: Network) -> np.ndarray | None:
+    """`prepare` for a network as it stands."""
+    paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
+    return prepare(library, kernel_set, table(network.layers), [network.parameters[path] for path in paths])
 
 
 def prepare(
