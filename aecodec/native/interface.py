@@ -16,6 +16,9 @@ from typing import ClassVar
 ABI = 2  # AEC_ABI
 TABLES = 65
 
+# Kinds of layer, AEC_CONV and so on.
+CONV, DEPTHWISE, RESIDUAL, SIDE, DEPTH_TO_SPACE, NEAREST, SPACE_TO_DEPTH, SLOPES = range(8)
+
 
 def int32s(names: str) -> list[tuple[str, type[c_int32]]]:
     """Fields of a structure."""

@@ -18,6 +18,7 @@ from dataclasses import field
 
 import numpy as np
 
+from aecodec.native import interface
 from aecodec.native.interface import AecCall
 from aecodec.native.interface import address_of
 from aecodec.network.layers import Conv
@@ -37,7 +38,6 @@ from aecodec.network.quantized import path_of
 INPUT_BITS = 13  # of the largest gradient that goes in
 LIMIT = (1 << 14) - 1  # of every gradient: sums of 384 products with 8 bits stay under 2^30
 SLACK = 64  # values behind a tape
-_CONV, _DEPTHWISE, _RESIDUAL, _SPACE_TO_DEPTH, _SLOPES = 0, 1, 2, 6, 7  # as in aecodec.h
 
 
 class Unsupported(Exception):
@@ -162,14 +162,14 @@ def _add_one(part: _Part, layer: object, path: str, network: Network, inside: bo
     match layer:
         case Conv(stride=1):
             if layer.active:
-                part.rows.append((_SLOPES, 1, *(0,) * 8))
+                part.rows.append((interface.SLOPES, 1, *(0,) * 8))
             padding = layer.kernel - 1 - layer.padding
             if padding < 0:
                 raise Unsupported
-            part.rows.append((_CONV, 1, layer.outputs, layer.inputs, layer.kernel, 1, padding, 0, 0, 0))
+            part.rows.append((interface.CONV, 1, layer.outputs, layer.inputs, layer.kernel, 1, padding, 0, 0, 0))
             _add_numbers(part, _turned(network.parameters[path], layer.kernel), inside)
         case Depthwise():
-            part.rows.append((_DEPTHWISE, 1, layer.channels, layer.channels, 3, 1, 1, 0, 0, 0))
+            part.rows.append((interface.DEPTHWISE, 1, layer.channels, layer.channels, 3, 1, 1, 0, 0, 0))
             _add_numbers(part, _floats(network.parameters[path])[::-1, None], inside)
         case Residual():
             first, last = layer.body[0], layer.body[-1]
@@ -177,9 +177,9 @@ def _add_one(part: _Part, layer: object, path: str, network: Network, inside: bo
                 raise Unsupported
             at = len(part.rows)
             _add(part, layer.body, path, network, inside=True)
-            part.rows.insert(at, (_RESIDUAL, 1 + len(part.rows) - at, *(0,) * 8))
+            part.rows.insert(at, (interface.RESIDUAL, 1 + len(part.rows) - at, *(0,) * 8))
         case DepthToSpace():
-            part.rows.append((_SPACE_TO_DEPTH, 1, *(0,) * 6, layer.factor, layer.crop))
+            part.rows.append((interface.SPACE_TO_DEPTH, 1, *(0,) * 6, layer.factor, layer.crop))
         case _:
             raise Unsupported
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aecodec.geometry import Box
+from aecodec.native import interface
 from aecodec.native.interface import AecCall
 from aecodec.native.interface import address_of
 from aecodec.network.layers import Conv
@@ -33,7 +34,6 @@ from aecodec.network.quantized import QuantizedParameters
 
 ALIGNMENT = 64  # bytes, of all memory that the kernels take
 Row = tuple[int, ...]
-_KINDS = (Conv, Depthwise, Residual, SideInput, DepthToSpace, NearestUpsample)  # as in aecodec.h
 
 
 class _Known(NamedTuple):
@@ -141,24 +141,27 @@ def table(layers: Layers) -> list[Row]:
     """The fields of `AecLayer` for `layers` and their bodies, depth first."""
     rows: list[Row] = []
     for layer in layers:
-        fields, body = _fields(layer), table(layer.children)
-        rows += [(_KINDS.index(type(layer)), 1 + len(body), *fields), *body]
+        (kind, *fields), body = _fields(layer), table(layer.children)
+        rows += [(kind, 1 + len(body), *fields), *body]
     return rows
 
 
 def _fields(layer: Layer) -> Row:
+    """The kind, and the fields of `AecLayer` after `entries`."""
     match layer:
         case Conv():
             shape = layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding
-            return *shape, int(layer.active), 0, 0
+            return interface.CONV, *shape, int(layer.active), 0, 0
         case Depthwise():
-            return layer.channels, layer.channels, 3, 1, 1, 0, 0, 0
-        case Residual() | SideInput():
-            return (0,) * 8
+            return interface.DEPTHWISE, layer.channels, layer.channels, 3, 1, 1, 0, 0, 0
+        case Residual():
+            return interface.RESIDUAL, *(0,) * 8
+        case SideInput():
+            return interface.SIDE, *(0,) * 8
         case DepthToSpace():
-            return *(0,) * 6, layer.factor, layer.crop
+            return interface.DEPTH_TO_SPACE, *(0,) * 6, layer.factor, layer.crop
         case NearestUpsample():
-            return *(0,) * 6, layer.factor, 0
+            return interface.NEAREST, *(0,) * 6, layer.factor, 0
         case _:
             return unknown_kind(layer)
 
