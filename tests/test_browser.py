@@ -39,11 +39,11 @@ from fuzz.mutate import Mutant
 from fuzz.mutate import golden_files
 from fuzz.mutate import mutant
 from helpers.commands import Refused
+from helpers.golden import all_expected
 from helpers.node import BROWSER
 from helpers.node import ask
 from helpers.node import decode
 from helpers.node import needs_node
-from helpers.paths import GOLDEN
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import WEIGHTS
@@ -52,12 +52,7 @@ pytestmark = needs_node
 
 CLANG = shutil.which("clang-14") or shutil.which("clang")
 TINY_DECODER = TINY / "tiny.decoder.safetensors"
-EXPECTED = {
-    folder / name: fields
-    for folder in (TINY, GOLDEN / "bundled")
-    if (folder / "expected.json").is_file()
-    for name, fields in json.loads((folder / "expected.json").read_text("utf-8")).items()
-}
+EXPECTED = all_expected()
 
 
 def by_python(data: bytes, **options: Any) -> dict[str, Any]:

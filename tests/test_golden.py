@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from aecodec.codec.decoder import decode_picture
 from aecodec.codec.manifest import bundled_folders
 from aecodec.codec.manifest import entries_of
 from aecodec.codec.manifest import find_by_name
+from aecodec.codec.manifest import find_by_weights
 from aecodec.codec.weights import load_decoder
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
@@ -26,22 +28,21 @@ from aecodec.format.header import Check
 from aecodec.image.reading import open_picture
 from aecodec.info import read_info
 from aecodec.network.numpy_runtime import NumpyRuntime
+from golden import make_release
 from golden.make_files import extras
 from golden.make_files import file_of
 from golden.make_files import source
 from golden.make_files import wanted
+from helpers.golden import BUNDLED
+from helpers.golden import RELEASES
+from helpers.golden import expected_of
 from helpers.paths import GOLDEN
 from helpers.paths import PHOTOS
-
-TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
-
-
-def expected_of(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / "expected.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
-
+from helpers.paths import ROOT
+from helpers.paths import TINY
 
 (TINY_ENTRY,) = entries_of(TINY)
+SCHEMAS = ROOT / "docs" / "schemas"
 PERMANENT, LANDED = expected_of(TINY), expected_of(BUNDLED)
 
 
@@ -146,10 +147,72 @@ def test_pure_colours_survive(quality: int):
 # Only appended to: files name these models by their numbers. From 1.0 on their ids are permanent, too.
 REGISTERED = {0: "standard", 1: "paper", 2: "light"}
 
+# The SHA-256 of everything in a release's folder, which make_release.py wrote. Users have such files. If a test of them
+# fails, the change that it fails by breaks their files: take that back, and never adapt a folder or a hash here.
+RELEASED: dict[str, str] = {}
+
 
 def test_numbers_of_models_never_change():
     entries = [entry for folder in bundled_folders() for entry in entries_of(folder)]
     assert {entry.number: entry.name for entry in entries} == (REGISTERED if entries else {})
+
+
+def everything_in(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def test_a_released_folder_is_never_changed():
+    assert {folder.name: everything_in(folder) for folder in RELEASES} == RELEASED
+
+
+@pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
+def test_released_files_decode_to_their_pixels_for_good(folder: Path):
+    check_release(folder)
+
+
+@pytest.mark.slow
+def test_a_new_release_would_hold(tmp_path: Path):
+    make_release.main(tmp_path / "9.9")
+    check_release(tmp_path / "9.9")
+    with pytest.raises(SystemExit, match="golden files are permanent"):
+        make_release.main(tmp_path / "9.9")
+
+
+def check_release(folder: Path) -> None:
+    """Files have their pixels, numbers and ids of models are unchanged, and `--json` writes what it wrote."""
+    expected = expected_of(folder)
+    assert set(expected) == {path.name for path in folder.glob("*.aec")}
+    for name, fields in expected.items():
+        pixels = api.decode_pixels((folder / name).read_bytes(), coded_size=True)
+        assert (list(pixels.shape), digest(pixels)) == (fields["shape"], fields["pixels_sha256"]), name
+    for number, model in json.loads((folder / "models.json").read_text("utf-8")).items():
+        entry = find_by_weights(int(number))
+        assert {"name": entry.name, "id": entry.weights_id.hex()} == model
+    for path in (folder / "schemas").iterdir():
+        now = json.loads((SCHEMAS / path.name).read_text("utf-8"))
+        assert list(missing(json.loads(path.read_text("utf-8")), now)) == [], path.name
+
+
+def missing(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Where a schema no longer promises what it did: only new properties may come."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before:
+            if key not in ("title", "description"):
+                yield from missing(before[key], now.get(key), f"{path}/{key}")
+    elif isinstance(before, list) and isinstance(now, list) and path.endswith("/required"):
+        yield from (f"{path}/{name}" for name in before if name not in now)
+    elif before != now:
+        yield path
+
+
+def test_a_field_that_went_is_named():
+    before = {"properties": {"a": {"type": "string"}, "b": {"type": "number"}}, "required": ["a", "b"]}
+    now = {"properties": {"b": {"type": "string"}, "c": {"type": "number"}}, "required": ["b", "c"]}
+    assert list(missing(before, now)) == ["/properties/a", "/properties/b/type", "/required/a"]
+    assert list(missing(now, now)) == []
 
 
 def test_only_bundled_weights_have_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,20 +32,19 @@ from fuzz.container import GREY
 from fuzz.container import head
 from fuzz.container import plain
 from fuzz.container import tiled
+from helpers.golden import all_expected
 from helpers.paths import GOLDEN
+from helpers.paths import TINY
 from helpers.spec import SCRIPT
 from helpers.spec import SPEC
 
-TINY, BUNDLED = GOLDEN / "tiny", GOLDEN / "bundled"
 DOT = (TINY / "dot-100.aec").read_bytes()
 TILED = (TINY / "two-tiles-30.aec").read_bytes()
 
 
 def golden_files() -> dict[str, str]:
     """Hashes of their pixels by path within the folder of golden files."""
-    lists = [path for folder in (TINY, BUNDLED) if (path := folder / "expected.json").is_file()]
-    listed = {path.parent.name: json.loads(path.read_text("utf-8")) for path in lists}
-    return {f"{folder}/{name}": own["pixels_sha256"] for folder, files in listed.items() for name, own in files.items()}
+    return {path.relative_to(GOLDEN).as_posix(): own["pixels_sha256"] for path, own in all_expected().items()}
 
 
 EXPECTED = golden_files()
@@ -57,7 +55,7 @@ def run(*arguments: Path) -> subprocess.CompletedProcess[str]:
 
 
 # Files of the real networks take seconds each: all but one wait for the slow run.
-LARGE = [name for name in EXPECTED if name.startswith("bundled/")][1:]
+LARGE = [name for name in EXPECTED if not name.startswith("tiny/")][1:]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 from aecodec.cli import run
-from helpers.paths import GOLDEN
+from helpers.golden import all_expected
 from helpers.paths import TINY
 
 POLICY = (
@@ -62,15 +61,11 @@ def write_site(folder: Path) -> None:
     """What `aecodec browser` writes, the tiny weights, and the golden files."""
     assert run(["browser", str(folder), "--all-models", "--quiet"]) == 0
     shutil.copy(TINY / "tiny.decoder.safetensors", folder / "weights" / "11ddc256.safetensors")
-    for path in (*TINY.glob("*.aec"), *(GOLDEN / "bundled").glob("*.aec")):
+    for path in all_expected():
         shutil.copy(path, folder)
     (folder / "favicon.ico").write_bytes(b"")  # which browsers ask for
 
 
 def expected() -> dict[str, str]:
     """Hashes of the golden files' pixels."""
-    found = {}
-    for folder in (TINY, GOLDEN / "bundled"):
-        fields = json.loads((folder / "expected.json").read_text("utf-8"))
-        found |= {name: own["pixels_sha256"] for name, own in fields.items()}
-    return found
+    return {path.name: own["pixels_sha256"] for path, own in all_expected().items()}

@@ -49,6 +49,13 @@ from golden.make_files import file_of
 from golden.make_files import source
 
 
+def picture_of(fields: dict[str, Any]) -> np.ndarray | None:
+    """None for a file of a release: later encoders may write other bytes."""
+    if "source" in fields:
+        return open_picture(PHOTOS / fields["source"]).pixels
+    return None if "model" in fields else source(fields)
+
+
 class Golden:
     """A golden file, what `expected.json` says of it, and what it was made of."""
 
@@ -59,7 +66,7 @@ class Golden:
         self.entry = manifest.find_by_weights(self.header.weights)
         self.fields = fields
         self.parts = unpack(self.data, lambda _: self.entry.weights_id).parts
-        self.picture = open_picture(PHOTOS / fields["source"]).pixels if "source" in fields else source(fields)
+        self.picture = picture_of(fields)
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -79,6 +86,7 @@ def decode_one(golden: Golden, runtime: Runtime) -> np.ndarray:
 
 
 def encode_one(golden: Golden, runtime: Runtime) -> bytes:
+    assert golden.picture is not None
     return file_of(golden.fields | {"quality": golden.header.quality}, golden.picture, golden.entry, runtime)
 
 
@@ -97,7 +105,7 @@ def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
     """Likewise."""
     encoding, decoding = load_encoder(batch[0].entry), load_decoder(batch[0].entry)
     quality = np.array([golden.header.quality for golden in batch])
-    pictures = [golden.picture for golden in batch]
+    pictures = [golden.picture for golden in batch if golden.picture is not None]
     colour = [np.stack([own] * 3, -1) if own.ndim == 2 else own for own in pictures]
     raw = encoder.analyse(encoding.analysis, runtime, np.stack(colour))
     writers = [open_writer(decoding.entropy.tables) for _ in batch]
@@ -109,7 +117,7 @@ def encode_batch(batch: list[Golden], runtime: Runtime) -> list[bytes]:
 
 def batches(files: list[Golden]) -> list[list[Golden]]:
     by_kind: dict[tuple[Any, ...], list[Golden]] = {}
-    for golden in filter(lambda golden: is_plain(golden.header), files):
+    for golden in (golden for golden in files if golden.picture is not None and is_plain(golden.header)):
         by_kind.setdefault(golden.kind, []).append(golden)
     return [batch for batch in by_kind.values() if len(batch) > 1]
 
@@ -176,7 +184,7 @@ def hashes(files: list[Golden], options: argparse.Namespace) -> tuple[dict[str, 
     for golden in files:
         if golden.name not in pixels:
             pixels[golden.name] = sha256(decode_one(golden, runtime))
-            if not golden.header.extras:  # the bytes of those are zstd's affair
+            if golden.picture is not None and not golden.header.extras:  # the bytes of those are zstd's affair
                 made[golden.name] = sha256(encode_one(golden, runtime))
     return pixels, made
 
@@ -188,7 +196,7 @@ def main() -> None:
     parser.add_argument("--batch", action="store_true", help="pictures of one size together")
     parser.add_argument("--without-onednn", action="store_true")
     parser.add_argument("--reduced-precision", action="store_true", help="as a caller of torch may have set it")
-    parser.add_argument("--folders", nargs="+", default=["tiny", "bundled"])
+    parser.add_argument("--folders", nargs="+", required=True, help="of golden files")
     options = parser.parse_args()
     os.environ["AECODEC_WEIGHTS"] = str(GOLDEN / "tiny")
     decoder.synthesise = partial(transforms.synthesise, block=options.block)  # type: ignore[assignment]
