@@ -165,8 +165,8 @@ def crashes(setting: Setting) -> Iterator[Step]:
 
 def memory(setting: Setting) -> Iterator[Step]:
     """20,000 pictures through encode and decode of a folder, with memory flat."""
-    sizes = setting.size(("--pictures", 300, "--early", 100, "--side", 64), ())
-    yield Step("folder", [python("benchmarks/flat.py", *sizes)], "^encode .*\ndecode .*")
+    sizes = setting.size(("--pictures", 300, "--early", 100), ())
+    yield Step("folder", [python("benchmarks/flat.py", "--side", 64, *sizes)], "^encode .*\ndecode .*")
 
 
 def browser(setting: Setting) -> Iterator[Step]:

@@ -3,6 +3,7 @@
     python -m tools.prove --kodak kodak/ --dev dev256/    # everything: hours
     python -m tools.prove --quick                         # each part in its smallest form: minutes
     python -m tools.prove --only mutants --only docs
+    python -m tools.prove --only mutants --step "compact [01]"
     python -m tools.prove --table > table.md
 
 Each step appends a line of JSON to DIR/results.jsonl, and writes its output to DIR/logs. A step that succeeded is not
@@ -88,13 +89,15 @@ def read(journal: Path) -> dict[tuple[str, str, bool], dict[str, Any]]:
     return {(record["part"], record["step"], record["quick"]): record for record in records}
 
 
-def prove(setting: Setting, chosen: list[str]) -> int:
-    """Runs the steps of these parts that are not proved yet. The number of failures."""
+def prove(setting: Setting, chosen: list[str], wanted: re.Pattern[str]) -> int:
+    """Runs the steps of these parts, with wanted names, that are not proved yet. The number of failures."""
     (setting.folder / "logs").mkdir(parents=True, exist_ok=True)
     journal, failures = setting.folder / "results.jsonl", 0
     for part in chosen:
         of = subject(part)
         for step in PARTS[part](setting):
+            if not wanted.search(step.name):
+                continue
             known = read(journal).get((part, step.name, setting.quick), {})
             if known.get("ok") and known["subject"] == of:
                 print(f"{part}, {step.name}: proved before", flush=True)
@@ -133,6 +136,7 @@ def main() -> int:
         prog="python -m tools.prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", action="append", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--step", type=re.compile, default="", metavar="REGEX", help="only steps whose name matches")
     parser.add_argument("--quick", action="store_true", help="the smallest form of every part")
     parser.add_argument("--table", action="store_true", help="print the results as a table, and run nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "prove", metavar="DIR", help="of the results")
@@ -144,7 +148,7 @@ def main() -> int:
         print(table(setting))
         return 0
     try:
-        return 1 if prove(setting, options.only or list(PARTS)) else 0
+        return 1 if prove(setting, options.only or list(PARTS), options.step) else 0
     except KeyboardInterrupt:
         print("interrupted; the same command resumes", file=sys.stderr)
         return 130
