@@ -1,6 +1,7 @@
 """Pictures per second of whole commands on a folder, by processes and runtimes, and their peak memory.
 
     python benchmarks/bulk.py FOLDER [--jobs 1,2] [--runtimes numpy,native] [--rounds 3] [--model standard]
+                              [--effort 0]
 
 Encodes the folder, then decodes what came of it, into a temporary folder. Numbers of jobs and runtimes take turns, and
 each figure is the median of the rounds. Runtimes are those of AECODEC_RUNTIME; `native` is what aecodec chooses
@@ -96,13 +97,20 @@ def compare(verb: str, source: Path, out: Path, cases: list[Case], rounds: int, 
         for case in cases:
             runs[case].append(measure(verb, source, out, case, options))
     rates = {case: statistics.median(run.rate for run in own) for case, own in runs.items()}
+    used_by = {
+        case: 1000 * statistics.median(run.processor_seconds / run.pictures for run in own)
+        for case, own in runs.items()
+    }
     first = cases[0]
     for case, own in runs.items():
         memory = max(run.peak_bytes for run in own) / 1e6
-        used = 1000 * statistics.median(run.processor_seconds / run.pictures for run in own)
+        used = used_by[case]
         by_jobs = f"{rates[case] / rates[case._replace(jobs=first.jobs)]:.2f} x jobs {first.jobs}"
         by_runtime = f"{rates[case] / rates[case._replace(runtime=first.runtime)]:.2f} x {first.runtime}"
-        times = f"{rates[case]:6.1f} a second, {by_jobs}, {by_runtime}, {used:.1f} ms of a processor each"
+        by_processor = f"{used / used_by[case._replace(runtime=first.runtime)]:.2f} x {first.runtime}"
+        times = (
+            f"{rates[case]:6.1f} a second, {by_jobs}, {by_runtime}, {used:.1f} ms of a processor each, {by_processor}"
+        )
         print(
             f"{verb} {own[0].pictures} pictures, jobs {case.jobs}, {case.runtime}: {times}, {memory:.0f} MB", flush=True
         )
@@ -115,6 +123,7 @@ def main() -> None:
     parser.add_argument("--runtimes", default="numpy,native", help="the first to compare with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="standard")
+    parser.add_argument("--effort", default="0", help="of encoding")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments = parser.parse_args()
     jobs, runtimes = map(int, arguments.jobs.split(",")), arguments.runtimes.split(",")
@@ -123,7 +132,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         encoded = Path(folder, "encoded")
         device = ["--device", arguments.device]
-        compare("encode", arguments.folder, encoded, cases, arguments.rounds, ["--model", arguments.model, *device])
+        options = ["--model", arguments.model, "--effort", arguments.effort, *device]
+        compare("encode", arguments.folder, encoded, cases, arguments.rounds, options)
         compare("decode", encoded, Path(folder, "decoded"), cases, arguments.rounds, device)
 
 

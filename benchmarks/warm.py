@@ -185,15 +185,15 @@ def report(pixels: np.ndarray, runtimes: list[Own]) -> dict[str, float]:
     gigaflops = 2 * taken["rate"] / 1e9
     print(f"{width}x{height}, {len(data)} bytes, {decibels:.2f} dB; float32 products at {gigaflops:.0f} GFLOP/s:")
     for verb, networks in NETWORKS.items():
-        floor = 1000 * multiply_adds(networks, height * width) / taken["rate"]
-        print(f"  {verb}: its floor is {floor:.1f} ms")
-        for own in runtimes:
-            time_ms, on_numpy = taken[f"{verb} {own.name}"], taken[f"{verb} numpy"]
+        adds, on_numpy = multiply_adds(networks, height * width), taken[f"{verb} numpy"]
+        floor, at_bytes = 1000 * adds / taken["rate"], taken[f"{verb} {others[0].label}"]
+        rows = {own.name: taken[f"{verb} {own.name}"] for own in runtimes} | {"the floor": floor}
+        for name, time_ms in (rows | {other.label: taken[f"{verb} {other.label}"] for other in others}).items():
             ratios = f"{time_ms / on_numpy:.2f} x NumPy, {time_ms / floor:.2f} x floor"
-            at_bytes = f"{time_ms / taken[f'{verb} {others[0].label}']:.2f} x {others[0].label}"
-            print(f"    {own.name:<20} {time_ms:7.1f} ms   {ratios}, {at_bytes}")
-        for other in others:
-            print(f"    {other.label:<20} {taken[f'{verb} {other.label}']:7.1f} ms")
+            more = f"; {adds / height / width:,.0f} multiply-adds a pixel" if name == "the floor" else ""
+            print(
+                f"  {verb} {name:<20} {time_ms:7.1f} ms   {ratios}, {time_ms / at_bytes:.2f} x {others[0].label}{more}"
+            )
     for own in runtimes:
         print(f"  outside the networks, {own.name}: {outside_of(own, data, pixels)}")
     return taken
@@ -240,8 +240,8 @@ def report_compressai(python: str, pixels: np.ndarray, taken: dict[str, float], 
         path.write_bytes(png_of(pixels))
         said = subprocess.run([python, str(peer), "warm", str(path)], check=True, capture_output=True, text=True).stdout
     for verb, time_ms in zip(("encode", "decode"), map(float, said.split()), strict=True):
-        ratios = ", ".join(f"{time_ms / taken[f'{verb} {own.name}']:.1f} x {own.name}" for own in runtimes)
-        print(f"  CompressAI, factorized: {verb} {time_ms:.1f} ms, {ratios}")
+        ratios = ", ".join(f"{time_ms / taken[f'{verb} {own.name}']:.2f} x {own.name}" for own in runtimes)
+        print(f"  {verb} {'CompressAI':<20} {time_ms:7.1f} ms   {ratios}".replace("x numpy", "x NumPy"))
 
 
 def kernels() -> str:

@@ -13,10 +13,9 @@ import pytest
 from helpers.paths import ROOT
 from tools import prove
 from tools.proofs import PARTS
-from tools.proofs import Claim
-from tools.proofs import Setting
-from tools.proofs import Step
-from tools.proofs import figures
+from tools.steps import Claim
+from tools.steps import Setting
+from tools.steps import Step
 
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.cfg").is_file(), reason="needs the project's own tree")
 
@@ -26,7 +25,13 @@ def says(text: str, code: int = 0) -> list[str]:
 
 
 def setting(folder: Path, quick: bool = True) -> Setting:
-    return Setting(folder, quick, None, None)
+    return Setting(folder, quick)
+
+
+def all_steps(folder: Path, quick: bool = False) -> list[Step]:
+    """Of every part, with all that can be named."""
+    known = Setting(folder, quick, folder, folder, folder)
+    return [step for part in PARTS.values() for step in part(known)]
 
 
 @pytest.fixture
@@ -62,6 +67,12 @@ def test_what_succeeded_is_not_repeated(
     assert [json.loads(line)["ok"] for line in (tmp_path / "results.jsonl").read_text().splitlines() if line[-1] == "}"]
 
 
+def test_steps_are_chosen_by_their_names(steps: list[Step], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps += [Step(name, [says(name)], "^.+") for name in ("compact 0", "full 0", "full 1")]
+    assert prove.prove(setting(tmp_path), ["part"], re.compile("full")) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["part, full 0", "part, full 1"]
+
+
 def test_the_table_has_every_part(steps: list[Step], tmp_path: Path) -> None:
     steps += [Step("good", [says("a | b")], "^a.*"), Step("bad", [says("")], "nothing")]
     assert prove.prove(setting(tmp_path), ["part"]) == 1
@@ -73,24 +84,65 @@ def test_the_table_has_every_part(steps: list[Step], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "ok"), [("25.82 dB", True), ("25.825 dB", True), ("25.91 dB", False), ("none", False)]
+    ("found", "ok"),
+    [
+        ("25.82 dB", True),
+        ("25.825 dB", True),
+        ("25.91 dB", False),
+        ("12 dB\n25.82 dB", True),
+        ("25.82 dB\n12 dB", False),
+        ("none", False),
+    ],
 )
 def test_a_figure_is_compared_with_its_page(found: str, ok: bool, tmp_path: Path) -> None:
-    (tmp_path / "page.md").write_text("it has 25.82 dB")
-    step = Step("one", [], r"^([\d.]+) dB", Claim(str(tmp_path / "page.md"), r"has ([\d.]+) dB", 0.01))
+    page = tmp_path / "page.md"
+    page.write_text("it has 25.82 dB")
+    step = Step("one", [], "^.", (Claim(str(page), r"has ([\d.]+) dB", r"^([\d.]+) dB", 0.01),))
     assert prove.judge(step, f"0 of 2\r1 of 2\r\n{found}\n")[0] is ok
 
 
+def test_rows_are_compared_in_order_and_those_that_differ_are_told(tmp_path: Path) -> None:
+    page, row = tmp_path / "page.md", r"^\| \w+ \| ([\d.,]+|inf) \| ([\d.,]+|inf) \|$"
+    page.write_text("| a | 1,000 | 2 |\n| b | 3 | inf |\n")
+    near = Claim(str(page), row, row, 0.1, relative=True)
+    assert near.compare("| a | 1,050 | 2.1 |\n| b | 3 | inf |\n") == (True, f"4 figures of {page} within 10 %")
+    assert near.compare("| a | 1,050 | 9 |\n| b | 3 | inf |\n") == (False, f"9 (2) in {page}")
+    assert not near.compare("| a | 1,050 | 9 |\n")[0]
+    page.write_text("no table")
+    assert near.compare("| b | 3 | inf |\n") == (False, f"{page} lacks the figure 3 and inf")
+
+
 def test_every_claim_is_on_its_page(tmp_path: Path) -> None:
-    claims = [step.claim for step in figures(Setting(tmp_path, False, tmp_path, tmp_path)) if step.claim]
-    assert len(claims) >= 3
+    claims = [claim for step in all_steps(tmp_path) for claim in step.claims]
+    pages = {claim.page for claim in claims}
+    assert pages >= {
+        f"docs/{name}.md" for name in ("speed", "compare", "effort", "tiny", "cluster", "reliability", "demo")
+    }
     for claim in claims:
         assert re.search(claim.figures, (ROOT / claim.page).read_text("utf-8"), re.MULTILINE), claim
 
 
+def test_the_page_has_the_table() -> None:
+    block = (ROOT / "docs" / "reliability.md").read_text("utf-8").split(prove.START)[1].split(prove.END)[0]
+    rows = [line.split(" | ")[0].strip("| ") for line in block.strip().splitlines()]
+    assert list(dict.fromkeys(rows)) == ["part", "|---|---|---|---|---|".strip("| "), *PARTS]
+
+
+def test_a_page_gets_the_table_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{prove.START}\nold\n{prove.END}\nafter\n")
+    prove.write_page(page, setting(tmp_path))
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert prove.table(setting(tmp_path)) in text
+    page.write_text("no marks")
+    with pytest.raises(SystemExit, match="lacks the marks"):
+        prove.write_page(page, setting(tmp_path))
+
+
 @pytest.mark.parametrize("quick", [False, True])
 def test_what_the_steps_run_is_there(quick: bool, tmp_path: Path) -> None:
-    steps = [step for part in PARTS.values() for step in part(Setting(tmp_path, quick, tmp_path, tmp_path))]
+    steps = all_steps(tmp_path, quick)
     words = {word for step in steps for command in step.commands for word in command}
     assert all((ROOT / word).is_file() for word in words if re.match(r"(tests|benchmarks|tools)/\S+$", word))
     assert all(part.__doc__ for part in PARTS.values())

@@ -36,8 +36,8 @@ pytestmark = [
 
 def build(folder: Path) -> dict[str, Path]:
     """An sdist and both wheels of a copy of the project, by kind."""
-    from tools.proofs import SOURCES
-    from tools.proofs import copy_tree
+    from tools.steps import SOURCES
+    from tools.steps import copy_tree
 
     try:
         if tuple(map(int, metadata.version("setuptools").split(".")[:2])) < (70, 1):

@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import Any
-from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
-SOURCES = ("aecodec", "browser", "weights", "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
-LANDED = ("README.md", "docs/samples.md", "tests/golden/bundled/expected.json", "browser/decoder/models.js")
-PASSED = r"^.*\b\d+ passed.*$"
-Command = list[str]
-
-
-class Claim(NamedTuple):
-    """The figures that a page has, as groups of an expression, and how far those of the output may be from them."""
-
-    page: str
-    figures: str
-    tolerance: float
-
-
-@dataclass(frozen=True)
-class Step:
-    """Commands that must all succeed. The result is the last match of `result` in their output, which must have one."""
-
-    name: str
-    commands: list[Command]
-    result: str
-    claim: Claim | None = None
-    before: Callable[[], object] = field(default=lambda: None)
-    fresh: bool = False  # nothing of this checkout is on the path
-    variables: tuple[tuple[str, str], ...] = ()
-
-
-class Setting(NamedTuple):
-    folder: Path  # of results
-    quick: bool
-    kodak: Path | None
-    dev: Path | None
-
-    def size(self, quick: Any, full: Any) -> Any:
-        return quick if self.quick else full
-
-
-Part = Callable[[Setting], Iterator[Step]]
-
-
-def python(*arguments: object) -> Command:
-    return [sys.executable, *map(str, arguments)]
-
-
-def copy_tree(folder: Path, *names: str) -> None:
-    """A clean tree, to build or land in."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_kernels.*"))
-        else:
-            shutil.copy(ROOT / name, folder / name)
+from tools.claims import figures
+from tools.claims import memory_of_one
+from tools.claims import wrapped
+from tools.steps import PASSED
+from tools.steps import ROOT
+from tools.steps import SOURCES
+from tools.steps import Claim
+from tools.steps import Part
+from tools.steps import Setting
+from tools.steps import Step
+from tools.steps import copy_tree
+from tools.steps import python
 
 
 def packages(setting: Setting) -> Iterator[Step]:
@@ -164,9 +117,13 @@ def crashes(setting: Setting) -> Iterator[Step]:
 
 
 def memory(setting: Setting) -> Iterator[Step]:
-    """20,000 pictures through encode and decode of a folder, with memory flat."""
+    """20,000 pictures through encode and decode of a folder, with memory flat; one small and one large picture."""
     sizes = setting.size(("--pictures", 300, "--early", 100), ())
-    yield Step("folder", [python("benchmarks/flat.py", "--side", 64, *sizes)], "^encode .*\ndecode .*")
+    row = wrapped(r"parent (\d+) and (\d+) MB, worker (\d+) and (\d+) MB")
+    claims = () if setting.quick else (Claim("docs/cluster.md", row, row, 20),)
+    run = python("benchmarks/flat.py", "--side", 64, *sizes)
+    yield Step("folder", [run], "^encode .*\ndecode .*", claims)
+    yield memory_of_one()
 
 
 def browser(setting: Setting) -> Iterator[Step]:
@@ -180,35 +137,6 @@ def docs(setting: Setting) -> Iterator[Step]:
     """The pages are built without a warning."""
     build = python("-m", "sphinx", "-W", "-E", "docs", setting.folder / "html")
     yield Step("sphinx -W", [build], "^build succeeded.*")
-
-
-def figures(setting: Setting) -> Iterator[Step]:
-    """What the pages claim is measured again."""
-    if setting.kodak is None:
-        return
-    kodak, dev, copy = setting.kodak.absolute(), setting.dev, setting.folder / "landed"
-    small = "bench", kodak, "--size", 64, "--at-bytes", 250, "--codecs", "webp", "--json", "-"
-    of_small = Claim("README.md", r"\*\*aecodec\*\* `standard` \| [\d.]+ \| ([\d.]+) \| [\d.]+ \| [\d.]+ \|$", 0.006)
-    last = r'"row": \{\s*"codec": "aecodec",[^}]*"psnr": ([\d.]+)'
-    yield Step("kodak64", [python("-m", "aecodec", *small)], last, of_small)
-    if setting.quick:
-        return
-    effort = "--size", 256, "--effort", 2, "-q", 33, 37, "--at-bytes", 1966, "--resume", setting.folder / "effort"
-    gain = Claim("docs/effort.md", r"raises PSNR from [\d.]+\s+to ([\d.]+) dB", 0.02)
-    run = python("benchmarks/effort.py", kodak, *effort)
-    yield Step("effort", [run], r"^  effort 2 at 1,966 bytes: ([\d.]+) dB.*", gain)
-    if dev is not None:
-        tiny = python("benchmarks/tiny.py", kodak, dev, "--every", 1, 10)
-        row = r"^\|? ?aecodec " + 6 * r"[\s|]+([\d.]+)"
-        yield Step("tiny", [tiny], row, Claim("docs/tiny.md", row, 0.06))
-
-        def clean() -> None:
-            copy_tree(copy, *SOURCES, "examples", "docs", "tests/golden")
-            (copy / "weights" / "peers.json").unlink()
-
-        land = python("-m", "tools.land", copy / "weights", "--project", copy, "--kodak", kodak, "--dev", dev)
-        same = [["cmp", str(copy / name), name] for name in LANDED]
-        yield Step("tables, golden files", [land, *same], "^files, manifest.* are in place", before=clean)
 
 
 ALL: list[Part] = [packages, tests, matrix, mutants, fuzzing, sanitizers, crashes, memory, browser, docs, figures]

@@ -4,7 +4,7 @@
     python -m tools.prove --quick                         # each part in its smallest form: minutes
     python -m tools.prove --only mutants --only docs
     python -m tools.prove --only mutants --step "compact [01]"
-    python -m tools.prove --table > table.md
+    python -m tools.prove --page docs/reliability.md      # runs nothing: writes the table into the page
 
 Each step appends a line of JSON to DIR/results.jsonl, and writes its output to DIR/logs. A step that succeeded is not
 repeated until something changes that it proves: package, browser's files, weights, golden files, tests or pages. The
@@ -28,34 +28,29 @@ from pathlib import Path
 from typing import Any
 
 from tools.proofs import PARTS
-from tools.proofs import ROOT
-from tools.proofs import SOURCES
-from tools.proofs import Setting
-from tools.proofs import Step
+from tools.steps import ROOT
+from tools.steps import SOURCES
+from tools.steps import Setting
+from tools.steps import Step
 
 SUBJECT = (*SOURCES[:5], "tests/golden")
 ALSO = {"tests": ["tests"], "browser": ["tests"], "docs": ["docs", "README.md"], "figures": ["docs", "README.md"]}
+EVERY = re.compile("")
+START, END = "<!-- prove: begin -->", "<!-- prove: end -->"
 PROGRESS = re.compile(r"\r.*\r|\x1b\[K")
-
-
-def numbers(match: re.Match[str]) -> list[float]:
-    return [float(group) for group in match.groups()]
 
 
 def judge(step: Step, output: str) -> tuple[bool, str]:
     """Whether the step shows what it has to, and its result in one line."""
-    matches = list(re.finditer(step.result, PROGRESS.sub("", output), re.MULTILINE))
+    plain = PROGRESS.sub("", output)
+    matches = list(re.finditer(step.result, plain, re.MULTILINE))
     if not matches:
         return False, "no result"
-    if step.claim is None:
+    if not step.claims:
         return True, " ".join(matches[-1][0].split()).strip("= ")
-    told = " and ".join(f"{number:.6g}" for number in numbers(matches[-1]))
-    there = re.search(step.claim.figures, (ROOT / step.claim.page).read_text("utf-8"), re.MULTILINE)
-    if there is None:
-        return False, f"{told}; {step.claim.page} has no such figure"
-    pairs = zip(numbers(matches[-1]), numbers(there), strict=True)
-    same = all(abs(found - said) <= step.claim.tolerance for found, said in pairs)
-    return same, f"{told}; {step.claim.page} has {' and '.join(there.groups())}"
+    verdicts = [claim.compare(plain) for claim in step.claims]
+    shown = [said for ok, said in verdicts if not ok] or [said for _, said in verdicts]
+    return all(ok for ok, _ in verdicts), "; ".join(shown)
 
 
 def run(step: Step, log: Path) -> tuple[bool, str]:
@@ -68,7 +63,7 @@ def run(step: Step, log: Path) -> tuple[bool, str]:
             cwd = log.parent if step.fresh else ROOT
             code = subprocess.run(command, cwd=cwd, env=variables, stdout=output, stderr=output).returncode
             if code:
-                return False, f"exit code {code} of {shlex.join(command)[:60]}: {log}"
+                return False, f"exit code {code} of {shlex.join(command)[:60]}: see logs/{log.name}"
     return judge(step, log.read_text("utf-8", "replace"))
 
 
@@ -89,7 +84,7 @@ def read(journal: Path) -> dict[tuple[str, str, bool], dict[str, Any]]:
     return {(record["part"], record["step"], record["quick"]): record for record in records}
 
 
-def prove(setting: Setting, chosen: list[str], wanted: re.Pattern[str]) -> int:
+def prove(setting: Setting, chosen: list[str], wanted: re.Pattern[str] = EVERY) -> int:
     """Runs the steps of these parts, with wanted names, that are not proved yet. The number of failures."""
     (setting.folder / "logs").mkdir(parents=True, exist_ok=True)
     journal, failures = setting.folder / "results.jsonl", 0
@@ -123,12 +118,24 @@ def table(setting: Setting) -> str:
         record for (_, _, quick), record in read(setting.folder / "results.jsonl").items() if quick == setting.quick
     ]
     lines = ["| part | step | result | minutes | of |", "|---|---|---|---|---|"]
-    for record in sorted(records, key=lambda record: list(PARTS).index(record["part"])):
-        result = ("" if record["ok"] else "**failed**: ") + record["result"].replace("|", "\\|")
-        about = f"{record['seconds'] / 60:.1f} | {record['subject']}"
-        lines.append(f"| {record['part']} | {record['step']} | {result} | {about} |")
-    lines += [f"| {part} | | not run | | |" for part in PARTS if not any(part == own["part"] for own in records)]
+    for part in PARTS:
+        own = [record for record in records if record["part"] == part]
+        for record in own:
+            result = ("" if record["ok"] else "**failed**: ") + record["result"].replace("|", "\\|")
+            about = f"{record['seconds'] / 60:.1f} | {record['subject']}"
+            lines.append(f"| {part} | {record['step']} | {result} | {about} |")
+        if not own:
+            lines.append(f"| {part} | | not run | | |")
     return "\n".join(lines)
+
+
+def write_page(page: Path, setting: Setting) -> None:
+    """The table between the two marks of a page. Raises SystemExit where it lacks one."""
+    text = page.read_text("utf-8")
+    if START not in text or END not in text:
+        raise SystemExit(f"{page}: lacks the marks {START} and {END}")
+    before, after = text.split(START)[0], text.split(END)[1]
+    page.write_text(f"{before}{START}\n{table(setting)}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -136,16 +143,21 @@ def main() -> int:
         prog="python -m tools.prove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", action="append", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--step", type=re.compile, default="", metavar="REGEX", help="only steps whose name matches")
+    parser.add_argument("--step", type=re.compile, default=EVERY, metavar="REGEX", help="only steps whose name matches")
     parser.add_argument("--quick", action="store_true", help="the smallest form of every part")
     parser.add_argument("--table", action="store_true", help="print the results as a table, and run nothing")
+    parser.add_argument("--page", type=Path, help="write that table between the marks of a page, and run nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "prove", metavar="DIR", help="of the results")
     parser.add_argument("--kodak", type=Path, metavar="FOLDER", help="the 24 Kodak pictures, for the part figures")
     parser.add_argument("--dev", type=Path, metavar="FOLDER", help="dev256, for the part figures")
+    parser.add_argument("--compressai", type=Path, metavar="PYTHON", help="of an environment that has it, for its rows")
     options = parser.parse_args()
-    setting = Setting(options.folder.absolute(), options.quick, options.kodak, options.dev)
+    setting = Setting(options.folder.absolute(), options.quick, options.kodak, options.dev, options.compressai)
+    if options.page is not None:
+        write_page(options.page, setting)
     if options.table:
         print(table(setting))
+    if options.table or options.page is not None:
         return 0
     try:
         return 1 if prove(setting, options.only or list(PARTS), options.step) else 0
