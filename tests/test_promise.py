@@ -8,8 +8,10 @@ import pytest
 
 import aecodec
 from aecodec import errors
+from aecodec.codec.manifest import entries_of
 from helpers.paths import PACKAGE_PARENT
 from helpers.paths import ROOT
+from helpers.paths import WEIGHTS
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="needs the project's own tree")
 
@@ -29,6 +31,13 @@ def test_every_exit_code_is_public() -> None:
         error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
     }
     assert set(map(int, re.findall(r"\b\d+\b", listed))) == raised | {0, 130}
+
+
+def test_the_sizes_of_decoders_are_those_of_the_manifest() -> None:
+    text = page() + (ROOT / "docs" / "quality.md").read_text("utf-8")
+    for entry in entries_of(WEIGHTS):
+        size = f"{entry.details['decoder']['bytes'] / 1e6:.1f} MB"
+        assert f"{size} of `{entry.name}`" in text, (entry.name, size)
 
 
 def test_version_0_does_not_give_it_and_says_so() -> None:
