@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from aecodec import api
 from aecodec.cli import run
 from aecodec.codec.manifest import entries_of
 from aecodec.errors import AecError
+from aecodec.format.container import pack
+from aecodec.format.container import unpack
 from aecodec.geometry import Box
 from aecodec.network.layers import Conv
 from aecodec.network.layers import Depthwise
@@ -47,6 +50,7 @@ from helpers.node import needs_node
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import WEIGHTS
+from helpers.tiny import with_single_bounds
 
 pytestmark = needs_node
 
@@ -114,6 +118,15 @@ def test_a_picture_of_many_blocks_and_tiles() -> None:
     data = api.encode(pixels, 40, weights=TINY / "tiny.decoder.safetensors")
     (answer,) = decode([data])
     assert same(answer, by_python(data)), answer
+
+
+def test_bounds_that_are_equal_may_stand_as_one(tmp_path: Path) -> None:
+    weights = tmp_path / "single.safetensors"
+    weights.write_bytes(with_single_bounds())
+    weights_id = hashlib.sha256(weights.read_bytes()).digest()[:4]
+    header, parts, *_ = unpack((TINY / "car-128.aec").read_bytes())
+    (answer,) = ask("decode", [pack(replace(header, weights=weights_id), parts)], [weights])
+    assert answer["sha256"] == EXPECTED[TINY / "car-128.aec"]["pixels_sha256"]
 
 
 def check_mutants(mutants: Sequence[Mutant]) -> None:

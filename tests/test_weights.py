@@ -43,6 +43,8 @@ from aecodec.network.layers import from_json
 from aecodec.network.layers import to_json
 from helpers.paths import TINY
 from helpers.paths import TINY_ID
+from helpers.tiny import load_tiny
+from helpers.tiny import with_single_bounds
 
 FILES = {"decoder": "tiny.decoder.safetensors", "encoder": "tiny.encoder.safetensors"}
 LOADERS: dict[str, Callable[[Entry], object]] = {"decoder": load_decoder, "encoder": load_encoder}
@@ -364,6 +366,15 @@ def test_wrong_contents_are_refused_when_they_are_read(name: str):
     assert parse(half, edited(half, lambda tensors, description: None))
     with pytest.raises(UnknownWeights, match="here: not weights of this version"):
         parse(half, edited(half, edit))
+
+
+def test_bounds_that_are_equal_may_stand_as_one():
+    found, usual = parse_decoder(with_single_bounds(), TINY_ID, "here"), load_tiny()[1]
+    networks = (found.synthesis, usual.synthesis), (found.entropy.hyper_synthesis, usual.entropy.hyper_synthesis)
+    for network, expected in networks:
+        for name, numbers in expected.parameters.items():
+            assert np.array_equal(network.parameters[name].low, numbers.low)
+            assert np.array_equal(network.parameters[name].high, numbers.high)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -19,7 +19,8 @@ Tensors of a decoding half, with what they mean in `latent_coding.py`, `containe
     feature_bias          [256, 32]          added to the hyper features, by quality
     inverse_gain          [256, 16]          from the latent to the synthesis' input, by quality
     PATH.weight           [rows, outputs]    of each Conv (kernel * kernel * inputs rows) and Depthwise (9 rows)
-    PATH.bias             [outputs]          and likewise PATH.shift, PATH.low and PATH.high
+    PATH.bias             [outputs]          and likewise PATH.shift
+    PATH.low, PATH.high   [outputs] or [1]   the bounds of each output, or of all
 
 The description has "name", the shifts "latent_shift", "hyper_shift" (0 or more) and "inverse_shift" (1 or more), and
 "networks": for each of synthesis, hyper_synthesis and context0 to context3 {"layers": [...], "exponent": e}. Of the
@@ -196,6 +197,11 @@ class _File:
             raise ValueError(f"tensor {name} has shape {values.shape}, not {shape}")
         return values
 
+    def integers_or_one(self, name: str, count: int) -> np.ndarray:
+        """As many integers, which the file may hold as one if they are all equal."""
+        values = self._integers(name)
+        return np.repeat(values, count) if values.shape == (1,) else self.integers(name, count)
+
     def bounded(self, name: str, *shape: int) -> np.ndarray:
         """Numbers that other numbers are multiplied with or added to."""
         values = self.integers(name, *shape)
@@ -241,8 +247,9 @@ class _File:
         weight = self.tensors[f"{path}.weight"]
         if weight.dtype != np.int8 or weight.shape != (rows, outputs):
             raise ValueError(f"tensor {path}.weight is {weight.dtype} {weight.shape}, not int8 {(rows, outputs)}")
-        columns = [self.integers(f"{path}.{part}", outputs) for part in ("bias", "shift", "low", "high")]
-        return QuantizedParameters(weight, *columns)
+        bias, shift = (self.integers(f"{path}.{part}", outputs) for part in ("bias", "shift"))
+        low, high = (self.integers_or_one(f"{path}.{part}", outputs) for part in ("low", "high"))
+        return QuantizedParameters(weight, bias, shift, low, high)
 
 
 def parse_decoder(data: bytes, weights_id: bytes, where: str) -> DecoderHalf:

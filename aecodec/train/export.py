@@ -115,7 +115,7 @@ def _file(model: AutoEncoder, names: list[str], tensors: dict[str, np.ndarray], 
         for path, module in stack.named_modules(prefix=name):
             if isinstance(module, Product):
                 tensors |= {f"{path}.{part}": values for part, values in _integers(module).items()}
-    text = json.dumps(description | {"networks": networks}, sort_keys=True)
+    text = json.dumps(description | {"networks": networks}, sort_keys=True, separators=(",", ":"))
     return save({name: narrowest(tensors[name]) for name in sorted(tensors)}, {"description": text})
 
 
@@ -126,6 +126,10 @@ def narrowest(values: np.ndarray) -> np.ndarray:
         if limits.min <= values.min() and values.max() <= limits.max:
             return np.ascontiguousarray(values, dtype)
     return np.ascontiguousarray(values, np.int64)
+
+
+def one_if_equal(values: np.ndarray) -> np.ndarray:
+    return values[:1] if (values == values[0]).all() else values
 
 
 @torch.no_grad()
@@ -146,8 +150,8 @@ def _integers(module: Product) -> dict[str, np.ndarray]:
         "weight": weight.permute(2, 3, 1, 0).reshape(-1, outputs).to(torch.int8).numpy(),
         "bias": bias.long().numpy(),
         "shift": shift.numpy(),
-        "low": low.long().numpy(),
-        "high": high.long().numpy(),
+        "low": one_if_equal(low.long().numpy()),
+        "high": one_if_equal(high.long().numpy()),
     }
 
 

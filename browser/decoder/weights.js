@@ -122,6 +122,12 @@ class WeightsFile {
     });
   }
 
+  /** As many integers, which the file may hold as one if they are all equal. */
+  integersOrOne(name, count) {
+    const [size] = this.tensors.get(name)?.shape ?? [];
+    return size === 1 ? new Int32Array(count).fill(this.integers(name, 1)[0]) : this.integers(name, count);
+  }
+
   /** The probability tables as running sums, one after the other, and last the one of escaped symbols. */
   tables() {
     const supports = this.integers("tables.supports", SCALES);
@@ -167,8 +173,9 @@ class WeightsFile {
   parameters(path, rows, outputs) {
     const weight = this.values(`${path}.weight`, rows, outputs);
     require(weight instanceof Int8Array, `tensor ${path}.weight is not int8`);
-    const numbers = ["bias", "shift", "low", "high"].map((part) => this.integers(`${path}.${part}`, outputs));
-    return { weight, numbers: joined(Int32Array, numbers), outputs };
+    const own = ["bias", "shift"].map((part) => this.integers(`${path}.${part}`, outputs));
+    const bounds = ["low", "high"].map((part) => this.integersOrOne(`${path}.${part}`, outputs));
+    return { weight, numbers: joined(Int32Array, [...own, ...bounds]), outputs };
   }
 }
 
