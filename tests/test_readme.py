@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import aecodec
 from aecodec.codec.manifest import entries_of
 from helpers.paths import ROOT
 from helpers.paths import WEIGHTS
@@ -48,3 +49,19 @@ def test_the_opening_quotes_the_manifest() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.encode()) < 6_500
+
+
+def test_licence_training_and_citation_agree() -> None:
+    """In README, the page on training, the package's metadata and CITATION.cff."""
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == aecodec.__version__
+    setup = (ROOT / "setup.cfg").read_text("utf-8")
+    assert f"license = {citation['license']}\n" in setup
+    assert f"Code and weights: {citation['license']}." in README
+    training = (ROOT / "docs" / "training.md").read_text("utf-8")
+    count = re.search(r"trained on ([\d,]+) photographs", README)
+    assert count is not None and f"crops of {count[1]} photographs" in training
+    sources = re.findall(r"^\| ([\d,]+) \| .*[a-z]", training.split("## What the bundled weights")[1], re.MULTILINE)
+    assert sum(int(number.replace(",", "")) for number in sources) == int(count[1].replace(",", ""))
