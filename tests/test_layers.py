@@ -23,7 +23,7 @@ PACKAGE = Path(aecodec.__file__).parent
 ROWS = (
     ("errors", "frozen"),
     ("limits", "native"),
-    ("geometry", "files"),
+    ("geometry", "files", "web"),
     ("format", "network"),
     ("codec", "options"),
     ("info",),

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,19 +23,24 @@ from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
 from aecodec.bench.report.choice import Compared
 from aecodec.bench.report.choice import choose
+from aecodec.bench.report.embedded import embed
 from aecodec.bench.report.page import fill_page
 from aecodec.bench.report.viewer import BUDGET_BYTES
 from aecodec.bench.report.viewer import Version
 from aecodec.bench.report.viewer import show
 from aecodec.bench.result import Measurement
 from aecodec.cli import run
+from aecodec.codec.manifest import find_by_name
 from aecodec.errors import InputError
 from aecodec.forms import to_text
 from helpers.codecs import HOSTILE
 from helpers.codecs import OWN
 from helpers.codecs import make_report
 from helpers.commands import Refused
+from helpers.marks import needs_bundled
+from helpers.paths import GOLDEN
 from helpers.paths import PHOTOS
+from helpers.paths import TINY
 from helpers.pictures import photograph
 
 pytest.importorskip("matplotlib")
@@ -255,3 +261,30 @@ def test_view_on_the_command_line(
     error = f"aecodec: {PHOTOS / 'bay.png'}: 256x256 pixels, where {files[0]} has 176x176\n"
     assert capsys.readouterr().err == error
     assert run(["view", str(tmp_path / "missing.aec"), "--out", str(out)]) == 1
+
+
+def viewed(*lengths: int) -> list[dict[str, Any]]:
+    """Pictures of a viewer without an original, whose images take so many characters; all but 128x128 is cut off."""
+    window = {"left": 64, "top": 64, "width": 128, "height": 128}
+    return [
+        {"width": 256, "height": 256, "window": dict(window), "right": 0, "sides": [{"src": "x" * length}]}
+        for length in lengths
+    ]
+
+
+@needs_bundled
+def test_a_page_holds_the_files_where_that_is_smaller() -> None:
+    plain = (GOLDEN / "bundled" / "light-bay-default.aec").read_bytes()
+    alpha = (TINY / "extras-60.aec").read_bytes()
+    few, many = viewed(100_000, 100_000), viewed(*[100_000] * 6)
+    assert embed(few, [plain, plain]) is None
+    assert [picture["sides"][0].get("aec") for picture in few] == [None, None]
+    decoder = embed(many, [*[plain] * 5, alpha])
+    assert decoder is not None
+    [weights] = decoder["weights"].items()
+    assert weights[0] == find_by_name("light").weights_id.hex()
+    assert all("src" not in picture["sides"][0] for picture in many[:5])
+    assert many[0]["window"] == {"left": 0, "top": 0, "width": 256, "height": 256}  # whole, as it takes no more bytes
+    assert many[5]["sides"][0] == {"src": "x" * 100_000}
+    embedded = sum(len(picture["sides"][0]["aec"]) for picture in many[:5])
+    assert embedded + len(decoder["script"]) + len(decoder["wasm"]) + len(weights[1]) < 500_000

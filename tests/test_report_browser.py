@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from aecodec import api
 from aecodec.bench import format_json
 from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
@@ -16,10 +18,11 @@ from helpers.chromium import ARGUMENTS
 from helpers.chromium import CHROMIUM
 from helpers.codecs import HOSTILE
 from helpers.codecs import make_report
+from helpers.marks import needs_bundled
 from helpers.paths import GOLDEN
 
 pytest.importorskip("matplotlib")
-api = pytest.importorskip("playwright.sync_api")
+sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,7 +44,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -70,7 +73,7 @@ class Opened:
         assert self.complaints == []
 
     def _requested(self, request: Any) -> None:
-        if request.url != self.own and not request.url.startswith("data:"):
+        if request.url != self.own and not request.url.startswith(("data:", "blob:")):
             self.complaints.append(request.url)
 
 
@@ -246,3 +249,78 @@ def test_view_of_a_file_with_and_without_its_original(browser: Any, tmp_path: Pa
         assert {number(size) for size in sizes} == {file.stat().st_size}
         shown.get_by_role("button", name="4×").click()
         assert shown.locator("section").count() == 1
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """A page of so many files that it decodes them itself, and their pixels by name."""
+    folder = tmp_path_factory.mktemp("embedded")
+    files = [folder / f"{number}.aec" for number in range(8)]
+    rng = np.random.default_rng(0)
+    for number, file in enumerate(files):
+        pixels = rng.integers(0, 256, (200, 300 + number, 3), np.uint8)
+        file.write_bytes(api.encode(pixels if number else pixels[:, :, 0], 90, model="light", compact=number % 2 > 0))
+    page = folder / "page.html"
+    page.write_text(view_page(match_originals(files, [])), "utf-8")
+    return page, {file.name: np.asarray(api.decode(file.read_bytes())) for file in files}
+
+
+def shown_pixels(page: Any) -> np.ndarray:
+    """What the canvas shows, once it shows anything."""
+    canvas = page.locator(".layer canvas").first
+    for _ in range(600):
+        found = canvas.evaluate(
+            """(canvas) => {
+              const options = { willReadFrequently: true };
+              const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", options);
+              copy.drawImage(canvas, 0, 0);
+              const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+              return [canvas.height, canvas.width, Array.from(data)];
+            }"""
+        )
+        if found[2][3]:
+            return np.array(found[2], np.uint8).reshape(found[0], found[1], 4)
+        page.wait_for_timeout(100)
+    raise AssertionError("nothing is shown")
+
+
+@needs_bundled
+def test_a_page_that_decodes_shows_the_pixels_of_python(
+    browser: Any, embedded: tuple[Path, dict[str, np.ndarray]]
+) -> None:
+    with Opened(browser, embedded[0], offline=True) as opened:
+        page = opened.page
+        for name in (*embedded[1], "0.aec"):  # the first one once more, from those that are kept
+            page.get_by_label("Picture", exact=True).select_option(label=name)
+            found, expected = shown_pixels(page), embedded[1][name]
+            assert (found[:, :, 3] == 255).all()
+            assert (found[:, :, :3] == (expected if expected.ndim == 3 else expected[:, :, None])).all(), name
+        assert page.locator("img").count() == 0
+
+
+WITHOUT_SIMD = """
+  const whole = Blob;
+  Blob = function (parts, options) {
+    return new whole(options ? ["WebAssembly.validate = () => false;", ...parts] : parts, options);
+  };
+"""
+
+
+@needs_bundled
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [
+        (WITHOUT_SIMD, "this browser has no WebAssembly SIMD"),
+        ("delete window.DecompressionStream", "no DecompressionStream"),
+        ("delete window.Worker", "Worker is not defined"),
+    ],
+)
+def test_a_browser_that_cannot_decode_says_so(
+    browser: Any, embedded: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, lacking: str, reason: str
+) -> None:
+    page = tmp_path / "page.html"
+    text = embedded[0].read_text("utf-8")
+    page.write_text(text.replace("</head>", f"<script>{lacking}</script></head>"), "utf-8")
+    with Opened(browser, page) as opened:
+        line = opened.page.locator(".layer .failed").first
+        assert reason in line.text_content()

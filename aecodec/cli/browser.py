@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ import click
 from aecodec import __version__
 from aecodec.cli import PATH
 from aecodec.cli.common import say
-from aecodec.errors import AecError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +49,7 @@ def browser(folder: Path, pictures: tuple[Path, ...], models: tuple[str, ...], a
     if all_models:
         bundled = [entry for own in manifest.bundled_folders() for entry in manifest.entries_of(own)]
         entries += [entry for entry in bundled if entry not in entries]
-    files = {_PAGE.get(name, name): _without_comments(name, path.read_bytes()) for name, path in _code()}
+    files = dict(_code())
     for entry in entries:
         manifest.check(entry)
         files[f"weights/{entry.weights_id.hex()}.safetensors"] = read_regular(entry.folder / entry.decoder_file)
@@ -65,23 +63,18 @@ def browser(folder: Path, pictures: tuple[Path, ...], models: tuple[str, ...], a
         say(f"{folder}: {len(files)} files; python -m http.server --directory {folder} shows the example page")
 
 
-def _code() -> Iterator[tuple[str, Path]]:
-    """The files of the decoder by their names in DIR. Raises AecError if this installation has none."""
-    package = Path(__file__).parents[1]
-    root = next((path for path in (package / "browser", package.parent / "browser") if path.is_dir()), None)
-    if root is None:
-        raise AecError("this installation of aecodec has no files for browsers")
+def _code() -> Iterator[tuple[str, bytes]]:
+    """The files of the decoder by their names in DIR, scripts without comments."""
+    from aecodec.web import web_folder
+    from aecodec.web import without_comments
+
+    root = web_folder()
     for pattern in _PATTERNS:
         for path in sorted(root.glob(pattern)):
-            yield path.relative_to(root).as_posix(), path
-
-
-def _without_comments(name: str, data: bytes) -> bytes:
-    """A script without comments and indentation, which are a fifth of it even when compressed."""
-    if not name.endswith(".js"):
-        return data
-    text = re.sub(r"^ */\*\*[\s\S]*?\*/\n|^ *//.*\n|^\n|^ +", "", data.decode(), flags=re.MULTILINE)
-    return f"// aecodec {__version__}, MIT\n{text}".encode()
+            name, data = path.relative_to(root).as_posix(), path.read_bytes()
+            if path.suffix == ".js":
+                data = f"// aecodec {__version__}, MIT\n{without_comments(data.decode())}".encode()
+            yield _PAGE.get(name, name), data
 
 
 def _encoded(pictures: tuple[Path, ...], model: str) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ def view(files: tuple[Path, ...], originals: tuple[Path, ...], text: bool, out: 
     """Open `.aec` files in the browser, with their sizes and settings.
 
     With --original, repeatable, each file is shown beside the picture of the same name, with PSNR, MS-SSIM and L1.
-    The page is one file that needs no network.
+    The page is one file that needs no network. With many files, it holds them and decodes them itself.
 
     \b
     aecodec view out.aec --original in.jpg

@@ -171,7 +171,7 @@ function main() {
   const data = DATA;
   theme();
   sections(data.result ? ["look", "curves", "rates", "speed", "pictures", "how"] : ["look"]);
-  const viewer = new Viewer($id("viewer"), data.viewer);
+  const viewer = new Viewer($id("viewer"), data.viewer, data.decoder && new PageDecoder(data.decoder));
   if (!data.result) {
     $id("title").textContent = data.viewer.length === 1 ? data.viewer[0].name : count(data.viewer.length, "picture");
     return;

@@ -15,15 +15,18 @@ from string import Template
 from aecodec.bench.result import json_value
 
 SCRIPTS = ("dom.js", "viewer.js", "tables.js", "page.js")
+DECODING = " 'wasm-unsafe-eval'; worker-src blob:"  # what the policy allows a page that decodes
 
 
 def fill_page(title: str, data: dict[str, object], charts: Sequence[str] = ()) -> str:
-    """The whole page as text. `data`: plain values, shown by `page.js`."""
+    """The whole page as text. `data`: plain values, shown by `page.js`; with a "decoder", which the page then uses."""
+    decodes = "decoder" in data
     template = Template(_part("page.html"))
     return template.substitute(
         title=html.escape(title),
         style=_part("page.css"),
-        script="\n".join(_part(name) for name in SCRIPTS),
+        script="\n".join(_part(name) for name in (*["decoder.js"] * decodes, *SCRIPTS)),
+        decoding=DECODING if decodes else "",
         charts="\n".join(charts),
         data=_script_safe(json.dumps(json_value(data), allow_nan=False, separators=(",", ":"))),
     )

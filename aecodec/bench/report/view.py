@@ -14,6 +14,7 @@ from aecodec.bench.against import decoded_beside
 from aecodec.bench.metrics import l1
 from aecodec.bench.metrics import ms_ssim
 from aecodec.bench.metrics import psnr
+from aecodec.bench.report.embedded import embed
 from aecodec.bench.report.page import fill_page
 from aecodec.bench.report.viewer import BUDGET_BYTES
 from aecodec.bench.report.viewer import Version
@@ -27,11 +28,16 @@ from aecodec.info import read_info
 def view_page(pairs: Sequence[tuple[Path, Path | None]], text: bool = False) -> str:
     """A page that shows `.aec` files, one or more, beside their originals. Raises AecError if one cannot be read.
 
-    `text`: the files are base64url text.
+    With enough pictures, the page holds the files and decodes them. `text`: the files are base64url text.
     """
-    shown = [_shown(file, source, text, BUDGET_BYTES // len(pairs)) for file, source in pairs]
+    files, shown = [], []
+    for file, source in pairs:
+        with naming(file):
+            files.append(read_file(file, text=text))
+        shown.append(_shown(file, files[-1], source, BUDGET_BYTES // len(pairs)))
+    decoder = embed(shown, files)
     title = ", ".join(file.name for file, _ in pairs[:3]) + (" and others" if len(pairs) > 3 else "")
-    return fill_page(f"aecodec: {title}", {"viewer": shown})
+    return fill_page(f"aecodec: {title}", {"viewer": shown} | ({"decoder": decoder} if decoder else {}))
 
 
 def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tuple[Path, Path | None]]:
@@ -48,9 +54,8 @@ def match_originals(files: Sequence[Path], originals: Sequence[Path]) -> list[tu
     return [(file, by_stem.get(file.stem)) for file in files]
 
 
-def _shown(file: Path, source: Path | None, text: bool, budget_bytes: int) -> dict[str, Any]:
+def _shown(file: Path, data: bytes, source: Path | None, budget_bytes: int) -> dict[str, Any]:
     with naming(file):
-        data = read_file(file, text=text)
         info = read_info(data)
     before, pixels = _pictures(data, file, source)
     figures: dict[str, object] = {

@@ -6,8 +6,10 @@ class Viewer {
   static ZOOMS = [["Fit", 0], ["1\u00d7", 1], ["2\u00d7", 2], ["4\u00d7", 4]];
   static MAX_HEIGHT = 0.74; // of the window
 
-  constructor(root, pictures) {
+  // `decoder`: for versions that are .aec files, if there are any.
+  constructor(root, pictures, decoder) {
     this.pictures = pictures;
+    this.decoder = decoder;
     this.index = 0;
     this.split = 0.5;
     this.zoom = 0;
@@ -164,7 +166,8 @@ class Viewer {
 
   image(side, version) {
     const { window: part, name } = this.pictures[this.index];
-    const image = element("img", { src: version.src, alt: `${name}, ${version.label}`, draggable: false });
+    const alt = `${name}, ${version.label}`;
+    const image = version.aec ? this.decoder.show(version, part, alt) : element("img", { src: version.src, alt, draggable: false });
     image.style.width = `${100 * version.image_width / part.width}%`;
     image.style.height = `${100 * version.image_height / part.height}%`;
     image.style.left = `${-100 * version.left / part.width}%`;

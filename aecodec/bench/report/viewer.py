@@ -49,7 +49,7 @@ def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int)
     weakest would prove little, or the original itself without peers; on the right the first of aecodec's.
     """
     height, width = versions[0].pixels.shape[:2]
-    for window in _windows(width, height):
+    for window in windows(width, height):
         sides = [_side(version, *window) for version in versions]
         if sum(len(side["src"]) for side in sides) * 3 // 4 <= budget_bytes:
             break
@@ -76,7 +76,7 @@ def _strongest(versions: Sequence[Version]) -> int:
     return max(peers, key=strength, default=0)
 
 
-def _windows(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
+def windows(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
     """Left, top, width and height of the whole picture, then of smaller and smaller centre windows."""
     yield 0, 0, width, height
     for side in WINDOW_SIDES:
