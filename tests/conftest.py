@@ -10,6 +10,9 @@ from pathlib import Path
 # Set before either is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The commands that tests start compile the package once, and not each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import pytest
 from hypothesis import settings
 
