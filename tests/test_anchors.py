@@ -32,5 +32,5 @@ def test_the_table_is_sorted_and_written_into_a_page(tmp_path: Path) -> None:
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     rates = [float(row) for row in re.findall(r"^\| [^|\n]+ \| ([+-][\d.]+) %", text, re.MULTILINE)]
     assert rates == sorted(rates) and len(rates) >= 8
-    for name in ("factorized", "hyperprior", "mbt2018-mean", "WebP", "AVIF", "JPEG", "standard"):
+    for name in ("factorized", "hyperprior", "mbt2018-mean", "JPEG XL", "WebP", "AVIF", "JPEG", "standard"):
         assert name in text, name
