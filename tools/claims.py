@@ -44,6 +44,7 @@ def figures(setting: Setting) -> Iterator[Step]:
     yield from speed(setting, setting.kodak)
     yield from effort(setting, setting.kodak)
     yield demo(setting)
+    yield from browser()
     if setting.dev is not None:
         yield bulk(setting.dev)
         yield tiny(setting.kodak, setting.dev)
@@ -173,6 +174,13 @@ def demo(setting: Setting) -> Step:
     """The page's table has kB a part; the command names them in one line."""
     parts = Claim("docs/demo.md", r"^\| (?!part)[^|\n]+ \| ([\d.]+) \|$", r"[a-zA-Z.]+ ([\d.]+)[,:]", 1)
     return Step("demo.md", [python("-m", "tools.demo", setting.folder / "demo")], "^-q .* in all", (parts,))
+
+
+def browser() -> Iterator[Step]:
+    """Node and Chromium beside NumPy. Claims of docs/browser.md belong here."""
+    benchmark = ROOT / "benchmarks" / "browser.py"
+    if benchmark.is_file():
+        yield Step("browser.md", [python(benchmark)], "^gallery.*")
 
 
 def bulk(dev: Path) -> Step:
