@@ -40,6 +40,21 @@ def packages(setting: Setting) -> Iterator[Step]:
         yield Step(f"wheel ({kind})", [build, measure], "^.* bytes", before=clean, variables=variables)
         for wheel, interpreter in product(dist.glob("*.whl"), filter(None, interpreters or [sys.executable])):
             yield installed(setting.folder.absolute() / f"env-{kind}", wheel, interpreter, kind)
+    yield metadata(setting.folder / "dist", tree)
+
+
+def metadata(dist: Path, tree: Path) -> Step:
+    """The source archive is made, and twine reads it and the wheels as an index does."""
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    sdist = ["bash", "-c", f'cd "$1" && exec "$0" -c "{build}" "$2"', sys.executable, str(tree), str(dist / "source")]
+    check = ["bash", "-c", 'exec "$0" -m twine check --strict "$1"/*/*', sys.executable, str(dist)]
+
+    def clean() -> None:
+        shutil.rmtree(dist / "source", ignore_errors=True)
+        (dist / "source").mkdir(parents=True)
+        copy_tree(tree, *SOURCES)
+
+    return Step("source archive, twine check", [sdist, check], r"[^/\s]+: PASSED", before=clean)
 
 
 def installed(environment: Path, wheel: Path, interpreter: str, kind: str) -> Step:

@@ -37,7 +37,7 @@ SUBJECT = (*SOURCES[:5], "tests/golden")
 ALSO = {"tests": ["tests"], "browser": ["tests"], "docs": ["docs", "README.md"], "figures": ["docs", "README.md"]}
 EVERY = re.compile("")
 START, END = "<!-- prove: begin -->", "<!-- prove: end -->"
-PROGRESS = re.compile(r"\r.*\r|\x1b\[K")
+PROGRESS = re.compile(r"\r.*\r|\x1b\[[\d;]*[Km]")  # bars and colours
 
 
 def judge(step: Step, output: str) -> tuple[bool, str]:
