@@ -67,6 +67,23 @@ def test_what_succeeded_is_not_repeated(
     assert [json.loads(line)["ok"] for line in (tmp_path / "results.jsonl").read_text().splitlines() if line[-1] == "}"]
 
 
+def test_a_page_that_was_changed_needs_no_new_run(
+    steps: list[Step], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, count = tmp_path / "page.md", tmp_path / "count"
+    page.write_text("it has 3 dB")
+    measure = [sys.executable, "-c", f"open({str(count)!r}, 'a').write('x'); print('4 dB')"]
+    steps.append(Step("one", [measure], "dB", (Claim(str(page), r"([\d.]+) dB", r"([\d.]+) dB", 0),)))
+    assert prove.prove(setting(tmp_path), ["part"]) == 1
+    assert "4 (3) in" in capsys.readouterr().out
+    page.write_text("it has 4 dB")
+    assert prove.prove(setting(tmp_path), ["part"]) == 0
+    assert "| part | one | 4 (4) in" in prove.table(setting(tmp_path))
+    page.write_text("it has 5 dB")
+    assert prove.prove(setting(tmp_path), ["part"]) == 1
+    assert count.read_text() == "x"
+
+
 def test_steps_are_chosen_by_their_names(steps: list[Step], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steps += [Step(name, [says(name)], "^.+") for name in ("compact 0", "full 0", "full 1")]
     assert prove.prove(setting(tmp_path), ["part"], re.compile("full")) == 0

@@ -7,9 +7,10 @@
     python -m tools.prove --page docs/reliability.md      # runs nothing: writes the table into the page
 
 Each step appends a line of JSON to DIR/results.jsonl, and writes its output to DIR/logs. A step that succeeded is not
-repeated until something changes that it proves: package, browser's files, weights, golden files, tests or pages. The
-exit code is 1 if a step failed. Needs the extra `test`, and says so where another tool is missing (Chromium, qemu,
-atheris).
+repeated until something changes that it proves: package, browser's files, weights, golden files, tests or pages.
+Measured figures are compared with their page each time, so that a page that was changed needs no new run. Ratios of
+times need a machine that does nothing else. The exit code is 1 if a step failed. Needs the extra `test`, and says so
+where another tool is missing (Chromium, qemu, atheris, twine).
 """
 
 from __future__ import annotations
@@ -34,7 +35,14 @@ from tools.steps import Setting
 from tools.steps import Step
 
 SUBJECT = (*SOURCES[:5], "tests/golden")
-ALSO = {"tests": ["tests"], "browser": ["tests"], "docs": ["docs", "README.md"], "figures": ["docs", "README.md"]}
+ALSO = {
+    "tests": ["tests"],
+    "browser": ["tests"],
+    "docs": ["docs", "README.md"],
+    "figures": ["benchmarks"],
+    "memory": ["benchmarks"],
+}
+JOURNAL = "results.jsonl"
 EVERY = re.compile("")
 START, END = "<!-- prove: begin -->", "<!-- prove: end -->"
 PROGRESS = re.compile(r"\r.*\r|\x1b\[[\d;]*[Km]")  # bars and colours
@@ -53,8 +61,8 @@ def judge(step: Step, output: str) -> tuple[bool, str]:
     return all(ok for ok, _ in verdicts), "; ".join(shown)
 
 
-def run(step: Step, log: Path) -> tuple[bool, str]:
-    """Runs the commands in the checkout, up to one that fails. Everything that they print goes into `log`."""
+def run(step: Step, log: Path) -> str:
+    """Runs the commands in the checkout. All that they print goes into `log`. The failure, empty if all succeeded."""
     paths = [] if step.fresh else [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"} | dict(step.variables)
     step.before()
@@ -63,8 +71,8 @@ def run(step: Step, log: Path) -> tuple[bool, str]:
             cwd = log.parent if step.fresh else ROOT
             code = subprocess.run(command, cwd=cwd, env=variables, stdout=output, stderr=output).returncode
             if code:
-                return False, f"exit code {code} of {shlex.join(command)[:60]}: see logs/{log.name}"
-    return judge(step, log.read_text("utf-8", "replace"))
+                return f"exit code {code} of {shlex.join(command)[:60]}: see logs/{log.name}"
+    return ""
 
 
 def subject(part: str) -> str:
@@ -87,36 +95,49 @@ def read(journal: Path) -> dict[tuple[str, str, bool], dict[str, Any]]:
 def prove(setting: Setting, chosen: list[str], wanted: re.Pattern[str] = EVERY) -> int:
     """Runs the steps of these parts, with wanted names, that are not proved yet. The number of failures."""
     (setting.folder / "logs").mkdir(parents=True, exist_ok=True)
-    journal, failures = setting.folder / "results.jsonl", 0
+    failures = 0
     for part in chosen:
         of = subject(part)
-        for step in PARTS[part](setting):
-            if not wanted.search(step.name):
-                continue
-            known = read(journal).get((part, step.name, setting.quick), {})
-            if known.get("ok") and known["subject"] == of:
-                print(f"{part}, {step.name}: proved before", flush=True)
-                continue
-            started = time.monotonic()
-            named = re.sub(r"\W+", "-", f"{part} {step.name}").strip("-")
-            ok, result = run(step, setting.folder / "logs" / f"{named}.log")
-            seconds = round(time.monotonic() - started, 1)
-            print(f"{part}, {step.name}: {'' if ok else 'FAILED: '}{result} ({seconds:.0f} s)", flush=True)
-            command = shlex.join(step.commands[-1]).replace(sys.executable, "python")
-            about = {"part": part, "step": step.name, "quick": setting.quick, "subject": of, "seconds": seconds}
-            line = json.dumps(about | {"ok": ok, "result": result, "command": command, "on": platform.platform()})
-            torn = journal.is_file() and not journal.read_bytes().endswith(b"\n")
-            with journal.open("a") as file:
-                file.write("\n" * torn + line + "\n")
-            failures += not ok
+        failures += sum(
+            not prove_step(setting, part, step, of) for step in PARTS[part](setting) if wanted.search(step.name)
+        )
     return failures
+
+
+def prove_step(setting: Setting, part: str, step: Step, of: str) -> bool:
+    """Whether it succeeds or has succeeded. The output of an earlier run is compared with the pages as they are now."""
+    known = read(setting.folder / JOURNAL).get((part, step.name, setting.quick), {})
+    named = re.sub(r"\W+", "-", f"{part} {step.name}{' quick' * setting.quick}").strip("-")
+    log = setting.folder / "logs" / f"{named}.log"
+    current = known.get("subject") == of
+    if current and known["ok"] and not step.claims:
+        print(f"{part}, {step.name}: proved before", flush=True)
+        return True
+    if current and known.get("ended") and step.claims and log.is_file():
+        failure, seconds = "", float(known["seconds"])
+    else:
+        started = time.monotonic()
+        failure = run(step, log)
+        seconds = round(time.monotonic() - started, 1)
+    ok, result = (False, failure) if failure else judge(step, log.read_text("utf-8", "replace"))
+    print(f"{part}, {step.name}: {'' if ok else 'FAILED: '}{result} ({seconds:.0f} s)", flush=True)
+    about = {"part": part, "step": step.name, "quick": setting.quick, "subject": of, "seconds": seconds}
+    command = shlex.join(step.commands[-1]).replace(sys.executable, "python")
+    about |= {"ended": not failure, "ok": ok, "result": result, "command": command, "on": platform.platform()}
+    append(setting.folder / JOURNAL, json.dumps(about))
+    return ok
+
+
+def append(journal: Path, line: str) -> None:
+    """On a line of its own, also after one that a killed run left half written."""
+    torn = journal.is_file() and not journal.read_bytes().endswith(b"\n")
+    with journal.open("a") as file:
+        file.write("\n" * torn + line + "\n")
 
 
 def table(setting: Setting) -> str:
     """The latest results of every part in Markdown."""
-    records = [
-        record for (_, _, quick), record in read(setting.folder / "results.jsonl").items() if quick == setting.quick
-    ]
+    records = [record for (_, _, quick), record in read(setting.folder / JOURNAL).items() if quick == setting.quick]
     lines = ["| part | step | result | minutes | of |", "|---|---|---|---|---|"]
     for part in PARTS:
         own = [record for record in records if record["part"] == part]
