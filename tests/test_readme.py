@@ -47,6 +47,12 @@ def test_the_opening_quotes_the_manifest() -> None:
     assert f"weights ({size / 1e6:.1f} MB)" in opening
 
 
+@LANDED
+def test_the_default_quality_is_that_of_the_scale() -> None:
+    quality = (ROOT / "docs" / "quality.md").read_text("utf-8")
+    assert re.findall(r"the default, ([\d.]+),", quality) == re.findall(r"\(default ([\d.]+)\)", README)
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.encode()) < 6_500
 
