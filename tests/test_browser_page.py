@@ -299,7 +299,7 @@ def test_the_demo_page(page: Any, site: Path, address: str, tmp_path: Path) -> N
     chosen = [line for line in lines if line.startswith(("file,", "bay.png"))]
     (tmp_path / "photos" / "ATTRIBUTION.csv").write_text("\n".join(chosen) + "\n", "utf-8")
     gallery = write_demo(site / "demo", [tmp_path / "photos"], "standard", (0, 40))
-    assert first_visit(site / "demo", gallery)["1 AEC"] == gallery["photos"][0]["bytes"][gallery["default"]]["aec"]
+    assert first_visit(site / "demo", gallery)["1 AEC"] == gallery["photos"][0]["bytes"]["aec"][gallery["default"]]
     page.goto(f"{address}/demo/index.html")
     wait_for(page, "document.querySelector('aec-img')?.complete && document.getElementById('count').textContent")
     assert page.locator("figcaption").all_text_contents()[0].startswith(".aec, ")

@@ -30,11 +30,11 @@ from aecodec.image.reading import open_picture
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = (ROOT / "examples" / "photos", ROOT / "examples" / "gallery")
-QUALITIES = tuple(range(0, 101, 10))
+QUALITIES = (0, 10, 20, 30, 40, 60, 80, 100)
 TARGET_BYTES = 2000  # the page begins with the quality whose files are nearest to it
 PEERS = {"jpeg": ".jpg", "avif": ".avif"}
 CODE = ("index.html", "demo.css", "demo.js", "gallery.json", "aecodec/*.js", "aecodec/decoder/*.js", "aecodec/aec.wasm")
-NOT_LOADED = ("example.js", "zstd.js")  # the second one for alpha and metadata only
+NOT_LOADED = ("example.js", "zstd.js", "zstd_entropy.js", "xxh64.js")  # all but the first for alpha and metadata only
 
 Fields = dict[str, Any]
 
@@ -50,7 +50,7 @@ def write_demo(out: Path, folders: Sequence[Path], model: str, qualities: Sequen
         shutil.copyfile(path, out / path.name)
     run(["browser", str(out / "aecodec"), "--model", model, "--quiet"])
     shown = [_photo(pictures, path, fields, model, qualities) for path, fields in _credited(folders)]
-    sizes = np.array([[entry["aec"] for entry in photo["bytes"]] for photo in shown])
+    sizes = np.array([photo["bytes"]["aec"] for photo in shown])
     gallery = {
         "model": model,
         "id": find_by_name(model).weights_id.hex(),
@@ -72,11 +72,11 @@ def first_visit(out: Path, gallery: Fields) -> dict[str, int]:
     """What a visitor loads who scrolls through the whole page, in bytes: code and weights by gzip, and the pictures."""
     code = [path for pattern in CODE for path in sorted(out.glob(pattern)) if path.name not in NOT_LOADED]
     weights = out / "aecodec" / "weights" / f"{gallery['id']}.safetensors"
-    sizes = [photo["bytes"][gallery["default"]] for photo in gallery["photos"]]
+    sizes = [{name: own[gallery["default"]] for name, own in photo["bytes"].items()} for photo in gallery["photos"]]
     return {
         "code": sum(_gzipped(path) for path in code),
         "weights": _gzipped(weights),
-        **{f"{len(sizes)} {name.upper()}": sum(own.get(name, 0) for own in sizes) for name in ("aec", *PEERS)},
+        **{f"{len(sizes)} {name.upper()}": sum(own[name] for own in sizes) for name in ("aec", *PEERS)},
     }
 
 
@@ -85,9 +85,12 @@ def _gzipped(path: Path) -> int:
 
 
 def _photo(pictures: Path, path: Path, fields: dict[str, str], model: str, qualities: Sequence[int]) -> Fields:
-    """Writes the photograph's files as `pictures`/NAME-QUALITY.aec and so on; returns its credit and their sizes."""
+    """Writes the photograph's files as `pictures`/NAME-QUALITY.aec and so on; returns its credit and their sizes.
+
+    A size of 0 is that of a file that there is not.
+    """
     pixels, peers = open_picture(path).pixels, peers_named(list(PEERS))
-    sizes = []
+    sizes: dict[str, list[int]] = {name: [] for name in ("aec", *PEERS)}
     for quality in qualities:
         data = api.encode(pixels, quality, model=model)
         files = {"aec": data} | {
@@ -95,7 +98,8 @@ def _photo(pictures: Path, path: Path, fields: dict[str, str], model: str, quali
         }
         for name, found in files.items():
             write_atomic(pictures / f"{path.stem}-{quality}{PEERS.get(name, '.aec')}", found)
-        sizes.append({name: len(found) for name, found in files.items()})
+        for name, own in sizes.items():
+            own.append(len(files.get(name, b"")))
     credit = {key: fields[key] for key in ("author", "licence", "link")} | {"licenceLink": fields["licence_link"]}
     return {"name": path.stem, **credit, "bytes": sizes}
 

@@ -32,13 +32,13 @@ function showQuality(index) {
   let total = 0;
   for (const { photo, figures } of rows) {
     for (const { format, name, figure, picture, caption } of figures) {
-      const bytes = photo.bytes[index][format];
+      const bytes = photo.bytes[format][index];
       figure.classList.toggle("missing", !bytes);
       caption.textContent = bytes ? `${name}, ${count(bytes)}` : `${name} has no file as small`;
       if (bytes) picture.src = fileOf(photo, index, format);
       else picture.removeAttribute("src");
     }
-    total += photo.bytes[index].aec;
+    total += photo.bytes.aec[index];
   }
   find("mean").textContent = `${(total / rows.length / 1000).toFixed(1)}\u00a0kB`;
   find("shown").textContent = `-q ${gallery.qualities[index]}`;
