@@ -9,10 +9,15 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import click
@@ -101,13 +106,36 @@ def _photo(pictures: Path, path: Path, fields: dict[str, str], model: str, quali
         for name, own in sizes.items():
             own.append(len(files.get(name, b"")))
     credit = {key: fields[key] for key in ("author", "licence", "link")} | {"licenceLink": fields["licence_link"]}
-    return {"name": path.stem, **credit, "bytes": sizes}
+    seen = re.search("; (in the [a-z ]+)", fields.get("changes", ""))  # by training, or where weights were chosen
+    return {"name": path.stem, **credit, "seen": seen[1] if seen else "", "bytes": sizes}
 
 
 def _at_most(codec: PillowCodec, pixels: np.ndarray, size: int) -> bytes | None:
     """The best file of at most `size` bytes; None if this codec has none."""
     data = codec.encode(pixels, quality_within(codec, pixels, size))
     return data if len(data) <= size else None
+
+
+SHOWN = """async () => {
+  const rows = [...document.querySelectorAll(".row")].filter((row) => row.getBoundingClientRect().top < innerHeight);
+  await Promise.all(rows.flatMap((row) => [...row.querySelectorAll("img, aec-img")]).map((each) => each.decode()));
+}"""
+
+
+def take_screenshot(out: Path, file: Path) -> None:
+    """The top of the page in Chromium, once its pictures are shown. Needs playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(out))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 832, "height": 832})
+            page.goto(f"http://127.0.0.1:{server.server_port}/index.html", wait_until="networkidle")
+            page.evaluate(SHOWN)
+            page.screenshot(path=file)
+            browser.close()
+        server.shutdown()
 
 
 @click.command()
@@ -121,8 +149,12 @@ def _at_most(codec: PillowCodec, pixels: np.ndarray, size: int) -> bytes | None:
     help="A folder of photographs with an ATTRIBUTION.csv. Default: both of examples.",
 )
 @click.option("--model", default="light", show_default=True, help="The model of the .aec files.")
-def main(out: Path, folders: tuple[Path, ...], model: str) -> None:
+@click.option("--screenshot", type=PATH, help="Only take a picture of the page in OUT into this file, in Chromium.")
+def main(out: Path, folders: tuple[Path, ...], model: str, screenshot: Path | None) -> None:
     """Write the demo page into the folder OUT, and say what a first visit loads."""
+    if screenshot is not None:
+        take_screenshot(out, screenshot)
+        return
     gallery = write_demo(out, folders, model)
     parts = first_visit(out, gallery)
     told = ", ".join(f"{name} {count / 1000:.1f}" for name, count in parts.items())

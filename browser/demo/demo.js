@@ -83,13 +83,13 @@ function showTraffic() {
 
 function showCredits() {
   find("credits").append("Photographs, reduced and cropped: ");
-  gallery.photos.forEach(({ name, author, licence, licenceLink, link }, index) => {
+  gallery.photos.forEach(({ name, author, licence, licenceLink, link, seen }, index) => {
     const [work, terms] = [document.createElement("a"), document.createElement("a")];
     [work.href, work.textContent] = [link, author];
     [terms.href, terms.textContent] = [licenceLink, licence];
-    find("credits").append(`${index ? "; " : ""}${name}: `, work, ", ", terms);
+    find("credits").append(`${index ? "; " : ""}${name}: `, work, ", ", terms, seen && ` (${seen})`);
   });
-  find("credits").append(".");
+  find("credits").append(". Weights were trained on what is marked as training set, and chosen by the validation part.");
 }
 
 find("quality").max = gallery.qualities.length - 1;
