@@ -327,3 +327,20 @@ def test_wheel_has_the_command(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
     assert "aecodec = aecodec.__main__:main" in archive.read(entry_points).decode()
+
+
+@pytest.mark.skipif(not (ROOT / "constraints.txt").is_file(), reason="needs the project's own tree")
+def test_constraints_can_be_met_on_the_oldest_python() -> None:
+    """A version that this Python installed, and that 3.10 cannot, is for the newer ones only."""
+    packaging = pytest.importorskip("packaging.specifiers")
+    checked = 0
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        pinned = re.fullmatch(r"([\w.-]+)==([\w.]+)(; python_version >= .*)?", line)
+        try:
+            found = metadata.metadata(pinned[1]) if pinned else {}
+        except metadata.PackageNotFoundError:
+            continue
+        if pinned and not pinned[3] and found["Version"].partition("+")[0] == pinned[2]:
+            assert packaging.SpecifierSet(found["Requires-Python"] or "").contains("3.10"), line
+            checked += 1
+    assert checked
