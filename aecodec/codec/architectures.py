@@ -42,7 +42,7 @@ class Architecture:
 
 
 def _mixing_block(channels: int) -> Layers:
-    """Two residual parts: across positions (1x1, depthwise 3x3, 1x1), then across channels (1x1 to twice, back)."""
+    """Two residual parts: across positions (1x1, depthwise 3x3, 1x1), then across channels (1x1 to double and back)."""
     across_positions = (Conv(channels, channels, active=True), Depthwise(channels), Conv(channels, channels))
     across_channels = (Conv(channels, 2 * channels, active=True), Conv(2 * channels, channels))
     return Residual(across_positions), Residual(across_channels)
@@ -51,8 +51,8 @@ def _mixing_block(channels: int) -> Layers:
 def _entropy_networks(width: int = 64) -> dict[str, Any]:
     """Hyper-latent at stride 32 and the four context steps; the same shapes for every architecture.
 
-    Activations are twenty times as large at the highest quality as at the lowest. They get as many bits as keep the
-    sums of the next product under 2^24: fourteen, or ten where that product has many inputs.
+    Activations are twenty times as large at the highest quality as at the lowest. Their width keeps the sums of the
+    next product under 2^24: fourteen bits, or ten if that product has many inputs.
     """
     latent, features = LATENT_CHANNELS, FEATURES
     first = Conv(features, width, active=True, bits=14)
@@ -98,10 +98,10 @@ def standard(
 def paper() -> Architecture:
     """Tables 1 and 2 of "Project 1: Auto-encoders" (Singh, Chaudhry, Garg), layer by layer.
 
-    Left open there and chosen here: leaky ReLU of slope 1/8 after every convolution but the last of a block of two and
-    the last of all; no normalisation; reduction by stride 2, expansion by nearest neighbour; where the channel counts
-    of a block differ, its skip adds the channels that both ends have. The text counts 11 encoder layers, Table 1
-    lists 10: the table is followed.
+    What the paper leaves open is chosen here: leaky ReLU of slope 1/8 after every convolution but the last of a block
+    of two and the last of all; no normalisation; reduction by stride 2, expansion by nearest neighbour; if the channel
+    counts of a block differ, its skip adds the channels that both ends have. The paper's text counts 11 encoder layers,
+    its Table 1 lists 10; this follows the table.
     """
 
     def conv(inputs: int = 16, outputs: int = 16, stride: int = 1, active: bool = True, bits: int = 11) -> Conv:

@@ -24,7 +24,7 @@ from aecodec.format.header import Weights
 MANIFEST = "manifest.json"
 SEARCH_PATH = "AECODEC_WEIGHTS"
 
-# Weights of others are not trusted. Those of this project take under 4 MB, its manifest under 100 kB.
+# Users' own weights are not trusted. The bundled ones take under 4 MB, their manifest under 100 kB.
 MAX_MANIFEST_BYTES = 1 << 24
 MAX_WEIGHTS_BYTES = 1 << 28
 MAX_TRAINED = 1e18  # pixels
@@ -117,9 +117,9 @@ def _file_name(value: Any) -> str:
 
 
 def read_regular(path: Path, limit: int = MAX_WEIGHTS_BYTES) -> bytes:
-    """The content of a file of weights. Raises UnknownWeights: also for pipes and devices, which could keep it waiting.
+    """The content of a weights file, of at most `limit` bytes. Raises UnknownWeights, also for pipes and devices.
 
-    Files of more than `limit` bytes are refused, too.
+    Reading from those could block.
     """
     try:
         with open(path, "rb", opener=_open_at_once) as file:
@@ -170,7 +170,7 @@ def known(damage: list[str] | None = None) -> Iterator[Entry]:
 def find_by_name(name: str) -> Entry:
     """The first model of that name. Raises UnknownModel, with the names of the known ones.
 
-    Raises UnknownWeights if a folder or the bundled weights are damaged or missing: the model may have been there.
+    Raises UnknownWeights if a folder or the bundled weights are damaged or missing: the model may be one of theirs.
     """
     others, damage = set(), list[str]()
     for entry in known(damage):

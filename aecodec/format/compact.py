@@ -1,24 +1,24 @@
-"""The compact form: one coded tile without extras, behind 3 to 7 bytes, or some more for the size of a reduced picture.
+"""The compact form: one coded tile without extras, after a header of 3 to 7 bytes, or more for a reduced picture.
 
 Part of the format's definition. The stream is that of the full form (`container.py`), to the bit, so that either form
-turns into the other without decoding. It is for places that keep the length themselves: packets, attributes, database
-columns. Its first byte is c0 to f7: no full file, PNG, JPEG, WebP or JPEG XL file begins with one of these.
+turns into the other without decoding. The compact form is for places that store a length anyway: packets, attributes,
+database columns. Its first byte is c0 to f7: no full file, PNG, JPEG, WebP or JPEG XL file begins with one of these.
 
 Layout
 ------
     bytes  field       contents
-    1      lead        bits 7 and 6: 1; bits 5 to 3: model; bit 2: grey; bits 1 and 0: kind of checksum
+    1      lead        bits 7 and 6: both 1; bits 5 to 3: model; bit 2: grey; bits 1 and 0: kind of checksum
     0-5    model       present if the model bits of the lead are 6
     1      quality     as in the full form
     1-8    sides       see below
     0-4    checksum    none (kind 0), CRC-8 (1), CRC-16 (2) or CRC-32 (3), big-endian
     ...    stream      to the end; may be empty
 
-*Model*: bits of 0 to 5 are the number of a registered model. 6: a byte follows; its bit 7 says that the stream is cut
-("cut" in the full form), bits 6 to 0 are the number, or 127, and then the four-byte weights id follows. The longer way
-is damage if the shorter one would do. 7 is not used.
+*Model*: 0 to 5 are the number of a registered model. With 6, a byte follows: its bit 7 is the flag "cut" of the full
+form, and its bits 6 to 0 are the number, or 127 before the four-byte weights id. A reader refuses the longer way if the
+shorter one would do. 7 is not used.
 
-*Sides*: the first of these that holds them, by the bits of the first byte.
+*Sides*: the first of these forms that can hold them; the leading bits tell which.
 
     0vvvvvvv                      width = height = 8 (v + 1)
     10wwwwww whhhhhhh             width - 1 and height - 1, seven bits each
@@ -27,9 +27,9 @@ is damage if the shorter one would do. 7 is not used.
                                   ways above or as ff and two varints
 
 Of a reduced picture, the longer side has 8 (v + 1) pixels, and the shorter one max(1, floor(8 (v + 1) s / l + 1/2)),
-for a display size of sides l >= s; the picture is upright if the display size is. Both sizes differ.
+for a display size of sides l >= s; the picture is upright if the display size is. The two sizes differ.
 
-*Checksum*: over the weights id (four bytes, also if the file has only a number), all bytes before the checksum, and the
+*Checksum*: over the weights id (four bytes, even if the file has only a number), all bytes before the checksum, and the
 stream. CRC-8 has the polynomial x^8 + x^2 + x + 1 and starts at 0; CRC-16 has x^16 + x^12 + x^5 + 1 and starts at ffff;
 both take the most significant bit first. Without a checksum, damage may give a wrong picture.
 

@@ -68,14 +68,14 @@ range -2^(b-1)..2^(b-1) - 1; arrays are [rows, columns, channels]; and
 *Weights* (`weights.py`): the file whose SHA-256 starts with the weights id holds all tensors, shifts and networks that
 are named below. `quantized.py` defines how a network is computed.
 
-*Quality*: the quality byte q is the row of every tensor that has 256 rows, and decides nothing else.
+*Quality*: the quality byte q selects a row of every tensor that has 256 rows, and nothing else.
 
 *Streams* (`range_coder.py`, `latent_coding.py`): each gives the latent [h, w, 16] and the hyper features [h, w, 32] of
 its tile, independent of other tiles; together they make the latent and the features of the whole field.
 
 *Symbols* (`symbols.py`): magnitude up to 1024, by a table of the weights or its escape.
 
-*Pixels*: the network "synthesis" runs over the whole field and knows no tiles. Its input is, channel by channel,
+*Pixels*: the network "synthesis" runs over the whole field, across tiles. Its input is, channel by channel,
 narrow(latent * inverse_gain[q], inverse_shift, 12), its second input the features. Its output y has 8 times the field's
 rows and columns, and the channels R, G and B (sRGB); with e its exponent in the weights,
 
@@ -102,23 +102,23 @@ the display size, by a filter of its choice; aecodec takes Pillow's Lanczos.
 
 Prefixes
 --------
-The stream begins with the coarse and ends with the fine, so that its first bytes are a picture. A reader that is asked
-to decode a file that ends early may do so if the header with its checksum is there. The streams of a file with the flag
-"cut" are such prefixes, each of any length: its checksums cover what is there, and a reader decodes it like any other.
+A stream goes from coarse to fine, so that its first bytes already give a picture. A reader may be asked to decode a
+file that ends early, and can if the header and its checksum are complete. The streams of a file with the flag "cut" are
+such prefixes, each of any length: its checksums cover what is there, and a reader decodes it like any other.
 
 A symbol of a prefix counts if the prefix decides it: decoded once with zero bytes after the prefix and once with ff
-bytes, it is the same, and neither quotient is 2^24 or more. From the first symbol on that does not count, all are 0;
-also those of an escape whose value does not count. A missing symbol is 0, so that the means of `latent_coding.py` stand
-for the rest; there is no check of the stream's end. If the directory itself is not complete, every stream is empty; a
-part that is not complete is its prefix if it is a stream, and missing if it is an extra; complete ones are decoded as
-in a whole file. A compact file without a checksum, or with one of a byte, counts as one that ends early.
+bytes, it is the same, and neither quotient is 2^24 or more. The first symbol that does not count, and all after it, are
+0; so is an escaped symbol whose value does not count. The means of `latent_coding.py` thus stand for what is missing.
+The end of the stream is not checked. If the directory is incomplete, every stream is empty. Of parts that are
+incomplete, a stream is decoded as a prefix and an extra is missing; complete parts are decoded as in a whole file. A
+compact file without a checksum, or with one of a byte, counts as one that ends early.
 
 Compatibility
 -------------
 From aecodec 1.0 on, a file that a release has written decodes to the same pixels in every later one: a number and a
 weights id never change their meaning, the decoding half of a superseded model stays, and a change of this page takes a
-new version, which older readers refuse. Version 0 was that of development versions. `tests/golden` has files with the
-hashes of their pixels; `examples/decode_from_spec.py` is a decoder made from these pages alone.
+new version, which older readers refuse. Development versions wrote version 0. `tests/golden` has files with the hashes
+of their pixels; `examples/decode_from_spec.py` is a decoder made from these pages alone.
 
 Worked examples
 ---------------

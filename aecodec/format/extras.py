@@ -4,7 +4,7 @@ Part of the format's definition; `container.py` says where the parts stand.
 
 Frame
 -----
-Every extra is one zstd frame (RFC 8878), alpha after a byte of its own. A reader looks at the frame before it
+Every extra is one zstd frame (RFC 8878), for alpha after a filter byte. A reader checks the frame before it
 decompresses it, and refuses the file unless
 
 - the part starts with the magic of a zstd frame, 28 b5 2f fd: no skippable frame, no older format;

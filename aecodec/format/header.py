@@ -1,6 +1,6 @@
 """The header: its record for both forms of a file, and the bytes and checks (1 to 5) of the full one.
 
-The page of the format is the head of `container.py`.
+The head of `container.py` documents the format.
 """
 
 from __future__ import annotations

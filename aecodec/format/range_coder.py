@@ -1,4 +1,4 @@
-"""Range coder over integer tables, in Python: the definition, and what runs where the native coder does not.
+"""Range coder over integer frequency tables: the definition, in Python, which runs if the native coder does not.
 
 `aecodec/native/range_coder.c` is the same in C, fifty times as fast; `symbol_coding.py` chooses.
 
@@ -6,20 +6,21 @@ The stream (G. N. N. Martin, "Range encoding: an algorithm for removing redundan
 the form of `constriction.stream.queue` 0.5 with 32-bit words, 64 bits of state and 24-bit probabilities):
 
 - A table holds frequencies of at least 1 that sum to 2^24; left[s] is the sum of those before symbol s.
-- The encoder narrows an interval of fractions. It starts at the 32-bit words output so far, the first the most
-  significant, followed by the 64 bits of `low`; it is `width` long in units of low's last bit. It begins with no
-  words, low = 0 and width = 2^64 - 1.
+- The encoder narrows an interval of binary fractions. The interval starts at the 32-bit words output so far, most
+  significant first, followed by the 64 bits of `low`; its length is `width`, in units of the last bit of `low`. At
+  first no words are output, low = 0 and width = 2^64 - 1.
 - To encode symbol s: scale = floor(width / 2^24); low += scale left[s]; width = scale frequency[s]. A carry out of low
-  goes into the words. If width is now under 2^32, the upper half of low is output and both move up by 32 bits.
-- To decode: let `value` be the 64 bits of the stream at low's place and q = floor((value - low) / scale). The symbol is
-  the one with left[s] <= q < left[s] + frequency[s]; then continue as above. In a damaged stream q may be 2^24 or
-  more, which is no symbol. The decoder needs only the difference value - low. It starts as the first 8 bytes of the
-  stream, falls by scale left[s], and moves up by 32 bits when low does, with the next 4 bytes of the stream below.
+  is added to the words. If width is now under 2^32, the upper half of low is output and both move up by 32 bits.
+- To decode: let `value` be the 64 bits of the stream at the place of `low` and q = floor((value - low) / scale). The
+  symbol is the one with left[s] <= q < left[s] + frequency[s]; then continue as above. In a damaged stream q may be
+  2^24 or more, which belongs to no symbol. A decoder keeps only the difference value - low: at first, the first 8 bytes
+  of the stream; each symbol subtracts scale left[s]; when low moves up by 32 bits, so does the difference, and the next
+  4 bytes of the stream fill its lower half.
 - *Tail*: the stream is the shortest byte string that lies in the final interval when padded with zero bytes, and the
   smallest of those. Words are big-endian, so the bytes dropped are the least significant. A stream never ends in a
   zero byte; with no symbols, or a few likely ones, it is empty.
-- A decoder reads zeros beyond the end; the caller knows the number of symbols. A stream is damaged unless it is the one
-  that the encoder makes from the same symbols.
+- A decoder reads zeros beyond the end; the caller knows the number of symbols. A stream is damaged unless the encoder
+  makes the same one from the decoded symbols.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Encoder:
         # The interval starts at the words followed by low: sum(words[i] << 32 * (n - 1 - i)) * 2^64 + low.
         # It ends at 1 or before, so a carry always stops at a word below 2^32 - 1.
         self._words: list[int] = []
-        # 0 <= low < 2^65: under 2^64 after a word was output, then a carry may be pending until the next one.
+        # 0 <= low < 2^65: the top bit is a carry, pending until the next word is output.
         self._low = 0
         # 2^32 <= width < 2^64: scale = width >> 24 is at least 2^8, and no symbol's width becomes 0.
         self._width = _STATE - 1
@@ -196,7 +197,7 @@ class Decoder:
 
 
 class PrefixDecoder:
-    """Decodes the symbols that the prefix of a stream decides: with zeros after it and with ones they are the same."""
+    """Decodes the symbols that a prefix decides: they are the same with zeros and with ones after it."""
 
     def __init__(self, tables: Tables, data: bytes) -> None:
         self._tables = tables
@@ -207,7 +208,7 @@ class PrefixDecoder:
         self.exhausted = False
 
     def decode(self, table: int, count: int) -> NDArray[np.int32]:
-        """The next symbols as int32, `count` or as many as are decided; after fewer the decoder is exhausted."""
+        """The next `count` symbols as int32; fewer if the prefix decides no more, and then the decoder is exhausted."""
         cumulative = self._tables.cumulative(table)
         symbols: list[int] = []
         while len(symbols) < count and not self.exhausted:
@@ -231,7 +232,7 @@ class PrefixDecoder:
 
 
 def _words(data: bytes, padding: bytes) -> Iterator[int]:
-    """The words of a stream, and then those of the padding, without end."""
+    """The words of a stream, then an endless padding."""
     padded = data + padding * (-len(data) % 4)
     yield from np.frombuffer(padded, ">u4").tolist()
     yield from repeat(int.from_bytes(4 * padding, "big"))
@@ -244,7 +245,7 @@ def tail_trimmed(words: bytes, low: int, width: int) -> bytes:
 
 
 def check_end(data: bytes, read: int, offset: int, width: int) -> None:
-    """CorruptFile unless a decoder in this state, `read` bytes into `data`, has decoded a stream that ends there.
+    """CorruptFile unless `data` is the whole stream of what a decoder in this state, `read` bytes into it, has decoded.
 
     The encoder's interval is known without encoding: `low` is the stream's value less `offset`.
     """
@@ -255,8 +256,8 @@ def check_end(data: bytes, read: int, offset: int, width: int) -> None:
 
 def _shortest(low: int, width: int, size: int) -> bytes:
     """The shortest, then smallest, byte string whose value, padded to `size` bytes, lies in [low, low + width)."""
-    # Rounding low up to a multiple of 256^k drops k bytes where that stays inside. width < 256^8: at most one multiple
-    # of 256^8 is inside, so that more than 8 bytes can be dropped only where that one ends in more zero bytes.
+    # Rounding low up to a multiple of 256^k drops k bytes if the result stays inside. Since width < 256^8, at most one
+    # multiple of 256^8 is inside: more than 8 bytes can be dropped only if that one ends in more zero bytes.
     dropped = _STATE_BYTES
     while (head := -(-low >> 8 * dropped)) << 8 * dropped >= low + width:
         dropped -= 1

@@ -1,6 +1,6 @@
-"""Chooses who reads and writes symbols: the native range coder where its library is there, else the Python twin.
+"""Chooses the coder of symbols: the native range coder if its library loads, else the Python twin.
 
-It needs no kernel set: any processor that loads the library codes symbols.
+The native coder uses no kernel set, so it runs on every processor that loads the library.
 """
 
 from __future__ import annotations

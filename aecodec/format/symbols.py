@@ -1,12 +1,14 @@
-"""Symbols and their probability tables, in the order in which the range coder codes them.
+"""The order of symbols in a stream, and their probability tables.
 
 Part of the format's definition; `latent_coding.py` defines the symbols.
 
-Symbols of a table. The symbols of the hyper-latent, and of each step, are coded grouped by scale index, from 63 down to
-0, in their order above within a group: those that carry most come first. Table i has 2K+2 entries for a support K:
-symbols -K..K, then the escape. After the symbols of a group follow the values of its escaped symbols, in order:
-symbol + 1024 in a table of 2049 equal entries of 8188 (the last one takes the remainder of 2^24: 8192). A value within
-the support is never escaped.
+*Order*: the symbols of the hyper-latent, and those of each context step, are grouped by scale index, from 63 down to 0,
+so that those with the most information come first. Within a group they keep the order of `latent_coding.py`.
+
+*Tables*: the table of a scale index has 2K+2 entries for a support K: symbols -K..K, then the escape, which stands for
+every other symbol. After the symbols of a group follow the values of its escaped symbols, in order: symbol + 1024, in a
+table of 2049 equal entries of 8188 (the last one takes the remainder of 2^24: 8192). A symbol that its table holds is
+never escaped.
 """
 
 from __future__ import annotations
@@ -37,13 +39,13 @@ NEEDLESS = "damaged data: the stream escapes a symbol that its table holds"
 
 
 def clip_bits(x: np.ndarray, bits: int) -> np.ndarray:
-    """`x` clipped to two's complement of a width."""
+    """`x` clipped to two's complement of `bits` bits."""
     highest = (1 << (bits - 1)) - 1
     return clip(x, ~highest, highest)
 
 
 def clip(x: np.ndarray, low: int, high: int) -> np.ndarray:
-    """As `np.clip`, which spends three times as long on Python's numbers as on the arrays of a small picture."""
+    """`np.clip` with cached bounds: converting Python numbers takes three times as long as clipping a small array."""
     return x.clip(*_bounds(low, high, x.dtype))
 
 
@@ -73,7 +75,7 @@ class SymbolTables:
         return np.array([len(table) // 2 - 1 for table in self.frequencies])
 
     def positions(self, index: np.ndarray, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which symbols escape the tables of their scale indexes; and positions in these, int32, or the escape's."""
+        """Whether each symbol escapes its table; and its position there, int32, or the escape's."""
         support = self.supports[index]
         escaped = np.abs(symbols) > support
         return escaped, np.where(escaped, 2 * support + 1, symbols + support).astype(np.int32)
@@ -100,9 +102,9 @@ class Writer(Sink, Protocol):
 
 
 def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, slice]]]:
-    """The order in which symbols are coded: by scale index, largest first, and as they came within one.
+    """The coding order of symbols with these scale indexes: by index, largest first, and as given within an index.
 
-    Returns positions in that order, and every scale index that occurs with its part of them.
+    Returns the positions in that order, and each scale index that occurs with the slice that it takes of them.
     """
     last = SCALE_COUNT - 1
     from_last = (last - index).astype(np.uint8)  # NumPy sorts bytes by counting
@@ -177,7 +179,7 @@ class SymbolReader:
             own = self._decoder.decode(table, part.stop - part.start)
             positions.append(own)
             last = len(self._tables.frequencies[table]) - 1
-            if own[own.argmax()] == last:  # takes a third of the time of `max`
+            if own[own.argmax()] == last:  # in a third of the time of `max`
                 escapes.append(self._decoder.decode(SCALE_COUNT, int((own == last).sum())) - MAX_SYMBOL)
         support = self._tables.supports[index[order]]
         values = np.concatenate(positions) - support

@@ -1,14 +1,14 @@
 """Solves the last layer of a synthesis: least error on photographs, and no grid pattern in flat areas.
 
-In flat areas training leaves a pattern of the stride, a few levels from peak to peak. It is a hundredth of a
-photograph's error, so its gradient is lost, but it shows in a bright sky. The layer is linear in its inputs, so its
-best weights solve a linear system. Each photograph is weighted by the inverse of its error, as in a mean of PSNR. Of
-synthetic flat pictures only the pattern counts, since the latent determines their brightness. Training also moves
-extreme colours inwards, white by three levels. Photographs say little about those, so pictures of pure colours, white
-and black count with their whole error.
+In flat areas training leaves a grid pattern of period 8, a few levels from peak to peak. Its error is a hundredth of a
+photograph's, so its gradient is lost in the noise, but it shows in a bright sky. The layer is linear in its inputs, so
+its best weights solve a linear system. Each photograph is weighted by the inverse of its error, as in a mean of PSNR.
+Flat synthetic pictures count by their pattern only, since the latent determines their brightness. Training also moves
+extreme colours inwards, white by three levels. Photographs hold few of those, so pictures of pure colours, white and
+black count with their whole error.
 
-The samples of a block share their inputs. Block mean and deviation are therefore solved separately; flat pictures only
-enter the system of the deviation, and so do not tie the brightness to what training left.
+The samples of a block share their inputs, so block mean and deviation are solved separately. Flat pictures enter only
+the system of the deviation; otherwise they would hold the brightness at what training left.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from aecodec.train.rounding import rounded_in_turn
 
 FLAT_SHARE = 0.25  # flat pictures for each photograph
 FLAT_SIDE = 96
-FLAT_WEIGHT = 0.1  # of a pattern of one level squared, where a photograph's error weighs 1
+FLAT_WEIGHT = 0.1  # of a squared error of 1, if a photograph's whole error weighs 1
 PURE_SHARE = 0.125  # pictures of pure colours for each photograph
-PURE_WEIGHT = 0.03  # of their error
-DAMPING = 1e-5  # of the mean square of an input
+PURE_WEIGHT = 0.03  # likewise
+DAMPING = 1e-5  # relative to the mean square of an input
 
 
 @torch.no_grad()
 def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: int = 0) -> None:
     """Fits the last product of `model` by least squares to photographs uint8 [H, W, 3]; turns its rounding on.
 
-    Give it some hundreds of 256x256, since it overfits a few. Leaves a model alone unless its synthesis ends in a
-    linear product and a `DepthToSpace`, as that of `standard` does.
+    It takes hundreds of 256x256, and overfits a few. It changes nothing unless the synthesis ends in a linear product
+    and a `DepthToSpace`, as that of `standard` does.
     """
     product, shuffle = (model.synthesis.get_submodule(str(model.synthesis.size - back)) for back in (2, 1))
     if not isinstance(product, ConvLayer) or not isinstance(shuffle, DepthToSpaceLayer) or product.layer.active:
@@ -56,7 +56,7 @@ def solve_last_layer(model: AutoEncoder, pictures: Sequence[np.ndarray], seed: i
     everything = whole + equations(flats, FLAT_WEIGHT)
     patterns, levels = _solved(everything), _solved(whole)
     change = (patterns - _level(patterns) + _level(levels)) * (510 / 256)  # the synthesis gives (2v - 255) / 256
-    weight, bias = product.rounded_weight(), product.rounded_bias()  # the errors are theirs
+    weight, bias = product.rounded_weight(), product.rounded_bias()  # their errors were measured
     product.weight.copy_(weight + change[:-1].T.float().reshape(weight.shape))
     product.bias.copy_(bias + change[-1].float())
     product.weight.copy_(rounded_in_turn(product, everything[None, :-1, : len(everything) - 1], DAMPING))
@@ -72,7 +72,8 @@ def _equations(
 ) -> Tensor:
     """The normal equations of a change of the product, both sides: [inputs + 1, inputs + 1 + outputs], float64.
 
-    `weight`: of a picture's squared error; None for its inverse. Overshoot that clipping removes is no error.
+    `weight` multiplies a picture's squared error; None stands for the inverse of that error. Overshoot that clipping
+    removes is no error.
     """
     device, inputs = product.weight.device, product.weight[0].numel() + 1
     total = torch.zeros(inputs, inputs + len(product.weight), dtype=torch.float64, device=device)

@@ -28,16 +28,16 @@ from aecodec.network.quantized import FLOAT32_LIMIT
 SLOPE = 0.125
 WEIGHT_MAXIMUM = 127
 WEIGHT_LIMIT = 1.04 * (WEIGHT_MAXIMUM + 0.5)  # clipping the largest weight by up to 4 % costs less than halving all
-SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # for a sum; the rest is for what rounding the weights adds
+SUM_MAXIMUM = 0.9 * FLOAT32_LIMIT  # leaves room for what rounding the weights adds to a sum
 
 
 class Mode:
-    """What the layers of a model do at present; all of them share one object."""
+    """How a model's layers compute; all of them share one object."""
 
     def __init__(self) -> None:
         self.rounding = False  # of weights and activations to integers, straight-through
         self.observing = False  # of activations, to choose their scales
-        self.bfloat16 = False  # in analysis and synthesis, while rounding, which needs float32, is off
+        self.bfloat16 = False  # in analysis and synthesis, while rounding is off, since that needs float32
 
 
 def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
@@ -49,8 +49,8 @@ class Scale(nn.Module):
     """The grid of one activation tensor: integers of a given width times 2^-exponent.
 
     `value` is 2^exponent, at most `largest`: a scalar, or if fixed possibly one per channel. Calibration minimises the
-    squared error over the tensors observed, relative to each picture's power, since latents of a low quality are a
-    twentieth of those of a high one.
+    squared error over the observed tensors, relative to each picture's power: latents at the lowest quality are a
+    twentieth of those at the highest.
     """
 
     value: Tensor
@@ -92,7 +92,7 @@ def limits(bits: int) -> tuple[float, float]:
 
 
 class Product(nn.Module):
-    """A layer with weights. `outside`: the scale of its input. `given`: that of its output, if another layer has it."""
+    """A layer with weights. `outside`: the scale of its input. `given`: of its output, if another layer owns that."""
 
     input_bound: Tensor  # of the input's integers, in the shape of the weight's input channels
 
@@ -120,8 +120,8 @@ class Product(nn.Module):
     def room(self) -> Tensor:
         """The factor per output channel that scales its largest weight to the int8 limit. Shape [outputs].
 
-        It is smaller if a sum, the engine's rounding constant included, could come near 2^24: so every layer is exact
-        in float32.
+        It is smaller if a sum, including the engine's rounding constant, could come near 2^24, so that every layer is
+        exact in float32.
         """
         weight, bias = self.weight.detach().abs(), self.bias.detach().abs()
         constant = 0.5 / self.output_scale.value.flatten()
