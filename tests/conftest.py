@@ -15,9 +15,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 from hypothesis import settings
+from PIL import Image
 
+import aecodec
 from helpers.commands import Refused
 from helpers.paths import TINY
+from helpers.pictures import noise
 from helpers.tiny import Tiny
 from helpers.tiny import load_tiny
 
@@ -43,3 +46,19 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 def tiny() -> Tiny:
     """The permanent test network: its encoder's numbers and its decoder's."""
     return load_tiny()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A PNG of noise, 40x24."""
+    path = tmp_path / "in.png"
+    Image.fromarray(noise(24, 40, 3)).save(path)
+    return path
+
+
+@pytest.fixture
+def encoded(tmp_path: Path, picture: Path) -> Path:
+    """The picture, coded with the tiny network at quality 50."""
+    path = tmp_path / "in.aec"
+    path.write_bytes(aecodec.encode(Image.open(picture), 50, model="tiny"))
+    return path

@@ -9,6 +9,10 @@ import zlib
 import numpy as np
 
 
+def noise(*shape: int, top: int = 256, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, top, shape).astype(dtype)
+
+
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Something with edges, slopes and some noise, uint8 [H, W, 3]."""
     y, x = np.mgrid[0:height, 0:width] / 16

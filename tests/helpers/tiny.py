@@ -1,4 +1,4 @@
-"""The permanent test network, loaded."""
+"""The permanent test network, loaded, and a file that names it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
+from aecodec.format.container import pack
+from aecodec.format.header import Header
 from aecodec.network.numpy_runtime import NumpyRuntime
 from helpers.paths import TINY
+from helpers.paths import TINY_ID
 
 Tiny = tuple[EncoderHalf, DecoderHalf]
 
@@ -34,3 +37,8 @@ def with_single_bounds() -> bytes:
             tensors[name] = values[:1]
     metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
     return save(tensors, metadata)
+
+
+def small_file(weights_id: bytes = TINY_ID) -> bytes:
+    """A valid header for the tiny network with an empty stream, for tests that fail before it is decoded."""
+    return pack(Header(256, 256, 128, weights_id), [b""])
