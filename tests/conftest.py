@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 import aecodec
 from helpers.commands import Refused
+from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.pictures import noise
 from helpers.tiny import Tiny
@@ -62,3 +64,18 @@ def encoded(tmp_path: Path, picture: Path) -> Path:
     path = tmp_path / "in.aec"
     path.write_bytes(aecodec.encode(Image.open(picture), 50, model="tiny"))
     return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five pictures at three depths, a text file and hidden things."""
+    folder = tmp_path / "photos"
+    (folder / "summer" / "sea").mkdir(parents=True)
+    with Image.open(PHOTOS / "dog.jpg") as image:
+        for n, name in enumerate(("a.jpg", "b.PNG", "summer/a.png", "summer/c.v2.jpg", "summer/sea/d.webp")):
+            image.crop((16 * n, 0, 16 * n + 40, 32)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.jpg").write_bytes(b"no picture")
+    (folder / ".thumbnails").mkdir()
+    shutil.copy(folder / "a.jpg", folder / ".thumbnails")
+    return folder

@@ -25,8 +25,8 @@ from aecodec.codec.manifest import entries_of
 from aecodec.codec.weights import load_encoder
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.torch_runtime import TorchRuntime
+from helpers.batch import options
 from helpers.folders import contents
-from helpers.folders import options
 from helpers.folders import tree
 from helpers.paths import PHOTOS
 from helpers.paths import TINY

@@ -38,7 +38,7 @@ from aecodec.batch.run import do_item
 from aecodec.cli import run
 from aecodec.errors import AecError
 from aecodec.errors import InputError
-from helpers.folders import options
+from helpers.batch import options
 from helpers.paths import PHOTOS
 
 NAMES = ["a.png", "b.PNG", "deep/c.v2.png", "deep/er/d.png"]

@@ -1,11 +1,9 @@
-"""Folders: their contents, a batch over them, and waiting for a condition."""
+"""Folders: their contents, and waiting for a condition."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-
-from aecodec.batch.plan import BatchOptions
 
 
 def names(folder: Path) -> list[str]:
@@ -20,10 +18,6 @@ def tree(folder: Path) -> list[str]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in tree(folder)}
-
-
-def options(*inputs: Path | str, out: Path | str = "out", **others: object) -> BatchOptions:
-    return BatchOptions(inputs, out, "aec", **others)  # type: ignore[arg-type]
 
 
 def wait_for(condition: object, seconds: float = 60) -> None:
