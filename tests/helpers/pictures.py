@@ -7,6 +7,9 @@ import struct
 import zlib
 
 import numpy as np
+from PIL import Image
+
+from aecodec.image.reading import Picture
 
 
 def noise(*shape: int, top: int = 256, dtype: type = np.uint8) -> np.ndarray:
@@ -58,3 +61,29 @@ def png(
     rows = b"".join(b"\0" + row.astype(f">u{samples.itemsize}").tobytes() for row in samples)
     chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+def file_of(image: Image.Image, format: str, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    file.seek(0)
+    return file
+
+
+def assert_pixels(picture: Picture, expected: np.ndarray) -> None:
+    assert picture.pixels.dtype == np.uint8
+    assert picture.pixels.flags.c_contiguous
+    np.testing.assert_array_equal(picture.pixels, expected)
+
+
+def assert_alpha(picture: Picture, expected: np.ndarray | None) -> None:
+    assert (picture.extras.alpha is None) == (expected is None)
+    if picture.extras.alpha is not None:
+        assert picture.extras.alpha.dtype == np.uint8
+        np.testing.assert_array_equal(picture.extras.alpha, expected)
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
