@@ -18,6 +18,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+pytest.register_assert_rewrite("helpers")  # before any of them is imported
+
 import aecodec
 from helpers.commands import Refused
 from helpers.paths import PHOTOS

@@ -41,7 +41,7 @@ def test_the_sizes_of_decoders_are_those_of_the_manifest() -> None:
 
 
 def test_version_0_does_not_give_it_and_says_so() -> None:
-    assert ("Version 0.x gives none of this yet" in page()) == aecodec.__version__.startswith("0.")
+    assert ("Version 0.x promises none of this yet" in page()) == aecodec.__version__.startswith("0.")
 
 
 def test_those_who_look_for_it_find_it() -> None:

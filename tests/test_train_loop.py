@@ -1,13 +1,11 @@
-"""The training loop on a tiny stand-in for the model: schedule, exact resuming, decay branches, failures, reports."""
+"""Training runs: learning, signals, limits, resuming."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,142 +18,25 @@ from aecodec.errors import InputError
 from aecodec.errors import OutputError
 
 torch = pytest.importorskip("torch")
-
 from safetensors.torch import save_file
 
-from aecodec import cli
-from aecodec.train import checkpoint
 from aecodec.train import evaluate
 from aecodec.train import loop
 from aecodec.train import progress
 from aecodec.train import schedule
 from aecodec.train.checkpoint import Counters
 from aecodec.train.checkpoint import read_checkpoint
-from aecodec.train.data import is_validation
-from aecodec.train.layers import Mode
 from aecodec.train.model import Coded
 from aecodec.train.model import Config
 from aecodec.train.schedule import TrainOptions
+from helpers.train_runs import Built
+from helpers.train_runs import Tiny
+from helpers.train_runs import flat
+from helpers.train_runs import interrupted
+from helpers.train_runs import records
+from helpers.train_runs import train
 
-
-class Tiny(torch.nn.Module):
-    """One layer down, one layer up. Notes how it is called; `on_step` may interfere before a training step."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.mode = Mode()
-        self.down = torch.nn.Conv2d(3, 8, 8, 8)
-        self.up = torch.nn.ConvTranspose2d(8, 3, 8, 8)
-        self.register_buffer("scale", torch.zeros(()))
-        self.calls: list[str] = []
-        self.plain: list[bool] = []
-        self.rounded = False
-        self.rate_weights: list[float] = []
-        self.on_step: Callable[[int], object]
-        self.not_finite_at: Callable[[int], bool]
-
-    def forward(self, x: Any, quality: Any, *, noise: bool, plain: bool = False) -> Coded:
-        if noise:
-            if self.mode.rounding and not self.rounded:
-                self.calls.append(f"rounding from {len(self.plain)}")
-            self.rounded = self.mode.rounding
-            self.on_step(len(self.plain))
-            self.plain.append(plain)
-        latent = self.down(x) * (1 + 10 * quality)[:, None, None, None]
-        rounded = latent + torch.rand_like(latent) - 0.5 if noise else latent.round()
-        return Coded(self.up(latent if plain else rounded), rounded.abs().sum((1, 2, 3)), quality)
-
-    def loss(self, x: Any, quality: Any, coded: Coded, rate_weight: float) -> Any:
-        if torch.is_grad_enabled():
-            self.rate_weights.append(rate_weight)
-        rate = rate_weight * (coded.bits + coded.hyper_bits).mean() / 1e4
-        loss = rate + (coded.reconstruction - x).square().mean()
-        return loss * math.nan if torch.is_grad_enabled() and self.not_finite_at(len(self.plain) - 1) else loss
-
-    def calibrate(self, x: Any, quality: Any) -> None:
-        self.calls.append(f"calibrate {len(x)}")
-        self.scale.fill_(x.mean())
-
-    def start_from(self, patches: np.ndarray) -> None:
-        self.calls.append(f"start from {patches.dtype} {patches.shape}")
-
-
-class Built:
-    """Stands for `build`: keeps the model it made last, and prepares those to come."""
-
-    def __init__(self) -> None:
-        self.plain_steps = 0
-        self.on_step: Callable[[int], object] = lambda step: None
-        self.not_finite_at: Callable[[int], bool] = lambda step: False
-
-    def __call__(self, name: str) -> Tiny:
-        self.last = Tiny(Config(name, "mse", learning_rate=0.01, plain_steps=self.plain_steps))
-        self.last.on_step, self.last.not_finite_at = self.on_step, self.not_finite_at
-        return self.last
-
-    def signal_at(self, step: int, number: signal.Signals = signal.SIGTERM) -> None:
-        self.on_step = lambda at: at == step and os.kill(os.getpid(), number)
-
-    def note_weights(self) -> list[Any]:
-        """A list that gains the weights before each step."""
-        noted: list[Any] = []
-        self.on_step = lambda step: noted.append(self.last.up.weight.detach().clone())
-        return noted
-
-
-@pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> Built:
-    built = Built()
-    monkeypatch.setattr(loop, "build", built)
-    monkeypatch.setattr(checkpoint, "settle_on_grid", Tiny.calibrate)
-    monkeypatch.setattr(loop, "start_from_components", Tiny.start_from)
-    return built
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight pictures to train on and two for validation."""
-    folder = tmp_path_factory.mktemp("pictures")
-    generator = np.random.default_rng(0)
-    names = [f"{number}.png" for number in range(400)]
-    training = [name for name in names if not is_validation(name)]
-    validation = [name for name in names if is_validation(name)]
-    for name in training[:8] + validation[:2]:
-        coarse = generator.integers(0, 256, (8, 9, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((72, 64), Image.Resampling.BICUBIC).save(folder / name)
-    return folder
-
-
-@pytest.fixture
-def options(folder: Path, tmp_path: Path) -> TrainOptions:
-    return TrainOptions("tiny", (folder,), tmp_path / "run", steps=6, device="cpu", batch_size=4, crop=32, threads=1)
-
-
-def train(options: TrainOptions) -> dict[str, Any]:
-    """The content of the checkpoint that a run leaves."""
-    loop.train(options)
-    return read_checkpoint(options.checkpoint)
-
-
-def interrupted(options: TrainOptions) -> dict[str, Any]:
-    """The same of a run that is interrupted."""
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(options)
-    return read_checkpoint(options.checkpoint)
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def flat(content: Any) -> Any:
-    """A checkpoint's content in a form that compares exactly, without the clock."""
-    if isinstance(content, torch.Tensor):
-        return content.dtype, content.numpy().tobytes()
-    if isinstance(content, dict):
-        return {name: flat(value) for name, value in content.items() if name != "seconds"}
-    return [flat(value) for value in content] if isinstance(content, (list, tuple)) else content
+pytest_plugins = ["helpers.train_runs"]
 
 
 def test_a_fresh_run_learns_and_leaves_a_checkpoint_a_log_and_a_sheet(built: Built, options: TrainOptions) -> None:
@@ -247,84 +128,6 @@ def test_trains_in_a_thread_where_no_handler_can_be_set(built: Built, options: T
     assert options.checkpoint.exists()
 
 
-def test_a_decay_branch_rounds_lowers_the_rate_and_leaves_the_constant_state(
-    built: Built, options: TrainOptions
-) -> None:
-    loop.train(options)
-    before, log_before = options.checkpoint.read_bytes(), options.log.read_bytes()
-    decay = replace(options, decay=True, steps=10)
-    content = train(decay)
-    assert built.last.calls == ["calibrate 256", "rounding from 6"], "the last four of ten steps"
-    assert (options.checkpoint.read_bytes(), options.log.read_bytes()) == (before, log_before)
-    assert content["model"]["scale"] > 0
-    assert (content["counters"]["first_step"], content["counters"]["step"]) == (6, 16)
-    expected = 0.3 * 0.01 * 16 / 300 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * 0.9)))
-    assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(expected)
-    assert [record["step"] for record in records(decay.log)] == [16, 16]
-    assert decay.sheet(16).exists() and decay.sheet(16) != options.sheet(16)
-
-
-def test_a_decay_branch_starts_from_the_moving_mean_and_ends_in_its_own(built: Built, options: TrainOptions) -> None:
-    weights = built.note_weights()
-    content = train(options)
-    last = content["model"]["up.weight"].double()
-    mean = weights[0].double()
-    for step, after in enumerate([*weights[1:], last], start=1):
-        mean = mean + (after - mean) * 10 / (10 + step)
-    assert torch.allclose(content["mean"]["up.weight"].double(), mean, atol=1e-6)
-    assert not torch.allclose(last, mean, atol=1e-4)
-    weights.clear()
-    decay = replace(options, decay=True, steps=8)
-    branch = train(decay)
-    assert torch.equal(weights[0], content["mean"]["up.weight"])
-    assert torch.equal(branch["model"]["up.weight"], branch["mean"]["up.weight"])
-    assert not torch.equal(branch["model"]["up.weight"], weights[-1])
-    built.signal_at(2)
-    branch = interrupted(decay)
-    assert not torch.equal(branch["model"]["up.weight"], branch["mean"]["up.weight"])
-
-
-def test_the_mean_is_kept_when_rounding_begins(built: Built, options: TrainOptions) -> None:
-    assert train(options)["unrounded"] == {}
-    decay = replace(options, decay=True, steps=10, learning_rate=0.1)
-    kept = train(decay)["unrounded"]
-    unrounded = train(replace(decay, rounding=False))
-    assert unrounded["unrounded"] == {}
-    assert kept.keys() == unrounded["mean"].keys()
-    assert not torch.equal(kept["up.weight"], unrounded["mean"]["up.weight"]), "of six steps, not of ten"
-    assert train(replace(decay, resume=True))["unrounded"].keys() == kept.keys(), "rounding began after all"
-
-
-def test_a_checkpoint_without_a_mean_starts_a_branch_from_its_weights(built: Built, options: TrainOptions) -> None:
-    content = train(options)
-    del content["mean"]
-    torch.save(content, options.checkpoint)
-    branch = train(replace(options, decay=True, steps=1, learning_rate=1e-12))
-    assert torch.allclose(branch["model"]["up.weight"], content["model"]["up.weight"], atol=1e-6)
-
-
-def test_a_decay_branch_resumes_with_what_is_left_of_it(built: Built, options: TrainOptions) -> None:
-    train(options)
-    decay = replace(options, decay=True, steps=8)
-    whole = train(decay)
-    built.signal_at(4)
-    assert interrupted(decay)["counters"]["step"] == 11
-    built.signal_at(-1)
-    resume = replace(decay, resume=True)
-    assert flat(train(resume)) == flat(whole)
-    assert built.last.calls == ["rounding from 0"], "scales come from the checkpoint"
-    assert train(resume)["counters"]["step"] == 14, "nothing left to do"
-
-
-def test_rounding_can_be_left_out_of_a_branch_and_taken_into_a_constant_run(
-    built: Built, options: TrainOptions
-) -> None:
-    loop.train(replace(options, rounding=True))
-    assert built.last.calls[1:] == ["calibrate 256", "rounding from 0"]
-    loop.train(replace(options, decay=True, rounding=False))
-    assert built.last.calls == []
-
-
 def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
     built: Built, options: TrainOptions, tmp_path: Path
 ) -> None:
@@ -342,13 +145,6 @@ def test_weights_to_start_from_bring_their_pixels_and_skip_the_plain_phase(
     resumed = train(replace(options, steps=1, resume=True))
     assert built.last.plain == [False], "also after resuming"
     assert resumed["counters"]["learning_rate"] == 1e-9
-
-
-def test_a_decay_branch_may_start_from_weights(built: Built, options: TrainOptions, tmp_path: Path) -> None:
-    save_file(Tiny(Config("tiny", "mse")).state_dict(), tmp_path / "init.safetensors")
-    decay = replace(options, decay=True, init=tmp_path / "init.safetensors")
-    loop.train(decay)
-    assert sorted(path.name for path in options.out.iterdir()) == ["decayed.jsonl", "decayed.pt", "sheets"]
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown", "shape", "no file", "text"])
@@ -424,47 +220,6 @@ def test_missing_existing_damaged_and_foreign_checkpoints_are_input_errors(built
         with pytest.raises(InputError, match="not a readable checkpoint") as caught:
             loop.train(resume)
         assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def runs(built: Built, options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Checkpoints of three runs with rounding, of 1, 3 and 2 steps."""
-    monkeypatch.setattr(checkpoint, "build", built)
-    runs = [replace(options, out=options.out / str(n), steps=n, seed=n, rounding=True) for n in (1, 3, 2)]
-    for run in runs:
-        loop.train(run)
-    return [run.checkpoint for run in runs]
-
-
-def test_an_average_has_the_mean_weights_and_all_else_of_the_first(runs: list[Path], options: TrainOptions) -> None:
-    assert cli.run(["model", "average", *map(str, runs), "--out", str(options.checkpoint)]) == 0
-    mean, *parts = map(read_checkpoint, (options.checkpoint, *runs))
-    for key in ("model", "mean", "unrounded"):
-        assert mean[key].keys() == parts[0][key].keys()
-        for name, tensor in mean[key].items():
-            values = torch.stack([part[key][name] for part in parts])
-            assert len(values.unique(dim=0)) == 3
-            assert torch.allclose(tensor, values[0] if name == "scale" else values.mean(0), atol=1e-6), name
-    assert mean["counters"] == parts[0]["counters"] | {"pixels": parts[1]["counters"]["pixels"]}
-    for key in ("optimizer", "random"):
-        assert flat(mean[key]) == flat(parts[0][key])
-    assert train(replace(options, resume=True))["counters"]["step"] == 1 + 6
-    parts[1]["unrounded"] = {}
-    checkpoint.write_checkpoint(runs[1], parts[1])
-    checkpoint.average(runs, options.checkpoint)
-    assert flat(read_checkpoint(options.checkpoint)["unrounded"]) == flat(parts[0]["unrounded"]), "not all have it"
-
-
-def test_other_networks_and_damaged_files_are_not_averaged(runs: list[Path], options: TrainOptions) -> None:
-    content = read_checkpoint(runs[1])
-    for change in ({"config": "other"}, {"model": content["model"] | {"up.bias": torch.zeros(7)}}):
-        checkpoint.write_checkpoint(runs[1], content | change)
-        with pytest.raises(InputError, match=r"3/latest\.pt: not of the same network as .*1/latest\.pt"):
-            checkpoint.average(runs, options.checkpoint)
-    runs[1].write_bytes(runs[1].read_bytes()[:1000])
-    with pytest.raises(InputError, match="not a readable checkpoint"):
-        checkpoint.average(runs, options.checkpoint)
-    assert not options.checkpoint.exists()
 
 
 def test_an_output_folder_that_cannot_be_made_is_an_output_error(built: Built, options: TrainOptions) -> None:
