@@ -79,20 +79,19 @@ def test_golden_files_have_their_pixels() -> None:
 
 
 def test_the_stages_of_a_picture_are_those_of_python() -> None:
-    for name in ("car-128.aec", "two-tiles-30.aec", "extras-60.aec"):
-        data = (TINY / name).read_bytes()
-        (answer,) = decode([data], stages=True)
+    files = [(TINY / name).read_bytes() for name in ("car-128.aec", "two-tiles-30.aec", "extras-60.aec")]
+    for data, answer in zip(files, decode(files, stages=True), strict=True):
         stages = [np.asarray(image) for image in api.decode_stages(data)]
         hashes = [hashlib.sha256(stage.tobytes()).hexdigest() for stage in stages]
         assert [*(stage["sha256"] for stage in answer["stages"]), answer["sha256"]] == hashes
 
 
-@pytest.mark.parametrize("name", ["dog-20.aec", "two-tiles-30.aec", "narrow-80.aec", "extras-60.aec", "compact-40.aec"])
-def test_prefixes_are_those_of_python(name: str) -> None:
-    data = (TINY / name).read_bytes()
-    cuts = [data[:length] for length in range(0, len(data), max(1, len(data) // 12))]
+def test_prefixes_are_those_of_python() -> None:
+    names = ("dog-20.aec", "two-tiles-30.aec", "narrow-80.aec", "extras-60.aec", "compact-40.aec")
+    files = [(TINY / name).read_bytes() for name in names]
+    cuts = [data[:length] for data in files for length in range(0, len(data), max(1, len(data) // 12))]
     for cut, answer in zip(cuts, decode(cuts, partial=True), strict=True):
-        assert same(answer, by_python(cut, partial=True)), (len(cut), answer)
+        assert same(answer, by_python(cut, partial=True)), (cut[:20].hex(), len(cut), answer)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +151,8 @@ def check_mutants(mutants: Sequence[Mutant]) -> None:
         )
 
 
-def test_a_few_hundred_mutants() -> None:
-    check_mutants([mutant(golden_files(), 25, number) for number in range(200)])
+def test_a_hundred_mutants() -> None:
+    check_mutants([mutant(golden_files(), 25, number) for number in range(100)])
 
 
 @pytest.mark.slow
@@ -254,13 +253,13 @@ def test_zstd_frames() -> None:
         *(np.abs(rng.normal(0, 9, size)).astype(np.uint8).tobytes() for size in (30, 5000, 300_000)),
         b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" * 900,
     ]
-    for level in (1, 3, 19):
-        compressor = zstandard.ZstdCompressor(level=level, write_checksum=level == 3)
-        frames = [compressor.compress(content) for content in contents]
-        for content, answer in zip(contents, ask("zstd", frames), strict=True):
-            assert base64.b64decode(answer["content"]) == content
-        for frame, answer in zip(frames, ask("zstd", [frame[:-1] for frame in frames]), strict=True):
-            assert "refusal" in answer, frame.hex()
+    compressors = [zstandard.ZstdCompressor(level=level, write_checksum=level == 3) for level in (1, 3, 19)]
+    frames = [compressor.compress(content) for compressor in compressors for content in contents]
+    answers = ask("zstd", [*frames, *(frame[:-1] for frame in frames)])
+    for content, answer in zip(3 * contents, answers, strict=False):
+        assert base64.b64decode(answer["content"]) == content
+    for frame, answer in zip(frames, answers[len(frames) :], strict=True):
+        assert "refusal" in answer, frame.hex()
 
 
 def test_hashes_without_the_browsers_own() -> None:

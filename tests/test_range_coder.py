@@ -117,7 +117,7 @@ CHOICES = [
 ]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(streams())
 def test_back_ends_agree_round_trip_and_size(stream: tuple[Tables, Runs]):
     assert len(checked(*stream)) <= ideal_size(*stream) + 4

@@ -64,8 +64,9 @@ def test_a_closed_stream_that_is_not_needed_does_not_matter(folder: Path, closed
     """Nor does what is printed get into a file that happens to have the stream's number."""
     assert shell(folder, f"aecodec encode a.png one.aec -q 60 --model tiny {closed}")[0] == 0
     assert (folder / "one.aec").read_bytes() == (folder / "a.aec").read_bytes()
-    assert shell(folder, f"aecodec encode a.png b.png --out-dir many -q 60 --model tiny {closed}")[0] == 0
-    assert (folder / "many" / "a.aec").read_bytes() == (folder / "a.aec").read_bytes()
+    if closed.count("-") == 3:  # workers have the same streams as the command
+        assert shell(folder, f"aecodec encode a.png b.png --out-dir many -q 60 --model tiny {closed}")[0] == 0
+        assert (folder / "many" / "a.aec").read_bytes() == (folder / "a.aec").read_bytes()
     assert shell(folder, f"aecodec info a.aec {closed}")[0] == 0
 
 
@@ -74,19 +75,23 @@ def test_a_closed_stream_that_is_not_needed_does_not_matter(folder: Path, closed
     ("name", "shown"), [("\u65e5\u672c", "\\u65e5\\u672c"), ("\udcff", "\ufffd")], ids=["Japanese", "bytes"]
 )
 def test_names_that_the_terminal_cannot_show_are_escaped(folder: Path, name: str, shown: str):
-    (folder / "a.aec").rename(folder / f"{name}.aec")
+    path = f"{name}.aec"
+    (folder / "a.aec").rename(folder / path)
     # A replacement character is itself one that cp1252 lacks.
     shown = shown.encode("cp1252", "backslashreplace").decode()
-    Image.fromarray(photograph(8, 8)).save(folder / "c.png")
-    quoted = f"'{name}.aec'"
-    variables = {"PYTHONIOENCODING": "cp1252"}
-    exit_code, said = shell(folder, f"aecodec info {quoted}", **variables)
-    assert exit_code == 0 and said.startswith(f"{shown}.aec: 56x40 RGB\n")
-    exit_code, said = shell(folder, f"aecodec verify {quoted} missing {quoted}", **variables)
-    assert exit_code == 1
-    assert said.splitlines()[:2] == [f"{shown}.aec: ok"] * 2
-    for line in (f"info --json {quoted}", f"decode {quoted} {quoted}.png", f"view {quoted} --out page.html"):
-        assert shell(folder, f"aecodec {line}", **variables)[0] == 0, line
+    lines = (["info"], ["verify", path, "missing"], ["info", "--json"], ["view", "--out", "page.html"])
+    program = [f"run({[*words, path]!r})" for words in lines] + [f"run({['decode', path, f'{name}.png']!r})"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"from aecodec.cli import run; print([{', '.join(program)}])"],
+        cwd=folder,
+        env=environment() | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        text=True,
+    )
+    said = done.stdout.splitlines()
+    assert said[0] == f"{shown}.aec: 56x40 RGB"
+    assert said.count(f"{shown}.aec: ok") == 2
+    assert said[-1] == "[0, 1, 0, 0, 0]", done.stderr
     assert (folder / "page.html").read_bytes().decode("utf-8")
 
 
