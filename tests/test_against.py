@@ -39,7 +39,7 @@ def encoded(original: Path, *options: str) -> Path:
 
 
 @pytest.mark.parametrize("grey", [False, True])
-def test_of_transparent_pictures_what_a_white_page_shows_counts(
+def test_transparent_pictures_are_compared_on_a_white_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], grey: bool
 ):
     pixels = photograph(64, 64)

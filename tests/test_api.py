@@ -100,7 +100,7 @@ def test_memory_layout_does_not_matter(pixels: np.ndarray) -> None:
         assert encode(same) == expected
 
 
-def test_the_callers_array_stays_as_it_is() -> None:
+def test_the_callers_array_is_unchanged() -> None:
     pixels = COLOUR.copy()
     encode(pixels)
     np.testing.assert_array_equal(pixels, COLOUR)

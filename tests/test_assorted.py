@@ -74,7 +74,7 @@ def test_every_sixth_through_the_tiny_network(name: str, tmp_path: Path, capsys:
     assert check(assorted.MADE[name](), "tiny", tmp_path, capsys) >= FLOORS["tiny"]
 
 
-def test_there_are_a_hundred() -> None:
+def test_at_least_a_hundred_pictures() -> None:
     assert len(assorted.MADE) >= 100
 
 

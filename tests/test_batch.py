@@ -74,7 +74,7 @@ def test_json_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert said.err.count("\n") == 1  # the error, and no summary
 
 
-def test_what_is_up_to_date_is_skipped(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_to_date_outputs_are_skipped(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert encode(photos, "--out-dir", out, "-q", "10") == 0
     first = contents(out)
@@ -218,7 +218,7 @@ def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
     assert lines == [f"{verb} 5 pictures, jobs {jobs}, {own}" for verb in ("encode", "decode") for jobs, own in cases]
 
 
-def test_what_a_folder_has_besides_pictures_is_counted_by_extension(
+def test_other_files_of_a_folder_are_counted_by_extension(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("x.HEIC", "y.heic", "z.jxl", "0a1b2c", ".hidden.heic", "summer/deep.jxl"):

@@ -16,7 +16,9 @@ from helpers.batch import pictures
 from helpers.folders import contents
 
 
-def test_two_inputs_with_one_output_are_told_across_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_inputs_with_one_output_are_reported_across_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, two, out = pictures(tmp_path / "1", a_png=50), pictures(tmp_path / "2", a_png=200), tmp_path / "out"
     assert encode(one, "--out-dir", out, "--quiet") == 0
     assert encode(two / "a.png", "--out-dir", out, "--quiet") == 1
@@ -34,7 +36,7 @@ def test_two_inputs_with_one_output_are_told_across_calls(tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("shard", [(), ("--shard", "1/1")])
-def test_an_input_that_changed_is_encoded_again_whatever_its_time(
+def test_a_changed_input_is_encoded_again_even_if_it_looks_older(
     shard: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = pictures(tmp_path / "in", a_bmp=50), tmp_path / "out"
@@ -169,7 +171,7 @@ def test_an_input_given_twice_is_one(photos: Path, tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("option", ["--skip-existing", "--no-clobber", "--force", "--quiet"])
-def test_a_missing_input_is_an_error_though_its_output_exists(option: str, tmp_path: Path) -> None:
+def test_a_missing_input_is_an_error_even_if_its_output_exists(option: str, tmp_path: Path) -> None:
     folder = pictures(tmp_path / "in", a_png=50)
     assert encode(folder, "--out-dir", tmp_path / "out") == 0
     (folder / "a.png").unlink()

@@ -51,7 +51,7 @@ def test_shards_are_a_partition_that_does_not_depend_on_the_place(photos: Path, 
     assert [Shard(1, 3).holds(name) for name in OUTPUTS] == [True, False, False, True, True], "never to change"
 
 
-def test_of_two_inputs_with_one_output_the_first_has_it(photos: Path) -> None:
+def test_the_first_of_two_inputs_gets_their_common_output(photos: Path) -> None:
     shutil.copy(photos / "b.PNG", photos / "a.bmp")
     entries = list(plan(options(photos, photos / "summer" / "a.png")))
     failed = [entry for entry in entries if isinstance(entry, Result)]
@@ -95,7 +95,9 @@ def test_links_are_followed_to_files_and_not_to_folders(photos: Path) -> None:
 
 
 @posix_only
-def test_a_link_that_is_left_out_is_told_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_link_that_is_not_followed_is_named_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (photos / "round").symlink_to(photos)
     said = []
     for arguments in ((), ("--shard", "1/2"), ("--shard", "2/2"), ("--shard", "2/2"), ("--quiet", "--json")):
@@ -108,7 +110,7 @@ def test_a_link_that_is_left_out_is_told_once(photos: Path, tmp_path: Path, caps
     assert "no file with a known extension" in capsys.readouterr().err
 
 
-def test_a_folder_without_pictures_is_told(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_pictures_is_named(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert encode(photos, tmp_path / "empty", "--out-dir", tmp_path / "out") == 0
     notice, summary = capsys.readouterr().err.splitlines()
@@ -117,7 +119,7 @@ def test_a_folder_without_pictures_is_told(photos: Path, tmp_path: Path, capsys:
 
 
 @posix_only
-def test_a_link_to_a_picture_that_is_gone_is_an_error(
+def test_a_broken_link_to_a_picture_is_an_error(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photos / "gone.jpg").symlink_to(tmp_path / "gone.jpg")

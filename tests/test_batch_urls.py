@@ -63,7 +63,7 @@ def bucket() -> Iterator[str]:
 # Places.
 
 
-def test_what_is_a_url() -> None:
+def test_urls_are_recognised() -> None:
     assert all(storage.is_url(name) for name in ("s3://b/a", "gs://b"))
     assert not any(storage.is_url(name) for name in ("a/b", "C://a", "/a://b"))
     assert not storage.is_url(Path("s3://b/a"))
@@ -210,7 +210,7 @@ def test_a_second_attempt_does_what_is_missing(bucket: str) -> None:
     assert [result.skipped for result in done(the_part(bucket), bucket)] == [False, False, True, True, True]
 
 
-def test_an_output_that_was_replaced_by_another_of_its_size_is_told(bucket: str) -> None:
+def test_a_damaged_object_of_the_same_size_is_written_again(bucket: str) -> None:
     done(the_part(bucket), bucket)
     name = f"{bucket}/out/a.aec"
     data = storage.read(name)
@@ -403,7 +403,7 @@ def test_a_usage_or_input_error_is_one_line(fake: FakeRay, bucket: str, capsys: 
         assert wanted in err and err.count("\n") == 1, err
 
 
-def test_objects_that_are_not_there_are_an_error_beside_others(
+def test_missing_objects_are_an_error_among_others(
     bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["encode", f"{bucket}/photos", f"{bucket}/none", "--out-dir", str(tmp_path), "--model", "tiny"]

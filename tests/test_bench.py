@@ -82,7 +82,7 @@ def test_reduction_takes_the_centre_square_of_a_lanczos_reduction(folder: Path) 
     assert np.array_equal(tall, np.asarray(expected)[8:41])
 
 
-def test_what_reading_drops_is_noticed_once(folder: Path) -> None:
+def test_everything_dropped_is_named_once(folder: Path) -> None:
     alpha = np.full((40, 40, 1), 128, np.uint8)
     Image.fromarray(np.concatenate([photograph(40, 40), alpha], axis=2)).save(folder / "c.png")
     pictures = Pictures(folder)
@@ -91,7 +91,7 @@ def test_what_reading_drops_is_noticed_once(folder: Path) -> None:
     assert pictures.notices[0].startswith("c.png: ")
 
 
-def test_what_cannot_be_measured_is_left_out_and_counted(folder: Path) -> None:
+def test_pictures_that_cannot_be_measured_are_counted(folder: Path) -> None:
     (folder / "c.jpg").write_bytes(b"no picture")
     Image.fromarray(photograph(32, 200)).save(folder / "d.png")
     pictures = Pictures(folder, size=33)

@@ -142,7 +142,7 @@ def test_rows_are_means_and_equal_bytes_the_largest_quality_within(options: Benc
         assert row.psnr == pytest.approx(sum(each.psnr for each in of_row) / 3)
 
 
-def test_where_no_file_is_small_enough_it_is_the_smallest() -> None:
+def test_if_no_file_is_small_enough_the_smallest_is_taken() -> None:
     assert quality_within(peer("jpeg"), photograph(40, 56), 10) == 1
 
 
@@ -185,7 +185,7 @@ def test_ssimulacra2_is_measured_where_asked(folder: Path) -> None:
     assert "SSIMULACRA2" not in format_table(result_of(folder))
 
 
-def test_the_command_removes_what_it_kept_when_the_output_is_there(folder: Path, tmp_path: Path) -> None:
+def test_the_command_removes_its_journal_once_the_output_exists(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "figures.csv"
     command = ["bench", str(folder), "--model", "tiny", "--codecs", "jpeg", "-q", "50", "--csv", str(output)]
     assert run(command) == 0
@@ -197,7 +197,7 @@ def test_the_command_removes_what_it_kept_when_the_output_is_there(folder: Path,
 
 
 @pytest.mark.parametrize("option", ["--csv", "--resume", "--ssimulacra2"])
-def test_what_belongs_to_curves_is_refused_at_bytes(folder: Path, tmp_path: Path, option: str) -> None:
+def test_options_of_curves_are_refused_with_at_bytes(folder: Path, tmp_path: Path, option: str) -> None:
     value = [] if option == "--ssimulacra2" else [str(tmp_path / "file")]
     assert run(["bench", str(folder), "--model", "tiny", "--at-bytes", "900", option, *value]) == 2
     assert not (tmp_path / "file").exists()

@@ -161,7 +161,7 @@ def test_2000_mutants() -> None:
         check_mutants([mutant(golden_files(), seed, number) for number in range(500)])
 
 
-def test_a_header_is_told_from_its_first_bytes() -> None:
+def test_a_header_is_read_from_its_first_bytes() -> None:
     data = (TINY / "shrunk-90.aec").read_bytes()
     info, (found,) = api_info(data), ask("info", [data[:36]])
     for here, there in (

@@ -243,7 +243,7 @@ def test_a_lazy_picture_waits_for_the_window(page: Any) -> None:
     assert any("dog-20" in url for url in requests)
 
 
-def test_a_failure_is_told_in_the_element(page: Any, complaints: list[str]) -> None:
+def test_a_failure_shows_in_the_element(page: Any, complaints: list[str]) -> None:
     for source, reason in (("gone.aec", "HTTP 404"), ("broken.aec", "checksum"), ("empty.html", "not an .aec file")):
         assert add(page, f'<aec-img src="{source}" alt="a dog"></aec-img>') == "error"
         shown = page.locator(f'aec-img[src="{source}"]')
@@ -251,7 +251,7 @@ def test_a_failure_is_told_in_the_element(page: Any, complaints: list[str]) -> N
     complaints[:] = [line for line in complaints if "404" not in line]
 
 
-def test_an_old_browser_is_told(page: Any) -> None:
+def test_an_old_browser_gets_a_message(page: Any) -> None:
     page.evaluate("void (WebAssembly.validate = () => false)")  # as without SIMD
     assert add(page, '<aec-img src="dog-20.aec" alt=""></aec-img>') == "error"
     assert page.get_by_text("this browser has no WebAssembly SIMD").is_visible()

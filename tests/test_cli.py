@@ -123,7 +123,7 @@ def test_the_output_by_an_option(tmp_path: Path, picture: Path, encoded: Path) -
     assert run(["decode", str(encoded), "--output", str(tmp_path / "new.png")]) == 0
 
 
-def test_what_is_just_allowed(tmp_path: Path, picture: Path, encoded: Path) -> None:
+def test_the_pixel_limit_is_inclusive(tmp_path: Path, picture: Path, encoded: Path) -> None:
     assert run(["decode", str(encoded), str(tmp_path / "a.png"), "--max-pixels", "960", "-n"]) == 0
     assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny", "--max-pixels", "960"]) == 0
 

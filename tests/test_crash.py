@@ -131,7 +131,7 @@ def test_full_disk(mounted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[s
     check_refused(("decode", str(source)), target, errno.ENOSPC, capfd)
 
 
-def test_what_a_kill_left_makes_room_on_a_full_disk(mounted: Path):
+def test_leftovers_of_a_kill_make_room_on_a_full_disk(mounted: Path):
     from aecodec.files import sweep_once
     from aecodec.files import temporary_beside
 

@@ -19,7 +19,7 @@ SCRIPT = ROOT / "benchmarks" / "fine_tune.py"
 
 @pytest.mark.slow
 @pytest.mark.skipif(not entries_of(ROOT / "weights"), reason="no weights are landed")
-def test_it_holds_back_trains_and_tells(tmp_path: Path) -> None:
+def test_it_trains_without_the_held_back_pictures_and_reports(tmp_path: Path) -> None:
     for number, photo in enumerate(sorted(path for path in PHOTOS.iterdir() if path.suffix == ".jpg")):
         (tmp_path / "own" / f"person-{number}").mkdir(parents=True)
         for copy in "ab":

@@ -105,7 +105,7 @@ def test_cutting_text(full: Path):
     assert from_text(out.read_bytes()) == aecodec.cut(full.read_bytes(), 120)
 
 
-def test_verify_says_how_much_there_is(full: Path, refused: Refused, capsys: pytest.CaptureFixture[str]):
+def test_verify_reports_the_share_that_arrived(full: Path, refused: Refused, capsys: pytest.CaptureFixture[str]):
     early, picture = full.with_name("early.aec"), full.with_name("in.png")
     early.write_bytes(full.read_bytes()[:100])
     Image.fromarray(photograph(64, 48)).save(picture)
@@ -144,7 +144,7 @@ def test_a_partial_picture_is_announced(full: Path, refused: Refused, capsys: py
         ("decode full.aec out.png --text", "not base64url text"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(full: Path, command: str, message: str, capsys: pytest.CaptureFixture[str]):
+def test_an_impossible_request_is_one_line(full: Path, command: str, message: str, capsys: pytest.CaptureFixture[str]):
     full.with_name("large.aec").write_bytes(aecodec.encode(np.zeros((8, 1030), np.uint8), 10, model="tiny"))
     full.with_name("noise").write_bytes(b"\xc1noise")
     words = [

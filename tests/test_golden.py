@@ -50,7 +50,7 @@ def digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def test_every_permanent_file_is_there():
+def test_every_permanent_file_exists():
     assert set(PERMANENT) == {name for name, _ in wanted()} == {path.name for path in TINY.glob("*.aec")}
     assert {name: PERMANENT[name] | fields for name, fields in wanted()} == PERMANENT
 

@@ -65,7 +65,7 @@ class TestOrientation:
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
     @pytest.mark.parametrize("order", ["<", ">"])
-    def test_it_alone_is_reset(self, format: str, order: str) -> None:
+    def test_only_the_orientation_is_reset(self, format: str, order: str) -> None:
         given = block(order, name=NAMES[0])
         assert kept(given, format) == block(order, orientation=1, name=NAMES[0])
 
@@ -170,7 +170,7 @@ def test_directories_that_point_to_themselves() -> None:
     assert len(exif.data) <= len(loop) and np.all(exif.orientation() == 1)
 
 
-def test_ifd1_is_gone() -> None:
+def test_the_directory_of_the_thumbnail_is_removed() -> None:
     exif = Image.Exif()
     exif.load(kept(block()))
     assert exif.get_ifd(ExifTags.IFD.IFD1) == {}

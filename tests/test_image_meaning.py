@@ -52,7 +52,7 @@ class TestDepth:
             (FLOAT, GREY.astype("<f4") / 255, "floating-point samples, taken as 0..1, are rounded"),
         ],
     )
-    def test_the_range_of_other_kinds_is_told(self, kind: tuple[int], samples: np.ndarray, told: str) -> None:
+    def test_a_notice_names_the_range_of_other_kinds(self, kind: tuple[int], samples: np.ndarray, told: str) -> None:
         tags = {BITS: (8 * samples.itemsize,), PHOTOMETRIC: (1,), CHANNELS: (1,), FORMAT: kind}
         picture = open_picture(tiff(samples.tobytes(), SIZE, tags))
         np.testing.assert_array_equal(picture.pixels, GREY)

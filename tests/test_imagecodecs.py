@@ -64,7 +64,7 @@ def test_decoding_into_an_array_that_is_not_contiguous(pixels: np.ndarray) -> No
     assert not wide[:, 1::2].any()
 
 
-def test_an_out_that_does_not_fit_is_refused_and_left_alone(photo: np.ndarray) -> None:
+def test_an_unsuitable_out_array_is_refused_and_unchanged(photo: np.ndarray) -> None:
     data = aec_encode(photo[:24, :40], model="tiny")
     read_only = np.zeros((24, 40, 3), np.uint8)
     read_only.flags.writeable = False

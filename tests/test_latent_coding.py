@@ -173,7 +173,7 @@ def test_symbols_and_escapes_of_both_signs_round_trip(tiny: Tiny, seed: int, cal
 
 
 @pytest.mark.parametrize("symbol", [0, 1, -1, "support", "-support"])
-def test_an_escape_of_what_the_table_holds_is_refused(tiny: Tiny, symbol: int | str):
+def test_a_needless_escape_is_refused(tiny: Tiny, symbol: int | str):
     """Otherwise one picture would have several files."""
     tables, table = tiny[1].entropy.tables, 40
     support = int(tables.supports[table])

@@ -98,7 +98,7 @@ def test_ms_ssim_needs_room_for_its_window_at_the_coarsest_scale() -> None:
     assert 0 < ms_ssim(picture, coarse(picture)) < 1
 
 
-def test_an_odd_side_is_continued_whenhalved() -> None:
+def test_an_odd_side_is_continued_when_halved() -> None:
     assert halve(np.array([[0.0, 2.0, 8.0], [4.0, 6.0, 8.0], [1.0, 3.0, 9.0]])).tolist() == [[3.0, 8.0], [2.0, 9.0]]
 
 

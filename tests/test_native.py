@@ -213,7 +213,7 @@ def test_many_threads_share_a_runtime() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_a_forked_child_runs_on() -> None:
+def test_a_forked_child_can_still_decode() -> None:
     rng = np.random.default_rng(5)
     network, x = network_of(body_of(9, 20), 9, rng), rng.integers(-INPUT, INPUT + 1, (1, 6, 6, 9))
     runtime = next(iter(NATIVE.values()))
@@ -255,7 +255,7 @@ def test_no_table_of_layers_and_no_call_harms(rows: list[tuple[int, ...]], sizes
     assert needed == -1 or (call.out_rows > 0 and call.out_columns > 0 and call.out_channels > 0)
 
 
-def test_a_kernel_set_that_is_not_there_is_refused() -> None:
+def test_a_missing_kernel_set_is_refused() -> None:
     table = np.array([[0, 1, 1, 1, 1, 1, 0, 0, 0, 0]], np.int32)
     for number in (-1, 99):
         assert LIBRARY.aec_prepared_size(number, address_of(table), 1) == -1

@@ -109,7 +109,7 @@ def test_a_pipe_in_place_of_an_archive(name: str, file: str, tmp_path: Path, rej
     assert rejected({f"--{name}": f"{tmp_path / 'in'}:9"}).endswith(f"{file}: missing or no regular file")
 
 
-def test_a_folder_or_tar_that_is_gone_is_not_one_picture_that_is_missing(tmp_path: Path):
+def test_a_lost_folder_or_tar_is_an_error_not_a_missing_picture(tmp_path: Path):
     sources = Source("places", places_folder(tmp_path / "in"), 1), Source("places", places_tar(tmp_path / "tars"), 1)
     found = [candidates(source, tmp_path)[0] for source in sources]
     for root in ("in", "tars"):

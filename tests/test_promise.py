@@ -40,10 +40,10 @@ def test_the_sizes_of_decoders_are_those_of_the_manifest() -> None:
         assert f"{size} of `{entry.name}`" in text, (entry.name, size)
 
 
-def test_version_0_does_not_give_it_and_says_so() -> None:
+def test_version_0_says_that_it_promises_nothing() -> None:
     assert ("Version 0.x promises none of this yet" in page()) == aecodec.__version__.startswith("0.")
 
 
-def test_those_who_look_for_it_find_it() -> None:
+def test_readme_and_security_link_to_it() -> None:
     assert "](docs/promise.md)" in (ROOT / "README.md").read_text("utf-8")
     assert "](docs/promise.md)" in (ROOT / "SECURITY.md").read_text("utf-8")

@@ -47,7 +47,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     return own
 
 
-def test_what_succeeded_is_not_repeated(
+def test_successful_parts_are_not_repeated(
     steps: list[Step], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps += [Step("good", [says("3 passed")], "^.* passed"), Step("bad", [says("3 passed", 1)], "^.* passed")]
@@ -158,7 +158,7 @@ def test_a_page_gets_the_table_between_its_marks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_what_the_steps_run_is_there(quick: bool, tmp_path: Path) -> None:
+def test_the_files_that_the_steps_run_exist(quick: bool, tmp_path: Path) -> None:
     steps = all_steps(tmp_path, quick)
     words = {word for step in steps for command in step.commands for word in command}
     assert all((ROOT / word).is_file() for word in words if re.match(r"(tests|benchmarks|tools)/\S+$", word))

@@ -179,7 +179,7 @@ def held_carry(tables: Tables, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 40, 1000])
-def test_a_carry_that_stays_open_for_many_words(count: int):
+def test_a_carry_is_pending_for_many_words(count: int):
     tables = Tables([uneven(257, np.random.default_rng(2)), flat(2)])
     open_carry = held_carry(tables, count)
     if count >= 8:

@@ -24,7 +24,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert command in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
 
 
-def test_every_file_the_readme_names_is_there() -> None:
+def test_every_file_that_the_readme_names_exists() -> None:
     for name in re.findall(r"(?:examples|weights|benchmarks|docs)/[\w/.-]+\.\w+", README):
         if not name.startswith("weights/") or entries_of(WEIGHTS):
             assert (ROOT / name).is_file(), name

@@ -191,7 +191,7 @@ def test_a_layer_whose_sums_pass_2_24_runs_in_float64_and_is_right(inputs: int):
         assert_all_agree(network, x.astype(np.int32))
 
 
-def test_in_float32_such_a_layer_would_be_wrong():
+def test_float32_gets_that_layer_wrong():
     """Why the bound matters: the same network with its bound understated."""
     inputs = 300
     bounds = [np.array([v]) for v in (3, 3, -(1 << 23), 1 << 23)]
@@ -202,7 +202,7 @@ def test_in_float32_such_a_layer_would_be_wrong():
     assert RUNTIMES["numpy"].run(network, x).item() != (127 * 1023 * inputs + 3) >> 3
 
 
-def test_bounds_are_the_largest_sums_there_can_be():
+def test_bounds_are_the_largest_possible_sums():
     layers = (Conv(2, 2), Residual((Conv(2, 2),)))
     first = QuantizedParameters(
         np.array([[3, -100], [-4, 100]], np.int8), *(np.array([v, -v]) for v in (9, 0)), *clip(-50, 40)

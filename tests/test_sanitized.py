@@ -34,7 +34,7 @@ def test_no_find_in_mutants_and_attacks() -> None:
     ],
     ids=["a byte too far", "undefined", "nothing"],
 )
-def test_it_would_find_such(tmp_path: Path, body: str, report: str) -> None:
+def test_planted_errors_are_found(tmp_path: Path, body: str, report: str) -> None:
     source, library, count = tmp_path / "some.c", tmp_path / "some.so", 3000
     source.write_text(f"int f(const int *x, int n) {{ {body} }}")
     subprocess.run(["gcc", *sanitized.FLAGS.split(), source, "-o", library], check=True)

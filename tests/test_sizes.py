@@ -170,7 +170,7 @@ def test_effort_reaches_below_the_lowest_quality(photo: Image.Image):
     assert aecodec.decode(data).size == photo.size
 
 
-def test_the_command_says_what_it_did(photo: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_reports_the_reduction(photo: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     source, out, back = tmp_path / "in.png", tmp_path / "out.aec", tmp_path / "back.png"
     photo.save(source)
     assert run(["encode", str(source), str(out), "--target-size", "100", "--shrink", "--compact"]) == 0
@@ -183,7 +183,7 @@ def test_the_command_says_what_it_did(photo: Image.Image, tmp_path: Path, capsys
         assert image.size == (64, 64)
 
 
-def test_a_target_beyond_the_compact_form_s_sizes_is_still_used(photo: Image.Image):
+def test_a_target_beyond_the_sizes_of_the_compact_form_is_used(photo: Image.Image):
     large = photo.resize((700, 500), Image.Resampling.BICUBIC)
     data = aecodec.encode(large, target_size=1500, shrink=True, compact=True)
     assert 1000 < len(data) <= 1500 and max(read_header(data).size) in (256, 700)
@@ -219,7 +219,7 @@ def test_hidden_colours_do_not_bleed_into_a_shrunk_picture():
     assert over_black[..., 1].max() < 40
 
 
-def test_what_is_hidden_does_not_choose_the_size(photo: Image.Image):
+def test_hidden_colours_do_not_choose_the_size(photo: Image.Image):
     noise = np.random.default_rng(1).integers(0, 255, (256, 256, 3)).astype(np.uint8)
     alpha = np.zeros((256, 256), np.uint8)
     alpha[:, :128] = 255

@@ -69,7 +69,7 @@ def test_the_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_program_that_uses_it_and_mistakes_in_one(tmp_path: Path) -> None:
+def test_a_typed_program_passes_and_a_wrong_one_fails(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "mistakes.py").write_text("import aecodec\n" + "\n".join(MISTAKES))
     _, told = mypy("--strict", "--follow-imports=silent", "program.py", "mistakes.py", cwd=tmp_path)

@@ -70,7 +70,7 @@ def test_the_next_write_in_the_folder_removes_what_a_killed_writer_left(
     assert names(tmp_path) == ["b.aec"]
 
 
-def test_what_a_living_process_writes_stays(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
+def test_temporary_files_of_living_processes_stay(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
     (live,) = names(tmp_path)
     write_atomic(tmp_path / "b.aec", b"data")
     sweep(str(tmp_path))

@@ -124,7 +124,7 @@ def runs(built: Built, options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -
     return [run.checkpoint for run in runs]
 
 
-def test_an_average_has_the_mean_weights_and_all_else_of_the_first(runs: list[Path], options: TrainOptions) -> None:
+def test_an_average_has_mean_weights_and_the_rest_of_the_first_run(runs: list[Path], options: TrainOptions) -> None:
     assert cli.run(["model", "average", *map(str, runs), "--out", str(options.checkpoint)]) == 0
     mean, *parts = map(read_checkpoint, (options.checkpoint, *runs))
     for key in ("model", "mean", "unrounded"):

@@ -180,7 +180,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(built: Built, options:
     assert records(options.log)[0]["skipped"] == 2
 
 
-def test_many_such_steps_in_a_row_end_the_run_and_keep_the_checkpoint(built: Built, options: TrainOptions) -> None:
+def test_many_steps_that_are_not_finite_end_the_run_and_keep_the_checkpoint(
+    built: Built, options: TrainOptions
+) -> None:
     loop.train(options)
     before = options.checkpoint.read_bytes()
     built.not_finite_at = lambda step: step >= 1

@@ -38,7 +38,7 @@ def test_twenty_different_pictures_always_the_same(folder: Path, tmp_path: Path)
         assert pixels.std() > 1, f"{name} is flat"
 
 
-def test_each_goes_through_the_codec(folder: Path):
+def test_each_picture_goes_through_the_codec(folder: Path):
     for path in folder.iterdir():
         decoded = aecodec.decode(aecodec.encode(Image.open(path), 100, model="tiny"))
         assert (decoded.size, decoded.mode) == ((256, 256), "RGB")

@@ -92,7 +92,7 @@ def parse(half: str, data: bytes) -> object:
 # Finding
 
 
-def test_the_tiny_network_is_what_it_always_was():
+def test_the_tiny_network_never_changes():
     entry = the_entry(TINY)
     assert (entry.name, entry.weights_id) == ("tiny", TINY_ID)
     decoder, encoder = load_decoder(entry), load_encoder(entry)
@@ -112,7 +112,7 @@ def test_found_by_name_id_and_either_file():
     assert find_by_file(TINY / FILES["decoder"]) == find_by_file(TINY / FILES["encoder"]) == expected
 
 
-def test_a_name_or_id_that_is_unknown_is_named_with_those_that_are_known():
+def test_an_unknown_name_or_id_is_reported_with_the_known_ones():
     with pytest.raises(UnknownWeights, match=r"no model named 'huge' on the search path \(known: .*tiny"):
         find_by_name("huge")
     with pytest.raises(UnknownWeights, match=r"needs weights 00c0ffee.*11ddc256 \(tiny\).*AECODEC_WEIGHTS") as caught:
