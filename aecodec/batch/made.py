@@ -17,40 +17,16 @@ from contextlib import closing
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import NamedTuple
 
 from aecodec.batch import storage
 from aecodec.batch.journal import line_of
+from aecodec.batch.results import Made
+from aecodec.batch.results import Result
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 
-if TYPE_CHECKING:
-    from aecodec.batch.results import Result
-
 _FOLDER = ".aecodec"
 _OBJECT_LINES = 1000  # an object cannot grow: this many lines, or those of the command, make one
-
-
-class Made(NamedTuple):
-    """The input of an output, its size and stamp (`storage.Status`), a hash of the options, and the output's bytes.
-
-    written: the stamp of an output that is an object, when it had been written.
-    """
-
-    source: str
-    size: int
-    stamp: str
-    options: str
-    bytes: int
-    crc: int
-    written: str = ""
-
-    def gave(self, output: str, status: storage.Status) -> bool:
-        """Whether the output is what this says: by all bytes of a file; by size and stamp of an object."""
-        if status.size != self.bytes:
-            return False
-        return status.stamp == self.written if storage.is_url(output) else zlib.crc32(storage.read(output)) == self.crc
 
 
 def made(source: str, status: storage.Status, options: str, output: str, data: bytes) -> Made:

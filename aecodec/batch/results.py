@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
+from typing import NamedTuple
 
 from aecodec.batch import storage
-from aecodec.batch.made import Made
 from aecodec.errors import InputError
+
+
+class Made(NamedTuple):
+    """The input of an output, its size and stamp (`storage.Status`), a hash of the options, and the output's bytes.
+
+    written: the stamp of an output that is an object, when it had been written.
+    """
+
+    source: str
+    size: int
+    stamp: str
+    options: str
+    bytes: int
+    crc: int
+    written: str = ""
+
+    def gave(self, output: str, status: storage.Status) -> bool:
+        """Whether the output is what this says: by all bytes of a file; by size and stamp of an object."""
+        if status.size != self.bytes:
+            return False
+        return status.stamp == self.written if storage.is_url(output) else zlib.crc32(storage.read(output)) == self.crc
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from aecodec.batch import storage
 from aecodec.batch.jobs import DecodeJob
 from aecodec.batch.jobs import EncodeJob
 from aecodec.batch.jobs import Product
-from aecodec.batch.made import Made
 from aecodec.batch.plan import BatchOptions
 from aecodec.batch.plan import Existing
 from aecodec.batch.plan import plan
 from aecodec.batch.results import Item
+from aecodec.batch.results import Made
 from aecodec.batch.results import Result
 from aecodec.batch.results import failure
 from aecodec.batch.workers import in_any_order

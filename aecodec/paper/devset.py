@@ -47,42 +47,50 @@ def load_data(data: Path, dev: Path | None, crop: int, shown: Sequence[str], out
     """
     if dev is None and (data / "train").is_dir() and (data / "dev").is_dir():
         data, dev = data / "train", data / "dev"
-    for folder in filter(None, (dev, out)):
-        if folder.resolve().is_relative_to(data.resolve()):
-            raise InputError(f"{folder}: lies in {data}, so it would be trained on")
-    if dev is not None and out.resolve().is_relative_to(dev.resolve()):
-        raise InputError(f"{out}: lies in {dev}, so its figures would be dev pictures")
+    _check_apart(data, dev, out)
     notices: list[str] = []
-    pictures = {} if dev is None else _dev_pictures(dev, notices)
+    pictures = _dev_pictures(dev, notices) if dev is not None else {}
     found = load_folders([data], crop)
     training = found.training
-    if dev is None:
-        large = [picture for picture in found.validation if min(picture.shape[:2]) >= MIN_SIDE]
-        pictures = {f"validation-{place}": picture for place, picture in enumerate(large)}
-        if not pictures:
-            raise InputError(f"{data}: too few photographs to keep some for validation; give a dev set")
-    else:
+    if dev is not None:
         training = training + found.validation
-    names, whole = list(pictures), list(pictures.values())
+    else:
+        pictures = _validation_pictures(found.validation, data)
+    whole = list(pictures.values())
     kept = _without(training, whole)
     if len(kept) < len(training):
         notices.append(f"left out: {len(training) - len(kept)} training pictures that are dev pictures too")
     if not kept:
         raise InputError(f"{data}: no picture to train on that is not a dev picture")
     authors = read_authors(dev) if dev is not None else {}
-    chosen = list(shown) or [name for name in names if name in authors][:SHOWN] or names[:SHOWN]
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise InputError(f"{unknown[0]}: no picture of the dev set")
+    chosen = _chosen(shown, list(pictures), authors)
     return DataSet(
         kept,
         central_crops(whole, len(whole)),
         dev.resolve().name if dev is not None else VALIDATION,
-        {name: names.index(name) for name in chosen},
+        chosen,
         {name: authors[name] for name in chosen if name in authors},
         found.unreadable + found.too_small,
         notices,
     )
+
+
+def _check_apart(data: Path, dev: Path | None, out: Path) -> None:
+    """Raises InputError if one of the folders lies where its pictures would be taken for others."""
+    for folder in filter(None, (dev, out)):
+        if folder.resolve().is_relative_to(data.resolve()):
+            raise InputError(f"{folder}: lies in {data}, so it would be trained on")
+    if dev is not None and out.resolve().is_relative_to(dev.resolve()):
+        raise InputError(f"{out}: lies in {dev}, so its figures would be dev pictures")
+
+
+def _chosen(shown: Sequence[str], names: list[str], authors: dict[str, str]) -> dict[str, int]:
+    """The dev pictures to show, with their places in the dev set."""
+    chosen = list(shown) or [name for name in names if name in authors][:SHOWN] or names[:SHOWN]
+    for name in chosen:
+        if name not in names:
+            raise InputError(f"{name}: no picture of the dev set")
+    return {name: names.index(name) for name in chosen}
 
 
 def fingerprint(pictures: Sequence[np.ndarray]) -> str:
@@ -98,6 +106,14 @@ def _without(training: list[np.ndarray], dev: list[np.ndarray]) -> list[np.ndarr
     """The training pictures that are not among the dev pictures."""
     shapes, digests = {picture.shape for picture in dev}, set(map(_digest, dev))
     return [picture for picture in training if picture.shape not in shapes or _digest(picture) not in digests]
+
+
+def _validation_pictures(found: list[np.ndarray], folder: Path) -> dict[str, np.ndarray]:
+    """By name, the pictures of `folder` that training keeps for validation."""
+    large = [picture for picture in found if min(picture.shape[:2]) >= MIN_SIDE]
+    if not large:
+        raise InputError(f"{folder}: too few photographs to keep some for validation; give a dev set")
+    return {f"validation-{place}": picture for place, picture in enumerate(large)}
 
 
 def _dev_pictures(folder: Path, notices: list[str]) -> dict[str, np.ndarray]:

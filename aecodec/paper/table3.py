@@ -104,13 +104,10 @@ def run(options: Table3Options) -> str:
         torch.set_num_threads(options.threads)
     previous = read_results(options.out)
     read_remarks(options.out)  # report what is wrong with them now, not after hours
-    data = load_data(options.data, options.dev, options.crop, options.shown, options.out)
-    for notice in data.notices:
-        terminal.say(notice)
+    data = _load(options, terminal)
     setup = setup_of(options, data)
     if previous is not None and previous.setup != setup:
         raise InputError(f"{options.out}: begun with other settings or pictures ({_difference(previous.setup, setup)})")
-    terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
     work = options.out / WORK
     make_folder(work)
     pictures = Data(hold(data.training, device), data.dev, tuple(data.shown.values()), device)
@@ -121,16 +118,30 @@ def run(options: Table3Options) -> str:
         results = replace(results, machine=_with_machine(results.machine, device))
     results = _with_references(results, data, terminal)
     write_results(options.out, results)
-    with Interruption() as interruption:
-        for training in trainings:
-            if not interruption.requested:
-                results = _train(training, options.out, results, terminal, interruption)
+    results, interrupted = _train_all(trainings, options.out, results, terminal)
     _write_report(options.out, results, data)
-    if interruption.requested:
+    if interrupted:
         terminal.say(table(results))
         terminal.say("interrupted; the same command continues")
         raise KeyboardInterrupt
     return table(results)
+
+
+def _load(options: Table3Options, terminal: Bar) -> DataSet:
+    data = load_data(options.data, options.dev, options.crop, options.shown, options.out)
+    for notice in data.notices:
+        terminal.say(notice)
+    terminal.say(f"{len(data.training):,} training pictures, {data.left_out:,} files left out; {len(data.dev):,} dev")
+    return data
+
+
+def _train_all(trainings: list[Training], out: Path, results: Results, terminal: Bar) -> tuple[Results, bool]:
+    """Trains one system after another, until interrupted; returns whether it was."""
+    with Interruption() as interruption:
+        for training in trainings:
+            if not interruption.requested:
+                results = _train(training, out, results, terminal, interruption)
+    return results, interruption.requested
 
 
 def _is_finished(system: System, results: Results, out: Path) -> bool:
