@@ -19,8 +19,8 @@ _WHITE = 255
 def decoded_beside(data: bytes, name: str | Path, source: Path, partial: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The picture `source` and the decoded file of this name, both as sRGB or grey, uint8 [H, W, 3] or [H, W].
 
-    If both have alpha, they are as seen over white: colours under full transparency are not stored, and do not count.
-    If only one has, it does not count either. `partial`: as for `api.decode`.
+    If both have alpha, both are seen over white, since the file does not store colours under full transparency. If only
+    one has alpha, it is ignored. `partial`: as for `api.decode`.
 
     Raises AecError, with the name of the file at fault; of `source`, if they differ in size.
     """

@@ -133,7 +133,7 @@ def measure_between(
 
 
 def last_fitting(steps: Sequence[float], fits: Callable[[float], bool]) -> int:
-    """Index of the last step that fits, by bisection; the first counts as fitting.
+    """Index of the last step that fits, by bisection; the first is taken to fit.
 
     If sizes do not grow strictly along the steps, it is a step that fits and whose successor does not.
     """

@@ -1,7 +1,7 @@
-"""The classical codecs to compare with, through Pillow: whole files without metadata. JPEG XL is a plugin of Pillow's.
+"""The classical codecs to compare with: whole files without metadata, by Pillow, and by its plugin for JPEG XL.
 
-`avif` is Pillow's default, tuned for the eye; `avif-psnr` is the strongest setting for PSNR at the same speed, and so
-the fair one for claims in PSNR.
+`avif` is Pillow's default, tuned for the eye; `avif-psnr` is the strongest setting for PSNR at the same speed, so it
+is the fair one for claims in PSNR.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Pictures:
 
     Whole pictures are read again on every pass, so a folder of any size fits in memory; with `size` they are
     reduced to centre squares and kept. Pictures that cannot be read, or are smaller than `size`, are left out.
-    So are those that turn out not to fit a codec, and pipes or devices, which could keep the bench waiting. `notices`
-    has a line for each of those, and for what reading the others lost.
+    So are those that turn out not to fit a codec, and pipes and devices, which could block. `notices` has a line for
+    each of them, and for what reading the others lost.
     """
 
     def __init__(self, folder: Path, size: int | None = None) -> None:

@@ -44,7 +44,7 @@ DUPLICATE = "duplicate"
 
 @dataclass(frozen=True)
 class Parameters:
-    """What determines a data set. Its sources may be moved or repacked."""
+    """What determines a data set; its sources may be moved or repacked."""
 
     seed: int
     dev: int

@@ -58,7 +58,7 @@ class Block(nn.Sequential):
 
 
 def paper_encoder() -> nn.Module:
-    """Table 1. The text counts 11 layers, the table lists 10: the table is followed."""
+    """Table 1. The paper's text counts 11 layers, its table lists 10; this follows the table."""
     return _named(
         block_0=Block(*_conv(inputs=3)),
         reduce_0=_conv(stride=2),
@@ -85,7 +85,7 @@ def paper_decoder() -> nn.Module:
 
 
 def nearest_neighbour() -> nn.Module:
-    """An expansion as Table 2 is read here: doubles both sides by repeating samples, then the table's convolution."""
+    """An expansion, as understood from Table 2: repeats samples to double both sides, then the table's convolution."""
     return nn.Sequential(nn.Upsample(scale_factor=2), *_conv())
 
 
@@ -123,7 +123,7 @@ def _conv(inputs: int = CHANNELS, outputs: int = CHANNELS, stride: int = 1, *, a
 
 
 def _block() -> Block:
-    """Two layers. The second starts at zero, so that the block starts as its skip and sums do not grow on the way."""
+    """Two layers. The second starts at zero, so that the block starts as its skip; sums do not grow with depth."""
     first, second = _conv(), _conv(active=False)
     nn.init.zeros_(second[0].get_parameter("weight"))
     return Block(*first, *second)

@@ -1,4 +1,4 @@
-"""Which pictures of a bench are shown: the best, the worst, and some drawn by lot."""
+"""Which pictures of a bench are shown: the best, the worst, and some at random."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compared(result: BenchResult) -> list[Compared]:
 
 
 def choose(pictures: Sequence[Compared]) -> list[tuple[Compared, str]]:
-    """At most MAX_SHOWN, by falling gain: all, or the best third, a third drawn by lot, and the worst third.
+    """At most MAX_SHOWN, by falling gain: all, or the best third, a random third, and the worst third.
 
     Each with its reason: all, best, drawn or worst.
     """

@@ -45,8 +45,8 @@ def original(pixels: np.ndarray) -> Version:
 def show(name: str, reason: str, versions: Sequence[Version], budget_bytes: int) -> dict[str, Any]:
     """All versions of one picture for `viewer.js`, whole if they fit into the budget, else a centre window that does.
 
-    `left` and `right` are the indices of the sides shown first: on the left the peer closest to the original, as the
-    weakest would prove little, or the original itself without peers; on the right the first of aecodec's.
+    `left` and `right` are the indices of the sides shown first: on the left the strongest peer, or the original if
+    there are no peers; on the right the first of aecodec's.
     """
     height, width = versions[0].pixels.shape[:2]
     for window in windows(width, height):
