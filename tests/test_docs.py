@@ -82,7 +82,17 @@ def name_of(page: Path) -> str:
 
 WITH_BLOCKS = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
 # Their examples together take longer than all others.
-LONG_PAGES = ("README.md", "docs/many.md", "docs/quality.md", "docs/start.md", "docs/keeping.md", "docs/tiny.md")
+LONG_PAGES = (
+    "README.md",
+    "docs/keeping.md",
+    "docs/many.md",
+    "docs/pillow.md",
+    "docs/python.md",
+    "docs/quality.md",
+    "docs/start.md",
+    "docs/tiny.md",
+    "examples/README.md",
+)
 WITH_SLOW_BLOCKS = [page for page in WITH_BLOCKS if any(block.is_slow for block in blocks_of(page))]
 
 

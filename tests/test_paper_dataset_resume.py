@@ -115,7 +115,7 @@ def test_a_picture_that_kills_its_process_is_one_line():
 
 
 @posix_only
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.15, 0.4])
+@pytest.mark.parametrize("delay", [0.0, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.05, 0.15)), 0.4])
 def test_an_interrupt_while_processes_start_is_the_parents_alone(delay: float):
     """As Ctrl-C does it, twice: they get the signal, too, long before they can handle it.
 

@@ -25,6 +25,7 @@ def test_no_find_in_mutants_and_attacks() -> None:
 
 
 @needs_sanitizer
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "report"),
     [

@@ -15,6 +15,8 @@ from helpers.paths import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "unlike.py"
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
