@@ -78,7 +78,7 @@ def installed(environment: Path, wheel: Path, interpreter: str, kind: str) -> St
         [program, "--version"],
     ]
     name = f"installed ({kind}, {Path(interpreter).name})"
-    return Step(name, [[str(word) for word in line] for line in commands], "^runtime .*", fresh=True)
+    return Step(name, [[str(word) for word in line] for line in commands], r"^runtime (native.*|\w+)", fresh=True)
 
 
 def tests(setting: Setting) -> Iterator[Step]:
