@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from aecodec.batch.workers import in_any_order
+from aecodec.cli import run
+from helpers.commands import command
 from helpers.commands import environment
+from helpers.folders import names
 from helpers.marks import posix_only
 from helpers.numbers import ended_in_a_callback
 from helpers.numbers import ended_while_writing
 from helpers.numbers import lost
+from helpers.paths import PACKAGE_PARENT
 
 # A command that is interrupted at the moment its argument names.
 PROGRAM = """
@@ -92,3 +98,37 @@ def test_a_worker_that_ends_leaves_no_half_written_file(tmp_path: Path) -> None:
     path = str(tmp_path / "whole")
     assert list(in_any_order(ended_while_writing, [path], 2, str.upper)) == [path.upper()]
     assert list(tmp_path.iterdir()) == []
+
+
+@posix_only
+def test_ctrl_c(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        command("encode", pipe, tmp_path / "a.aec", "--model", "tiny"), env=environment(), stderr=subprocess.PIPE
+    )
+    with open(pipe, "wb"):  # returns once the process reads, which then waits for bytes that never come
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.split(b"\n") in ([b"", b"aecodec: interrupted", b""], [b"aecodec: interrupted", b""])
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    path = {**environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PACKAGE_PARENT)])}
+    done = subprocess.run(command("--help"), env=path, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"aecodec: interrupted\n")
+
+
+def test_ctrl_c_while_writing(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    assert run(["encode", str(picture), str(tmp_path / "a.aec"), "--model", "tiny"]) == 130
+    assert names(tmp_path) == ["in.png"]
+    assert capsys.readouterr().err.strip() == "aecodec: interrupted"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,28 +20,21 @@ pytest.importorskip("pytorch_optimizer")
 from safetensors.torch import load_file
 from safetensors.torch import save_file
 
-from aecodec.codec.architectures import standard
 from aecodec.train import checkpoint
 from aecodec.train import loop
-from aecodec.train.checkpoint import read_checkpoint
-from aecodec.train.model import CONFIGS
-from aecodec.train.model import AutoEncoder
 from aecodec.train.optimizers import SoapAndAdam
 from aecodec.train.optimizers import make_optimizer
 from aecodec.train.optimizers import optimizer_of
 from aecodec.train.schedule import TrainOptions
-
-
-def small(name: str) -> AutoEncoder:
-    """The real kinds of layer, few and narrow."""
-    model = AutoEncoder(CONFIGS[name], standard(16, 1, 1, entropy_width=16))
-    return model.to(memory_format=torch.channels_last)
+from helpers.models import small
+from helpers.train_runs import flat
+from helpers.train_runs import train
 
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
     for module in (loop, checkpoint):
-        monkeypatch.setattr(module, "build", small)
+        monkeypatch.setattr(module, "build", lambda name: small(name).to(memory_format=torch.channels_last))
     monkeypatch.setattr(loop, "START_PATCHES", 300)
     monkeypatch.setattr(loop, "CALIBRATION_PICTURES", 2)
     generator = np.random.default_rng(0)
@@ -62,22 +54,6 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
         threads=1,
         optimizer="soap",
     )
-
-
-def train(options: TrainOptions) -> dict[str, Any]:
-    loop.train(options)
-    return read_checkpoint(options.checkpoint)
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether the contents of two checkpoints are the same, but for the clock."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one if key != "seconds")
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
 
 
 def test_soap_has_the_matrices_and_adam_the_rest() -> None:
@@ -134,7 +110,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(options: TrainOpt
     train(replace(parts, steps=8))
     resumed = train(replace(parts, steps=5, resume=True, optimizer=None, seed=5))
     assert optimizer_of(resumed["optimizer"]) == "soap", "the run's own, without being told"
-    assert equal(resumed, whole)
+    assert flat(resumed) == flat(whole)
 
 
 def test_a_decay_branch_starts_from_the_mean_and_keeps_what_soap_has_learned(options: TrainOptions) -> None:
@@ -153,7 +129,7 @@ def test_a_decay_branch_rounds_and_resumes(options: TrainOptions) -> None:
     decay = replace(options, decay=True, optimizer=None, steps=5)
     whole = train(decay)
     assert whole["counters"]["calibrated"] and whole["unrounded"].keys() == whole["mean"].keys()
-    assert equal(train(replace(decay, resume=True)), whole)
+    assert flat(train(replace(decay, resume=True))) == flat(whole)
 
 
 @pytest.mark.parametrize("decay", [False, True])
