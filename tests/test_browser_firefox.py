@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 
 from helpers.marks import needs_bundled
@@ -17,6 +22,7 @@ from helpers.site import DECODE
 from helpers.site import Handler
 from helpers.site import expected
 from helpers.site import served
+from helpers.site import write_decoding_page
 from helpers.site import write_site
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
@@ -41,6 +47,18 @@ try {
 await fetch("/found", { method: "POST", body: JSON.stringify(found) });
 """
 
+# Waits until the page shows its first picture, and sends that.
+FROM_A_FILE = """
+const timer = setInterval(() => {
+  const canvas = document.querySelector(".layer canvas");
+  const { width, height, data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  if (!data[3]) return;
+  clearInterval(timer);
+  const text = btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
+  fetch("ADDRESS/found", { method: "POST", mode: "no-cors", body: JSON.stringify({ width, height, data: text }) });
+}, 100);
+"""
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(FIREFOX is None, reason="no Firefox on this machine"),
@@ -48,11 +66,9 @@ pytestmark = [
 ]
 
 
-def test_golden_files_and_the_element(tmp_path: Path) -> None:
-    write_site(tmp_path / "site")
-    script = SCRIPT.replace("DECODE", DECODE.replace("OPTIONS", "{}")).replace("NAMES", json.dumps(list(expected())))
-    (tmp_path / "site" / "test.js").write_text(script, "utf-8")
-    (tmp_path / "site" / "test.html").write_text(PAGE, "utf-8")
+@contextmanager
+def listening(folder: Path) -> Iterator[tuple[str, Callable[[str], dict[str, Any]]]]:
+    """The address at which the folder is served, and a function that opens a page until it sends what it found."""
     found: dict[str, Any] = {}
     done = Event()
 
@@ -63,12 +79,12 @@ def test_golden_files_and_the_element(tmp_path: Path) -> None:
             self.end_headers()
             done.set()
 
-    with served(tmp_path / "site", Listening) as address:
-        (tmp_path / "profile").mkdir()
-        command = [str(FIREFOX), "--headless", "--no-remote", "--profile", str(tmp_path / "profile")]
+    def opened(page: str) -> dict[str, Any]:
+        profile = folder / "profile"
+        profile.mkdir()
         firefox = subprocess.Popen(
-            [*command, f"{address}/test.html"],
-            env={**os.environ, "HOME": str(tmp_path), "MOZ_DISABLE_CONTENT_SANDBOX": "1"},  # as root in a container
+            [str(FIREFOX), "--headless", "--no-remote", "--profile", str(profile), page],
+            env={**os.environ, "HOME": str(folder), "MOZ_DISABLE_CONTENT_SANDBOX": "1"},  # as root in a container
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -77,6 +93,30 @@ def test_golden_files_and_the_element(tmp_path: Path) -> None:
         finally:
             firefox.terminate()
             firefox.wait(30)
+        return found
+
+    with served(folder, Listening) as address:
+        yield address, opened
+
+
+def test_golden_files_and_the_element(tmp_path: Path) -> None:
+    write_site(tmp_path)
+    script = SCRIPT.replace("DECODE", DECODE.replace("OPTIONS", "{}")).replace("NAMES", json.dumps(list(expected())))
+    (tmp_path / "test.js").write_text(script, "utf-8")
+    (tmp_path / "test.html").write_text(PAGE, "utf-8")
+    with listening(tmp_path) as (address, opened):
+        found = opened(f"{address}/test.html")
     assert {name: found.get(name) for name in expected()} == expected()
     assert found["element"] == [400, 300, "image/png"]
     assert found["gone"] == f"{address}/gone.aec: HTTP 404"
+
+
+def test_a_page_from_a_file_decodes(tmp_path: Path) -> None:
+    page, pixels = write_decoding_page(tmp_path)
+    text = page.read_text("utf-8").replace("default-src 'none'", "default-src 'none'; connect-src http:", 1)
+    with listening(tmp_path) as (address, opened):
+        script = FROM_A_FILE.replace("ADDRESS", address)
+        page.write_text(text.replace("</body>", f"<script>{script}</script></body>"), "utf-8")
+        found = opened(page.as_uri())
+    shown = np.frombuffer(base64.b64decode(found["data"]), np.uint8).reshape(found["height"], found["width"], 4)
+    assert (shown[:, :, :3] == pixels["0.aec"][:, :, None]).all()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from aecodec import api
 from helpers.chromium import ARGUMENTS
 from helpers.chromium import CHROMIUM
 from helpers.marks import needs_bundled
 from helpers.paths import PHOTOS
+from helpers.paths import ROOT
 from helpers.paths import TINY
 from helpers.site import DECODE
 from helpers.site import expected
@@ -328,6 +332,10 @@ def test_the_demo_page(page: Any, site: Path, address: str, tmp_path: Path) -> N
     wait_for(page, "document.querySelector('aec-img').src.endsWith('bay-0.aec')")
     page.locator("#bytes").fill("40")
     wait_for(page, "document.getElementById('count').textContent.startsWith('40 of ')")
+    taken = tmp_path / "demo.png"
+    command = [sys.executable, "-m", "tools.demo", str(site / "demo"), "--screenshot", str(taken)]
+    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    assert Image.open(taken).size == (832, 832)
 
 
 def test_a_page_answers_while_a_gallery_decodes(page: Any, site: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aecodec import api
 from aecodec.bench import format_json
 from aecodec.bench.report import match_originals
 from aecodec.bench.report import view_page
@@ -20,6 +19,7 @@ from helpers.codecs import HOSTILE
 from helpers.codecs import make_report
 from helpers.marks import needs_bundled
 from helpers.paths import GOLDEN
+from helpers.site import write_decoding_page
 
 pytest.importorskip("matplotlib")
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -253,16 +253,7 @@ def test_view_of_a_file_with_and_without_its_original(browser: Any, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
-    """A page of so many files that it decodes them itself, and their pixels by name."""
-    folder = tmp_path_factory.mktemp("embedded")
-    files = [folder / f"{number}.aec" for number in range(8)]
-    rng = np.random.default_rng(0)
-    for number, file in enumerate(files):
-        pixels = rng.integers(0, 256, (200, 300 + number, 3), np.uint8)
-        file.write_bytes(api.encode(pixels if number else pixels[:, :, 0], 90, model="light", compact=number % 2 > 0))
-    page = folder / "page.html"
-    page.write_text(view_page(match_originals(files, [])), "utf-8")
-    return page, {file.name: np.asarray(api.decode(file.read_bytes())) for file in files}
+    return write_decoding_page(tmp_path_factory.mktemp("embedded"))
 
 
 def shown_pixels(page: Any) -> np.ndarray:

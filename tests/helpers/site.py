@@ -11,6 +11,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
+
+from aecodec import api
 from aecodec.cli import run
 from helpers.golden import all_expected
 from helpers.paths import TINY
@@ -69,3 +72,15 @@ def write_site(folder: Path) -> None:
 def expected() -> dict[str, str]:
     """Hashes of the golden files' pixels."""
     return {path.name: own["pixels_sha256"] for path, own in all_expected().items()}
+
+
+def write_decoding_page(folder: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    """A page of `aecodec view` of so many files that it decodes them itself, and their pixels by name."""
+    files = [folder / f"{number}.aec" for number in range(8)]
+    rng = np.random.default_rng(0)
+    for number, file in enumerate(files):
+        pixels = rng.integers(0, 256, (200, 300 + number, 3), np.uint8)
+        file.write_bytes(api.encode(pixels if number else pixels[:, :, 0], 90, model="light", compact=number % 2 > 0))
+    page = folder / "page.html"
+    assert run(["view", *map(str, files), "--out", str(page)]) == 0
+    return page, {file.name: np.asarray(api.decode(file.read_bytes())) for file in files}
