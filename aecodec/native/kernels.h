@@ -80,15 +80,20 @@ TARGET static void NAME(conv)(const Weights *own, const int16_t *x, ptrdiff_t ro
                               int32_t last, const int16_t *add, int16_t *y)
 {
     int32_t vectors = (own->outputs + LANES - 1) / LANES;
-    for (int32_t n = 0; n < vectors; n += COLUMNS)
+    for (int32_t n = 0; n < vectors; n += COLUMNS) {
+        int32_t at = first, i = first / columns, j = first % columns;
         for (int32_t p = first; p < last; p += ROWS) {
             const int16_t *from[ROWS], *plus[ROWS];
             int16_t *to[ROWS];
-            for (int r = 0; r < ROWS; r++) { /* beyond the last position, that one again */
-                int32_t at = p + r < last ? p + r : last - 1, i = at / columns, j = at - i * columns;
+            for (int r = 0; r < ROWS; r++) {
                 from[r] = x + own->stride * (i * row + (ptrdiff_t)j * own->inputs);
                 to[r] = y + (ptrdiff_t)at * own->outputs;
                 plus[r] = add ? add + (ptrdiff_t)at * own->outputs : NULL;
+                if (at + 1 < last) { /* beyond the last position, that one again */
+                    at++;
+                    if (++j == columns)
+                        i++, j = 0;
+                }
             }
             const int16_t *const *with = add ? plus : NULL;
             switch (vectors - n) { /* the number of columns is a constant in each: so the loops unroll */
@@ -100,6 +105,7 @@ TARGET static void NAME(conv)(const Weights *own, const int16_t *x, ptrdiff_t ro
             default: NAME(tile)(own, n * LANES, COLUMNS, from, row, with, to);
             }
         }
+    }
 }
 
 /* The same of a Depthwise; `taps` are its weights, [9][outputs, rounded up] int32. */

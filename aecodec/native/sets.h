@@ -184,11 +184,12 @@ static int has_neon(void) { return 1; } /* every 64-bit Arm processor has it */
 #include <wasm_simd128.h>
 static int has_wasm(void) { return 1; } /* a module with SIMD does not load elsewhere */
 
-/* v >> s is v 2^(30 - s) >> 30 in 64 bits: WebAssembly has no shift lane by lane. */
+/* v >> s is v 2^(30 - s) >> 30 in 64 bits: WebAssembly has no shift lane by lane. Of the 64 only bits are kept that the
+   unsigned shift gives, too; x86 has no other one. */
 INLINE v128_t shift_wasm(v128_t v, v128_t power)
 {
-    v128_t low = wasm_i64x2_shr(wasm_i64x2_extmul_low_i32x4(v, power), 30);
-    v128_t high = wasm_i64x2_shr(wasm_i64x2_extmul_high_i32x4(v, power), 30);
+    v128_t low = wasm_u64x2_shr(wasm_i64x2_extmul_low_i32x4(v, power), 30);
+    v128_t high = wasm_u64x2_shr(wasm_i64x2_extmul_high_i32x4(v, power), 30);
     return wasm_i32x4_shuffle(low, high, 0, 2, 4, 6);
 }
 
