@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
+
 from PIL import Image
 from torch.utils.data import DataLoader
 
