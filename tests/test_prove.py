@@ -133,7 +133,8 @@ def test_every_claim_is_on_its_page(tmp_path: Path) -> None:
     claims = [claim for step in all_steps(tmp_path) for claim in step.claims]
     pages = {claim.page for claim in claims}
     assert pages >= {
-        f"docs/{name}.md" for name in ("speed", "compare", "effort", "tiny", "cluster", "reliability", "demo")
+        f"docs/{name}.md"
+        for name in ("speed", "compare", "effort", "tiny", "cluster", "reliability", "demo", "browser")
     }
     for claim in claims:
         assert re.search(claim.figures, (ROOT / claim.page).read_text("utf-8"), re.MULTILINE), claim

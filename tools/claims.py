@@ -44,7 +44,7 @@ def figures(setting: Setting) -> Iterator[Step]:
     yield from speed(setting, setting.kodak)
     yield from effort(setting, setting.kodak)
     yield demo(setting)
-    yield from browser()
+    yield browser()
     if setting.dev is not None:
         yield bulk(setting.dev)
         yield tiny(setting.kodak, setting.dev)
@@ -179,11 +179,13 @@ def demo(setting: Setting) -> Step:
     return Step("demo.md", [python("-m", "tools.demo", setting.folder / "demo")], "^-q .* in all", (parts,))
 
 
-def browser() -> Iterator[Step]:
-    """Node and Chromium beside NumPy. Claims of docs/browser.md belong here."""
-    benchmark = ROOT / "benchmarks" / "browser.py"
-    if benchmark.is_file():
-        yield Step("browser.md", [python(benchmark)], "^gallery.*")
+def browser() -> Step:
+    """Node and Chromium beside NumPy, as ratios."""
+    rows = r"^\| (?:NumPy|native kernels|Node|Chromium)[^|\n]* \| [\d.]+ ms, ([\d.]+) \| [\d.]+ ms, ([\d.]+) \|$"
+    printed = r"standard \S+ and \S+ \(([\d.]+) and \S+\); light \S+ and \S+ \(([\d.]+) and"
+    printed = rf"^  (?:numpy|avx512-vnni|Node|Chromium) +{printed}"
+    claim = Claim("docs/browser.md", rows, printed, SPREAD, relative=True)
+    return Step("browser.md", [python("benchmarks/browser.py")], "^gallery.*", (claim,))
 
 
 def bulk(dev: Path) -> Step:
