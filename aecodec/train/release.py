@@ -35,7 +35,6 @@ from aecodec.train.export import with_default_quality
 from aecodec.train.last_layer import solve_last_layer
 from aecodec.train.model import AutoEncoder
 from aecodec.train.model import build
-from aecodec.train.rescale import give_headroom
 from aecodec.train.rounding import settle_on_grid
 
 TABLE_PICTURES = 400
@@ -66,8 +65,6 @@ def release(checkpoint: Path, data: Sequence[Path], out: Path, name: str | None,
         quality = (torch.arange(len(pictures)) + 0.5) / len(pictures)
         settle_on_grid(model, as_input(np.stack(pictures), torch.device("cpu")), quality)
     model.mode.rounding = True
-    if channels := give_headroom(model):
-        say(f"channels that pure colours made clip, rescaled: {channels}")
     if len(dataset.training) >= LAST_LAYER_MINIMUM:
         say("solving the last layer of the synthesis")
         solve_last_layer(model, central_crops(dataset.training, LAST_LAYER_PICTURES))
