@@ -24,6 +24,7 @@ import click
 import numpy as np
 
 from aecodec import api
+from aecodec.bench.measure import TARGET_BYTES
 from aecodec.bench.measure import quality_within
 from aecodec.bench.peers import PillowCodec
 from aecodec.bench.peers import peers_named
@@ -36,7 +37,6 @@ from aecodec.image.reading import open_picture
 ROOT = Path(__file__).parents[1]
 PHOTOS = (ROOT / "examples" / "photos", ROOT / "examples" / "gallery")
 QUALITIES = (0, 10, 20, 30, 40, 60, 80, 100)
-TARGET_BYTES = 2000  # the page begins with the quality whose files are nearest to it
 PEERS = {"jpeg": ".jpg", "avif": ".avif"}
 CODE = ("index.html", "demo.css", "demo.js", "gallery.json", "aecodec/*.js", "aecodec/decoder/*.js", "aecodec/aec.wasm")
 NOT_LOADED = ("example.js", "zstd.js", "zstd_entropy.js", "xxh64.js")  # all but the first for alpha and metadata only
