@@ -182,7 +182,7 @@ def demo(setting: Setting) -> Step:
 def browser() -> Step:
     """Node and Chromium beside NumPy, as ratios."""
     rows = r"^\| (?:NumPy|native kernels|Node|Chromium)[^|\n]* \| [\d.]+ ms, ([\d.]+) \| [\d.]+ ms, ([\d.]+) \|$"
-    printed = r"standard \S+ and \S+ \(([\d.]+) and \S+\); light \S+ and \S+ \(([\d.]+) and"
+    printed = r"standard \S+ and \S+ \(\S+ and ([\d.]+)\); light \S+ and \S+ \(\S+ and ([\d.]+)\)"
     printed = rf"^  (?:numpy|avx512-vnni|Node|Chromium) +{printed}"
     claim = Claim("docs/browser.md", rows, printed, SPREAD, relative=True)
     return Step("browser.md", [python("benchmarks/browser.py")], "^gallery.*", (claim,))
