@@ -295,6 +295,8 @@ def test_the_code_is_small(tmp_path: Path) -> None:
 def test_the_command_refuses(refused: Refused) -> None:
     assert "no model named 'unknown'" in refused(2, "browser", "site", "--model", "unknown")
     assert "missing.jpg" in refused(1, "browser", "site", "missing.jpg", "--model", "tiny")
+    twice = [PHOTOS / "dog.jpg"] * 2
+    assert "another picture gives dog.aec" in refused(1, "browser", "site", *twice, "--model", "tiny")
 
 
 def test_the_registered_models_are_those_of_the_manifest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,16 @@ def test_a_browser_that_cannot_decode_says_so(
     with Opened(browser, page) as opened:
         line = opened.page.locator(".layer .failed").first
         assert reason in line.text_content()
+
+
+@needs_bundled
+def test_a_page_whose_weights_are_damaged_says_so(
+    browser: Any, embedded: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    text = embedded[0].read_text("utf-8")
+    start = re.search(r'"weights":\{"\w{8}":"', text)
+    assert start is not None
+    page.write_text(f"{text[: start.end()]}!{text[start.end() + 1 :]}", "utf-8")
+    with Opened(browser, page) as opened:
+        assert "cannot be decoded here" in opened.page.locator(".layer .failed").first.text_content()

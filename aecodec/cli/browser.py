@@ -12,6 +12,7 @@ import click
 from aecodec import __version__
 from aecodec.cli import PATH
 from aecodec.cli.common import say
+from aecodec.errors import OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +85,10 @@ def _encoded(pictures: tuple[Path, ...], model: str) -> dict[str, bytes]:
 
     files = {"example.aec": api.encode(_example(), model=model)}
     for path in pictures:
-        files[f"{path.stem}.aec"] = api.encode(open_picture(path).pixels, model=model)
+        name = f"{path.stem}.aec"
+        if name in files:
+            raise OutputError(f"{path}: another picture gives {name}")
+        files[name] = api.encode(open_picture(path).pixels, model=model)
     return files
 
 

@@ -15,7 +15,7 @@ class PageDecoder {
     const canvas = element("canvas", { width: part.width, height: part.height, role: "img", "aria-label": name });
     this.pixels(version, part).then(
       (pixels) => canvas.getContext("2d").putImageData(pixels, 0, 0),
-      (error) => canvas.replaceWith(element("p", { className: "failed" }, `This browser cannot decode the picture: ${error.message}`)));
+      (error) => canvas.replaceWith(element("p", { className: "failed" }, `The picture cannot be decoded here: ${error.message}`)));
     return canvas;
   }
 
@@ -33,9 +33,11 @@ class PageDecoder {
   async decode(aec, crop) {
     this.worker ??= await this.start();
     return new Promise((resolve, reject) => {
-      this.worker.onmessage = async ({ data: { need, picture, error } }) => {
-        if (need) this.worker.postMessage({ id: need, weights: await PageDecoder.unpacked(this.parts.weights[need]) });
-        else if (error) reject(error);
+      this.worker.onmessage = ({ data: { need, picture, error } }) => {
+        if (need) {
+          const weights = PageDecoder.unpacked(this.parts.weights[need]);
+          weights.then((bytes) => this.worker.postMessage({ id: need, weights: bytes })).catch(reject);
+        } else if (error) reject(error);
         else resolve(new ImageData(picture.data, picture.width, picture.height));
       };
       this.worker.onerror = ({ message }) => reject(new Error(message || "its worker does not start"));
