@@ -8,8 +8,10 @@ let engine;
 const wanted = new Map(); // id -> { resolve, reject }
 
 onmessage = ({ data }) => {
-  if (data.module) engine = Engine.create(data.module);
-  else if (data.id) settle(data);
+  if (data.module) {
+    engine = Engine.create(data.module);
+    engine.catch(() => {}); // each job reports it
+  } else if (data.id) settle(data);
   else decode(data);
 };
 

@@ -34,10 +34,10 @@ class PageDecoder {
     this.worker ??= await this.start();
     return new Promise((resolve, reject) => {
       this.worker.onmessage = ({ data: { need, picture, error } }) => {
-        if (need) {
-          const weights = PageDecoder.unpacked(this.parts.weights[need]);
-          weights.then((bytes) => this.worker.postMessage({ id: need, weights: bytes })).catch(reject);
-        } else if (error) reject(error);
+        if (need) PageDecoder.unpacked(this.parts.weights[need]).then(
+          (weights) => this.worker.postMessage({ id: need, weights }),
+          ({ name, message }) => this.worker.postMessage({ id: need, error: { name, message } }));
+        else if (error) reject(error);
         else resolve(new ImageData(picture.data, picture.width, picture.height));
       };
       this.worker.onerror = ({ message }) => reject(new Error(message || "its worker does not start"));
