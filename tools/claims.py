@@ -27,6 +27,11 @@ NUMBER = r"([\d.,]+|inf)"
 CELLS = r"[ |]+([\d.]+)"
 
 
+def within_spread(page: str, figures: str, printed: str) -> Claim:
+    """A claim of times or memory, which depend on the machine."""
+    return Claim(page, figures, printed, SPREAD, relative=True)
+
+
 def wrapped(expression: str) -> str:
     """For prose, which may have a line break at any space."""
     return expression.replace(" ", r"\s+")
@@ -84,7 +89,7 @@ def speed(setting: Setting, kodak: Path) -> Iterator[Step]:
     rows = rf"^\|{others}[^|\n]+\|" + r" +[\d.]+ ms \| {} \| [\d.]+ ms \| {} \|$"
     number, other = r"([\d.]+)", r"[\d.]+"
     claims = [
-        Claim(page, rows.format(*cells), rf"^ +{verb} (?:{names}) +[\d.]+ ms +([\d.]+) x NumPy", SPREAD, relative=True)
+        within_spread(page, rows.format(*cells), rf"^ +{verb} (?:{names}) +[\d.]+ ms +([\d.]+) x NumPy")
         for verb, cells in (("decode", (number, other)), ("encode", (other, number)))
     ]
     work = wrapped(r"([\d,]+) multiply-adds a pixel")
@@ -95,45 +100,33 @@ def speed(setting: Setting, kodak: Path) -> Iterator[Step]:
         ("OPENBLAS_CORETYPE", "Haswell"),
         ("NPY_DISABLE_CPU_FEATURES", "X86_V4 AVX512_ICL AVX512_SPR"),
     )  # names of NumPy 2.4
-    held = Claim(
-        page,
-        wrapped(r"`avx2` is ([\d.]+) and ([\d.]+) of that"),
-        r"^ +(?:de|en)code avx2 +[\d.]+ ms +([\d.]+) x NumPy",
-        SPREAD,
-        relative=True,
+    held = within_spread(
+        page, wrapped(r"`avx2` is ([\d.]+) and ([\d.]+) of that"), r"^ +(?:de|en)code avx2 +[\d.]+ ms +([\d.]+) x NumPy"
     )
     run = python("benchmarks/warm.py")
     yield Step("speed.md, NumPy with AVX2", [run], "^ +decode avx2.*", (held,), variables=haswell)
 
-    of_avif = Claim(
+    of_avif = within_spread(
         page,
         wrapped(
             r"takes ([\d.]+) times AVIF's time with NumPy, ([\d.]+) with `avx2`, ([\d.]+) with `avx-vnni` "
             r"and ([\d.]+) with `avx512-vnni`"
         ),
         r"^  (?:numpy|avx\S+) +[\d.]+ ms +([\d.]+) x avif,",
-        SPREAD,
-        relative=True,
     )
     run = python("benchmarks/warm.py", "--folder", kodak.absolute(), "--size", 256)
     yield Step("speed.md, kodak256", [run], "^  numpy.*", (of_avif,))
 
-    folder = Claim(
-        page,
-        wrapped(r"encodes ([\d.]+) and decodes ([\d.]+) times"),
-        r"native:.*? ([\d.]+) x numpy",
-        SPREAD,
-        relative=True,
+    folder = within_spread(
+        page, wrapped(r"encodes ([\d.]+) and decodes ([\d.]+) times"), r"native:.*? ([\d.]+) x numpy"
     )
     run = python("benchmarks/bulk.py", kodak.absolute(), "--jobs", 2)
     yield Step("speed.md, a folder", [run], "^decode.*native.*", (folder,))
 
-    refined = Claim(
+    refined = within_spread(
         page,
         wrapped(r"`--effort 1` takes ([\d.]+) of NumPy's time with `avx512-vnni`, ([\d.]+) with `avx2`"),
         r"^encode .*, avx\S+: .* ms of a processor each, ([\d.]+) x numpy",
-        SPREAD,
-        relative=True,
     )
     sets = "--jobs", 1, "--rounds", 1, "--runtimes", "numpy,avx512-vnni,avx2", "--effort", 1
     run = python("benchmarks/bulk.py", ROOT / "examples" / "photos", *sets)
@@ -141,7 +134,7 @@ def speed(setting: Setting, kodak: Path) -> Iterator[Step]:
     if peer:
         times = "times as fast as CompressAI's hyperprior"
         whole = wrapped(rf"`decode` are ([\d.]+) and ([\d.]+) {times}")
-        cold = Claim("docs/compare.md", whole, rf"([\d.]+) {times}", SPREAD, relative=True)
+        cold = within_spread("docs/compare.md", whole, rf"([\d.]+) {times}")
         yield Step("compare.md, whole commands", [python("benchmarks/cold.py", *peer)], times, (cold,))
 
 
@@ -184,7 +177,7 @@ def browser() -> Step:
     rows = r"^\| (?:NumPy|native kernels|Node|Chromium)[^|\n]* \| [\d.]+ ms, ([\d.]+) \| [\d.]+ ms, ([\d.]+) \|$"
     printed = r"standard \S+ and \S+ \(\S+ and ([\d.]+)\); light \S+ and \S+ \(\S+ and ([\d.]+)\)"
     printed = rf"^  (?:numpy|avx512-vnni|Node|Chromium) +{printed}"
-    claim = Claim("docs/browser.md", rows, printed, SPREAD, relative=True)
+    claim = within_spread("docs/browser.md", rows, printed)
     return Step("browser.md", [python("benchmarks/browser.py")], "^gallery.*", (claim,))
 
 
@@ -192,7 +185,7 @@ def bulk(dev: Path) -> Step:
     """Processor time a picture, by a processor of the same kind."""
     run = python("benchmarks/bulk.py", dev.absolute(), "--jobs", 2, "--rounds", 1, "--runtimes", "native")
     took = r"Encoding a picture of 256x256 with the default model took ([\d.]+) ms of one core, decoding it ([\d.]+) ms"
-    claim = Claim("docs/cluster.md", wrapped(took), r"([\d.]+) ms of a processor each", SPREAD, relative=True)
+    claim = within_spread("docs/cluster.md", wrapped(took), r"([\d.]+) ms of a processor each")
     return Step("cluster.md", [run], "^decode.*", (claim,))
 
 
@@ -231,15 +224,13 @@ def memory_of_one() -> Step:
     """For the part `memory`: a small picture and one of 16 megapixels."""
     page = "docs/reliability.md"
     sides = [
-        Claim(page, wrapped(f"{side}: encode (\\d+) MB"), rf"^\.*{side}: encode (\d+) MB", SPREAD, relative=True)
+        within_spread(page, wrapped(f"{side}: encode (\\d+) MB"), rf"^\.*{side}: encode (\d+) MB")
         for side in ("256x256", "4000x4000")
     ]
-    formats = Claim(
+    formats = within_spread(
         page,
         wrapped(r"decoded to WebP ([\d.]+) MB, to JPEG 2000 ([\d.]+) MB and to AVIF ([\d.]+) MB"),
         r"^\.*decode to (?:webp|jp2|avif) ([\d.]+) MB",
-        SPREAD,
-        relative=True,
     )
     tests = "tests/test_reliability.py", "-s", "-n", 0, "-m", "slow or not slow", "-k", "memory or write_only"
     return Step("one picture", [python("-m", "pytest", *tests)], PASSED, (*sides, formats))
