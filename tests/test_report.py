@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import asdict
 from dataclasses import replace
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aecodec.batch.progress import CLEAR_LINE
 from aecodec.bench import BenchOptions
 from aecodec.bench import BenchResult
 from aecodec.bench import format_json
@@ -25,6 +27,7 @@ from aecodec.bench.report.choice import Compared
 from aecodec.bench.report.choice import choose
 from aecodec.bench.report.embedded import embed
 from aecodec.bench.report.page import fill_page
+from aecodec.bench.report.view import labels
 from aecodec.bench.report.viewer import BUDGET_BYTES
 from aecodec.bench.report.viewer import Version
 from aecodec.bench.report.viewer import show
@@ -228,6 +231,24 @@ def test_originals_are_matched_by_name_and_a_single_one_by_itself(folder: Path) 
     assert match_originals([Path("a.aec")], [Path("b.png")]) == [(Path("a.aec"), Path("b.png"))]
     with pytest.raises(InputError, match=r"named c\.aec"):
         match_originals([Path("a.aec"), Path("b.aec")], [Path("c.png")])
+    with pytest.raises(InputError, match=r"y/a\.png: x/a\.png has this name, too"):
+        match_originals([Path("x/a.aec"), Path("y/a.aec")], [Path("x/a.png"), Path("y/a.png")])
+    one = Path("a.png")
+    assert match_originals([Path("x/a.aec"), Path("y/a.aec")], [one]) == [
+        (Path("x/a.aec"), one),
+        (Path("y/a.aec"), one),
+    ]
+
+
+def test_files_of_one_name_are_shown_with_the_folders_that_tell_them_apart(files: list[Path], tmp_path: Path) -> None:
+    paths = [Path(name) for name in ("a/x/1.aec", "b/x/1.aec", "c/1.aec", "1.aec", "c/2.aec", "c/2.aec", "c/./3.aec")]
+    assert labels(paths) == ["a/x/1.aec", "b/x/1.aec", "c/1.aec", "1.aec", "2.aec", "2.aec", "3.aec"]
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        shutil.copy(files[0], tmp_path / name / "same.aec")
+    page = view_page([(tmp_path / name / "same.aec", None) for name in ("one", "other")])
+    assert [picture["name"] for picture in data_of(page)["viewer"]] == ["one/same.aec", "other/same.aec"]
+    assert "<title>aecodec: one/same.aec, other/same.aec</title>" in page
 
 
 def test_view_never_writes_over_what_it_shows(files: list[Path], folder: Path, refused: Refused) -> None:
@@ -261,6 +282,42 @@ def test_view_on_the_command_line(
     error = f"aecodec: {PHOTOS / 'bay.png'}: 256x256 pixels, where {files[0]} has 176x176\n"
     assert capsys.readouterr().err == error
     assert run(["view", str(tmp_path / "missing.aec"), "--out", str(out)]) == 1
+
+
+def test_view_leaves_out_what_it_cannot_show(
+    files: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, missing, out = tmp_path / "damaged.aec", tmp_path / "missing.aec", tmp_path / "page.html"
+    damaged.write_bytes(files[0].read_bytes()[:-1])
+    lines = [
+        f"aecodec: {missing}: No such file or directory",
+        f"aecodec: {damaged}: damaged file: a checksum does not match",
+    ]
+    capsys.readouterr()
+    assert run(["view", str(missing), str(files[0]), str(damaged), str(files[1]), "--out", str(out)]) == 3
+    assert capsys.readouterr().err.splitlines() == lines
+    assert [picture["name"] for picture in data_of(out.read_text("utf-8"))["viewer"]] == ["lighthouse.aec", "bay.aec"]
+    out.unlink()
+    assert run(["view", str(damaged), str(missing), "--out", str(out)]) == 1
+    assert capsys.readouterr().err.splitlines() == lines[::-1]
+    assert not out.exists()
+
+
+def test_view_shows_its_progress_on_a_terminal(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, out = tmp_path / "damaged.aec", tmp_path / "page.html"
+    damaged.write_bytes(b"no file")
+    paths = [str(path) for path in (damaged, *files)]
+    capsys.readouterr()
+    assert run(["view", *paths[1:], "--out", str(out)]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(["view", *paths, "--out", str(out)]) == 3
+    shown = capsys.readouterr().err
+    assert f"{CLEAR_LINE}aecodec: {damaged}: not an .aec file\n" in shown
+    assert "] 3/3, 0:00 left" in shown
+    assert shown.endswith(CLEAR_LINE)
 
 
 def viewed(*lengths: int) -> list[dict[str, Any]]:
