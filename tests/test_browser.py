@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+from PIL import Image
 
 from aecodec import __version__
 from aecodec import api
 from aecodec.cli import run
 from aecodec.codec.manifest import entries_of
+from aecodec.codec.manifest import find_by_name
 from aecodec.errors import AecError
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
@@ -43,6 +45,7 @@ from fuzz.mutate import golden_files
 from fuzz.mutate import mutant
 from helpers.commands import Refused
 from helpers.golden import all_expected
+from helpers.marks import needs_bundled
 from helpers.node import BROWSER
 from helpers.node import ask
 from helpers.node import decode
@@ -277,9 +280,47 @@ def test_the_command_writes_a_site(tmp_path: Path, capsys: pytest.CaptureFixture
         path.name for path in (BROWSER / "decoder").glob("*.js")
     }
     assert not list(folder.rglob("*.py"))
-    files = [folder / "example.aec", folder / "dog.aec"]
-    for path, answer in zip(files, decode([path.read_bytes() for path in files], code=folder), strict=True):
-        assert same(answer, by_python(path.read_bytes()))
+    data = (folder / "dog.aec").read_bytes()
+    [answer] = decode([data], code=folder)
+    assert same(answer, by_python(data))
+
+
+def test_the_example_page_shows_the_pictures_that_are_given(tmp_path: Path) -> None:
+    assert run(["browser", str(tmp_path / "none"), "--model", "tiny", "--quiet"]) == 0
+    page = (tmp_path / "none" / "index.html").read_text("utf-8")
+    assert page == (BROWSER / "example.html").read_text("utf-8")
+    data = (tmp_path / "none" / "example.aec").read_bytes()
+    assert same(decode([data], code=tmp_path / "none")[0], by_python(data))
+
+    photo = tmp_path / 'a&"b%: 1.png'
+    Image.new("RGB", (90, 60)).save(photo)
+    assert run(["browser", str(tmp_path / "two"), str(photo), str(PHOTOS / "dog.jpg"), "--model", "tiny"]) == 0
+    page = (tmp_path / "two" / "index.html").read_text("utf-8")
+    first = '<aec-img src="a%26%22b%25%3A%201.aec" alt="a&amp;&quot;b%: 1" width="90" height="60" loading="lazy">'
+    assert first in page
+    assert '&lt;aec-img src="a%26%22b%25%3A%201.aec" alt="a&amp;amp;' in page
+    assert page.count("</aec-img>") == 2
+    assert '<aec-img src="dog.aec" alt="dog" width="256" height="256"' in page
+    assert "example.aec" not in page
+    assert not (tmp_path / "two" / "example.aec").exists()
+
+
+@needs_bundled
+def test_another_run_keeps_the_weights_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = [find_by_name(name).weights_id.hex() for name in ("light", "paper")]
+    assert run(["browser", str(tmp_path), "--model", "light"]) == 0
+    assert "kept" not in capsys.readouterr().err
+    assert run(["browser", str(tmp_path), "--model", "paper"]) == 0
+    assert f"kept {ids[0]}.safetensors; delete" in capsys.readouterr().err
+    assert {f"{name}.safetensors" for name in ids} <= {path.name for path in (tmp_path / "weights").iterdir()}
+
+
+def test_a_folder_that_is_not_of_the_command_is_kept(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "README.md").write_text("mine", "utf-8")
+    line = f"{tmp_path / 'README.md'}: exists, and is not what this command makes"
+    assert line in refused(1, "browser", tmp_path, "--model", "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text("utf-8") == "mine"
 
 
 def test_the_code_is_small(tmp_path: Path) -> None:
