@@ -24,6 +24,7 @@ from aecodec.cli import run
 from aecodec.codec.manifest import entries_of
 from aecodec.codec.manifest import find_by_name
 from aecodec.errors import AecError
+from aecodec.errors import CorruptFile
 from aecodec.format.container import pack
 from aecodec.format.container import unpack
 from aecodec.geometry import Box
@@ -50,6 +51,7 @@ from helpers.node import BROWSER
 from helpers.node import ask
 from helpers.node import decode
 from helpers.node import needs_node
+from helpers.paths import GOLDEN
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import WEIGHTS
@@ -263,6 +265,19 @@ def test_zstd_frames() -> None:
         assert base64.b64decode(answer["content"]) == content
     for frame, answer in zip(frames, answers[len(frames) :], strict=True):
         assert "refusal" in answer, frame.hex()
+
+
+@needs_bundled
+def test_a_stream_of_other_weights_is_not_called_just_damaged() -> None:
+    """A registered number whose weights have changed since, as before 1.0: the checksum matches, the symbols do not."""
+    content = unpack((GOLDEN / "bundled" / "light-bay-default.aec").read_bytes())
+    number = find_by_name("standard").number
+    assert number is not None
+    data = pack(replace(content.header, weights=number), content.parts)
+    with pytest.raises(CorruptFile, match="^damaged, or made before aecodec 1.0 with other weights: ") as refusal:
+        api.decode(data)
+    (answer,) = decode([data])
+    assert answer["message"] == str(refusal.value)
 
 
 def test_hashes_without_the_browsers_own() -> None:

@@ -48,7 +48,7 @@ REFUSED = (
     (3, "info notes.txt", "notes.txt: not an .aec file"),
     (3, "decode cut.aec long.png", "cut.aec: "),
     (3, "decode longer.aec a.png", "longer.aec: "),
-    (3, "verify unused.aec", "unused.aec: "),
+    (3, "verify unused.aec", "unused.aec: damaged, or made before aecodec 1.0 with other weights: "),
     (3, "decode in.aec a.png --max-pixels 959", r"limit is 959.*\(--max-pixels\)"),
     (4, "decode newer.aec a.png", "format version 2"),
     (4, "info newer.aec", "format version 2"),

@@ -50,7 +50,9 @@ _WORD_MASK = _WORD - 1
 _STATE_BYTES = 8
 _STATE = 1 << 8 * _STATE_BYTES
 
-IMPOSSIBLE = "damaged data: the coded stream holds no symbol of its table"
+# No transfer does this to a file whose checksum matches, but other weights do: until 1.0, a model number changed them.
+MISFIT = "damaged, or made before aecodec 1.0 with other weights"
+IMPOSSIBLE = f"{MISFIT}: the coded stream holds no symbol of its table"
 
 
 class Tables:
@@ -251,7 +253,7 @@ def check_end(data: bytes, read: int, offset: int, width: int) -> None:
     """
     value = int.from_bytes(data[:read].ljust(read, b"\0"), "big")
     if _shortest(value - offset, width, read) != data:
-        raise CorruptFile("damaged data: the coded stream does not end where its symbols end")
+        raise CorruptFile(f"{MISFIT}: the coded stream does not end where its symbols end")
 
 
 def _shortest(low: int, width: int, size: int) -> bytes:

@@ -24,6 +24,7 @@ from typing import Protocol
 import numpy as np
 
 from aecodec.errors import CorruptFile
+from aecodec.format.range_coder import MISFIT
 from aecodec.format.range_coder import Decoder
 from aecodec.format.range_coder import Encoder
 from aecodec.format.range_coder import PrefixDecoder
@@ -35,7 +36,7 @@ UNIT = 1 << UNIT_BITS
 SCALE_COUNT = 64
 TOTAL = 1 << 24
 
-NEEDLESS = "damaged data: the stream escapes a symbol that its table holds"
+NEEDLESS = f"{MISFIT}: the stream escapes a symbol that its table holds"
 
 
 def clip_bits(x: np.ndarray, bits: int) -> np.ndarray:

@@ -10,9 +10,10 @@ const TOTAL = 1n << PRECISION;
 const WORD_BITS = 32n;
 const WORD = 1n << WORD_BITS;
 const FULL_WIDTH = (1n << 64n) - 1n;
+const MISFIT = "damaged, or made before aecodec 1.0 with other weights";
 const REASONS = {
-  [-1]: "damaged data: the coded stream holds no symbol of its table",
-  [-2]: "damaged data: the stream escapes a symbol that its table holds",
+  [-1]: `${MISFIT}: the coded stream holds no symbol of its table`,
+  [-2]: `${MISFIT}: the stream escapes a symbol that its table holds`,
 };
 
 /** Reads a whole stream. `finish` throws CorruptFile unless an encoder writes just this stream for its symbols. */
@@ -40,10 +41,10 @@ export class StreamReader {
     const failed = code.aec_read(
       this.reader, this.stream, size, ...this.tables, index, count, symbols, this.order,
     );
-    if (failed) throw new CorruptFile(REASONS[failed] ?? `damaged data: scale index (${failed})`);
+    if (failed) throw new CorruptFile(REASONS[failed] ?? `${MISFIT}: scale index (${failed})`);
     const room = BigInt(this.room);
     if (code.aec_write(this.writer, this.output, room, ...this.tables, index, symbols, count, this.order)) {
-      throw new CorruptFile("damaged data: symbols that no encoder writes");
+      throw new CorruptFile(`${MISFIT}: symbols that no encoder writes`);
     }
     this.known += count;
   }
@@ -54,7 +55,7 @@ export class StreamReader {
     const width = state.getBigUint64(8, true);
     const words = this.native.view(Uint8Array, this.output, 4 * Number(state.getBigInt64(16, true)));
     if (!isShortest(this.bytes, words, low, width)) {
-      throw new CorruptFile("damaged data: the coded stream does not end where its symbols end");
+      throw new CorruptFile(`${MISFIT}: the coded stream does not end where its symbols end`);
     }
   }
 }
