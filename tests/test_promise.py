@@ -1,7 +1,8 @@
-"""docs/promise.md names all that is public: variables, exit codes, and whether this version gives the promise."""
+"""docs/promise.md names all that is public: variables, exit codes, extras; and what it names is still there."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 import aecodec
 from aecodec import errors
 from aecodec.codec.manifest import entries_of
+from helpers.interface import RECORD
+from helpers.interface import interface
 from helpers.paths import PACKAGE_PARENT
 from helpers.paths import ROOT
 from helpers.paths import WEIGHTS
@@ -31,6 +34,23 @@ def test_every_exit_code_is_public() -> None:
         error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
     }
     assert set(map(int, re.findall(r"\b\d+\b", listed))) == raised | {0, 130}
+
+
+def test_nothing_public_is_gone() -> None:
+    """If this fails, a program or a script of some user fails: keep the name, and warn for one minor release."""
+    now = interface()
+    gone = {name: set(parts) - set(now.get(name, ())) for name, parts in json.loads(RECORD.read_text("utf-8")).items()}
+    assert {name: parts for name, parts in gone.items() if parts or name not in now} == {}
+
+
+@pytest.mark.skipif(aecodec.__version__.startswith("0."), reason="nothing is promised yet")
+def test_all_that_is_public_is_recorded() -> None:
+    assert json.loads(RECORD.read_text("utf-8")) == interface(), "run PYTHONPATH=.:tests python -m helpers.interface"
+
+
+def test_the_page_names_the_extras() -> None:
+    listed = page().split('what `pip install "aecodec[...]"` takes:')[1].split(";")[0]
+    assert sorted(re.findall(r"`(\w+)`", listed)) == interface()["extras"]
 
 
 def test_the_sizes_of_decoders_are_those_of_the_manifest() -> None:
