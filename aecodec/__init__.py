@@ -44,6 +44,7 @@ _HOMES = {
     "CorruptFile": "errors",
     "UnreachableTarget": "errors",
     "UnsupportedVersion": "errors",
+    "UnknownModel": "errors",
     "UnknownWeights": "errors",
 }
 
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from aecodec.errors import MissingExtra as MissingExtra
     from aecodec.errors import OutputError as OutputError
     from aecodec.errors import OutsidePicture as OutsidePicture
+    from aecodec.errors import UnknownModel as UnknownModel
     from aecodec.errors import UnknownWeights as UnknownWeights
     from aecodec.errors import UnreachableTarget as UnreachableTarget
     from aecodec.errors import UnsupportedVersion as UnsupportedVersion

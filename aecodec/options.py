@@ -117,9 +117,10 @@ class CommonOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions(CommonOptions):
-    """How to encode a picture. Raises InvalidOption if a value is out of range or two contradict each other.
+    """The options of `aecodec.encode`, checked before there is a picture: `encode(image, **vars(options))` takes them.
 
-    At most one of `quality` and the three targets is given; without any, the model's default quality is taken.
+    At most one of `quality` and the three targets is given; without any, the model's default quality is taken. Raises
+    InvalidOption if a value is out of range or two contradict each other.
     """
 
     quality: float | None = _option(
@@ -165,7 +166,7 @@ class EncodeOptions(CommonOptions):
         frozenset(),
         "--metadata",
         metavar="WHAT",
-        help="Store icc, exif, xmp (with commas between) or all.",
+        help="Store icc, exif, xmp (with commas between), all or none. Default: none.",
     )
     shrink: bool = _option(
         False, "--shrink", help="With --target-size or --target-bpp: code a smaller picture if that looks better."
@@ -182,7 +183,7 @@ class EncodeOptions(CommonOptions):
     compact: bool = _option(
         False, "--compact", help="Write the compact form: a header of a few bytes, for small pictures."
     )
-    checksum: str = _option("crc-8", "--checksum", help="Of the compact form.")
+    checksum: str = _option("crc-8", "--checksum", help="Checksum of the compact form.")
     progress: Callable[[float], None] = no_progress  # gets the share done of one refinement; does not travel
 
     def __post_init__(self) -> None:
@@ -209,7 +210,7 @@ class EncodeOptions(CommonOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(CommonOptions):
-    """How to decode a file. `crop` is checked against the picture, once its size is known."""
+    """The options of `aecodec.decode`, which takes them as `**vars(options)`. `decode` checks `crop` itself."""
 
     weights: Path | None = None  # looked at before the search path
     crop: Crop | None = _option(None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height.")

@@ -61,6 +61,7 @@ def test_one_family_of_exceptions() -> None:
         "HeaderLimitExceeded": 3,
         "InvalidOption": 2,
         "OutsidePicture": 2,
+        "UnknownModel": 2,
         "UnknownWeights": 4,
         "UnsupportedVersion": 4,
     }
