@@ -1,7 +1,7 @@
 """Reads weights: the two halves of a model, each a safetensors file.
 
-The decoding half holds everything that a decoder reads; the first four bytes of its SHA-256 are the weights id in
-every `.aec` file. The encoding half belongs to one decoding half.
+The decoding half holds everything that a decoder reads; the first four bytes of its SHA-256 are the weights id that
+`.aec` files name it by, unless it has the number of a registered model. The encoding half belongs to one decoding half.
 
 A safetensors file is 8 bytes (little-endian) with the length of a header, the header in JSON, then the tensors' bytes.
 The header has for each tensor {"dtype", "shape", "data_offsets": [start, end]}, counted from the end of the header;

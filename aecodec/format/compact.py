@@ -1,4 +1,4 @@
-"""The compact form: one coded tile without extras, after a header of 3 to 7 bytes, or more for a reduced picture.
+"""The compact form: one coded tile without extras, after a header of a few bytes (4 at 256x256).
 
 Part of the format's definition. The stream is that of the full form (`container.py`), to the bit, so that either form
 turns into the other without decoding. The compact form is for places that store a length anyway: packets, attributes,
@@ -34,7 +34,7 @@ stream. CRC-8 has the polynomial x^8 + x^2 + x + 1 and starts at 0; CRC-16 has x
 both take the most significant bit first. Without a checksum, damage may give a wrong picture.
 
 Order of checks: (1) lead; (2) model; (3) sides, with the limits of the full form; (4) one tile; (5) the weights are
-known; (6) checksum.
+known; (6) checksum. No stream takes more than 85 bytes a latent position: a reader may refuse longer ones at once.
 
 Worked examples
 ---------------
@@ -94,7 +94,7 @@ def check_compact(header: Header) -> None:
     if header.display is not None and not (
         max(header.size) in _REDUCED_SIDES and header.size == reduced_size(header.display, max(header.size))
     ):
-        raise AecError(f"a picture of {header.width}x{header.height} pixels does not fit the compact form, reduced")
+        raise AecError(f"the compact form of a reduced picture has a longer side of 8, 16, .. {LARGEST_REDUCED} pixels, not {max(header.size)}")
     if isinstance(header.weights, int) and header.weights >= _OTHER_WEIGHTS:
         raise AecError(f"the compact form holds models up to number {_OTHER_WEIGHTS - 1}")
 
