@@ -10,9 +10,8 @@
 Folders and classes are those of torchvision's ImageFolder; torchvision is not needed.
 
 Set OMP_NUM_THREADS=1 before Python starts: without the native kernels, workers run NumPy, and each should have one
-thread. Workers that are forked (the default of Linux before Python 3.14) while another thread of the program
-is in a product of NumPy can wait for ever for its BLAS: set OMP_NUM_THREADS=1, or start them with
-`DataLoader(..., multiprocessing_context="forkserver")`.
+thread. It also keeps workers from hanging that are forked (the default of Linux before Python 3.14) while another
+thread multiplies with NumPy; `DataLoader(..., multiprocessing_context="forkserver")` does so, too.
 """
 
 from __future__ import annotations
