@@ -142,6 +142,12 @@ def cli(ctx: click.Context) -> None:
     \b
     aecodec encode in.jpg out.aec
     aecodec decode out.aec out.png
+
+    Exit codes: 0 success, 1 failure, 2 wrong option, 3 damaged .aec file, 4 a file that needs other weights or another
+    release, 130 interrupted.
+
+    Environment: AECODEC_WEIGHTS, folders with weights; AECODEC_RUNTIME, numpy or a kernel set; AECODEC_THREADS, the
+    default of --threads.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -38,15 +38,22 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "-q", "--quality", "qualities", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100."
 )
-@click.option("--effort", type=click.IntRange(0, 3), default=0, show_default=True, help="Effort of aecodec's encoder.")
+@click.option(
+    "--effort",
+    type=click.IntRange(0, 3),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Effort of aecodec's encoder.",
+)
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Reduce to N pixels, cut the centre square.")
 @click.option(
     "--at-bytes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="At the best quality with mean files of at most N bytes.",
+    help="Compare at the best quality whose files have a mean of at most N bytes.",
 )
-@click.option("--shrink", is_flag=True, help="With --at-bytes: reduce each picture as far as suits N bytes.")
+@click.option("--shrink", is_flag=True, help="With --at-bytes: code each picture reduced as far as suits N bytes.")
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
 @click.option("--html", "html_file", type=PATH, help="Write a report to look at: needs aecodec[bench].")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")

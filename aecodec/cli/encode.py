@@ -76,10 +76,10 @@ def encode(paths: tuple[Path | str, ...], keep_extension: bool, **values: Any) -
     {scale}
 
     Previews of some 25 to 1,000 bytes: --target-size 100 --shrink --compact. The picture is coded smaller than it is
-    and decodes to its own size; docs/tiny.md has more.
+    and decodes to its own size.
 
-    --effort 1, 2 and 3 search for a better encoding in 40, 150 or 800 steps, each about as long as two decodes; with
-    a target, several times. At equal PSNR the file is smaller. Decoding takes no longer.
+    --effort 1, 2 and 3 search for a better encoding in 40, 150 or 800 steps, each about as long as two decodes. For a
+    target, they search several times. At equal PSNR the file is smaller. Decoding takes no longer.
     """
     from aecodec.batch.jobs import PICTURE_SUFFIXES
     from aecodec.batch.jobs import EncodeJob

@@ -36,7 +36,13 @@ def require_torch() -> None:
 
 
 @model.command()
-@click.option("--config", type=click.Choice(["standard", "light", "paper"]), default="standard", show_default=True)
+@click.option(
+    "--config",
+    type=click.Choice(["standard", "light", "paper"]),
+    default="standard",
+    show_default=True,
+    help="Architecture.",
+)
 @click.option(
     "--data", type=PATH, multiple=True, required=True, metavar="FOLDER", help="Pictures to train on; repeatable."
 )
@@ -49,32 +55,38 @@ def require_torch() -> None:
 @click.option(
     "--rounding/--no-rounding", default=None, help="Round to integers in the loop. Default: late in a branch."
 )
-@click.option("--bfloat16", is_flag=True, help="Wide products in bfloat16: twice as fast if the processor has it.")
+@click.option("--bfloat16", is_flag=True, help="Large products in bfloat16: twice as fast if the processor has it.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Crops per step.")
-@click.option("--crop", type=click.IntRange(min=32), default=128, show_default=True, help="Side of a crop in pixels.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", default=8, show_default=True, help="Crops per step."
+)
+@click.option(
+    "--crop", type=click.IntRange(min=32), metavar="N", default=128, show_default=True, help="Side of a crop in pixels."
+)
 @click.option(
     "--small",
     type=click.FloatRange(0, 1),
     default=0.0,
     metavar="SHARE",
-    help="Of the batches, those of whole photographs reduced to 32 to 160 pixels. Default: 0.",
+    help="Share of the batches made of whole photographs, reduced to 32 to 160 pixels. Default: 0.",
 )
 @click.option(
     "--drawn",
     type=click.FloatRange(0, 1),
     default=0.0,
     metavar="SHARE",
-    help="Of the crops, those of text, interfaces, plots and saturated colours, drawn here. Default: 0.",
+    help="Share of the crops replaced by drawings: text, interfaces, plots, saturated colours. Default: 0.",
 )
 @click.option(
     "--optimizer",
     type=click.Choice(["adam", "soap"]),
     help="Default: that of the run, at first adam. soap: better from scratch, needs aecodec[train].",
 )
-@click.option("--learning-rate", type=float, help="Default: that of the config; three times as high with soap.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, crops and noise.")
+@click.option(
+    "--learning-rate", type=float, metavar="RATE", help="Default: that of the config; three times as high with soap."
+)
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Seed of weights, crops and noise.")
 def train(data: tuple[Path, ...], **fields: object) -> None:
     """Train a model on folders of pictures.
 
@@ -96,7 +108,9 @@ def train(data: tuple[Path, ...], **fields: object) -> None:
 
 @model.command(short_help="Write the mean of several checkpoints.")
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True)
-@click.option("--out", type=PATH, required=True, metavar="CHECKPOINT", help="To resume, branch off or export.")
+@click.option(
+    "--out", type=PATH, required=True, metavar="CHECKPOINT", help="The mean; resume, branch off or export it."
+)
 def average(checkpoints: tuple[Path, ...], out: Path) -> None:
     """Write the mean of the weights of CHECKPOINTS with a common start: it is better than each of them.
 

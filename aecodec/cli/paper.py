@@ -56,7 +56,9 @@ def paper(ctx: click.Context) -> None:
 @click.option("--lvis", type=_drawn, metavar="DIR:N", help="lvis_v1_train.json beside COCO's train2017 and val2017.")
 @click.option("--lfw", type=_drawn, metavar="DIR:N", help="lfw/Aaron_Eckhart/*.jpg, or lfw.tgz.")
 @click.option("--folder", multiple=True, metavar="NAME=DIR:N", callback=_named, help="Any other set; repeatable.")
-@click.option("--dev", type=click.IntRange(min=0), default=2500, show_default=True, help="Pictures of the dev set.")
+@click.option(
+    "--dev", type=click.IntRange(min=0), metavar="N", default=2500, show_default=True, help="Pictures of the dev set."
+)
 @click.option(
     "--seed",
     metavar="N",
@@ -103,13 +105,31 @@ def dataset(folder: dict[str, Drawn], dev: int, seed: int, out: Path, jobs: int 
 @click.option("--dev", type=PATH, metavar="FOLDER", help="256x256 pictures. Default: DATA/dev, or a part of DATA.")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Report, figures, weights, and work to resume.")
 @click.option("--epochs", type=Number(0, min_open=True), metavar="E", help="Epochs of each system. The paper: 200.")
-@click.option("--budget", type=Number(0.001), metavar="MINUTES", help="Minutes in all instead, a quarter each.")
-@click.option("--crop", type=click.IntRange(min=8), default=128, show_default=True, help="Side of a crop in pixels.")
-@click.option("--batch-size", type=WholeNumber(1, 4096), default=8, show_default=True, help="Crops per step.")
-@click.option("--shown", multiple=True, metavar="NAME", help="Dev picture of Figure 1. Default: three by licence.")
+@click.option(
+    "--budget", type=Number(0.001), metavar="MINUTES", help="Instead of epochs, minutes in all: a quarter each."
+)
+@click.option(
+    "--crop", type=click.IntRange(min=8), metavar="N", default=128, show_default=True, help="Side of a crop in pixels."
+)
+@click.option(
+    "--batch-size", type=WholeNumber(1, 4096), metavar="N", default=8, show_default=True, help="Crops per step."
+)
+@click.option(
+    "--shown",
+    multiple=True,
+    metavar="NAME",
+    help="Dev picture of Figure 1, repeatable. Default: three that may be shown.",
+)
 @click.option("--threads", type=WholeNumber(1, 1024), metavar="N", help="CPU threads.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=WholeNumber(0, 2**63 - 1), default=0, show_default=True, help="Seed of weights and crops.")
+@click.option(
+    "--seed",
+    type=WholeNumber(0, 2**63 - 1),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Seed of weights and crops.",
+)
 def table3(data: Path, out: Path, **fields: object) -> None:
     """Train the four auto-encoders of the paper's Table 3 on equal terms, and write the report.
 

@@ -48,12 +48,14 @@ _REASONS = 10  # most frequent failures in the report of a Ray run
 
 _OPTIONS = (
     click.option("-o", "--output", type=PATH, metavar="OUT", help="Another way to give OUT."),
-    click.option("--out-dir", type=PLACE, metavar="DIR", help="Many inputs: write below DIR, keeping subfolders."),
+    click.option(
+        "--out-dir", type=PLACE, metavar="DIR", help="Many inputs, also URLs: write below DIR, keeping subfolders."
+    ),
     click.option(
         "-j", "--jobs", type=WholeNumber(min=1), metavar="N", help="Pictures at once. Default: cores / threads."
     ),
     click.option("--shard", metavar="I/N", help="Only part I of N (1/N to N/N); lists its results in DIR."),
-    click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address. Inputs may be URLs."),
+    click.option("--ray", metavar="WHERE", help="Run on a Ray cluster: auto, local or an address."),
     click.option("--shard-size", type=WholeNumber(min=1), metavar="N", help="Pictures per Ray task. Default: 2000."),
     click.option("--skip-existing", is_flag=True, help="Skip outputs that exist, whatever they were made from."),
     click.option("--force", is_flag=True, help="Write every output again. Default: those not up to date."),

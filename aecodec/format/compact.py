@@ -94,7 +94,8 @@ def check_compact(header: Header) -> None:
     if header.display is not None and not (
         max(header.size) in _REDUCED_SIDES and header.size == reduced_size(header.display, max(header.size))
     ):
-        raise AecError(f"the compact form of a reduced picture has a longer side of 8, 16, .. {LARGEST_REDUCED} pixels, not {max(header.size)}")
+        sides = f"8, 16, .. {LARGEST_REDUCED}"
+        raise AecError(f"in compact form, a picture is reduced to a longer side of {sides}, not {max(header.size)}")
     if isinstance(header.weights, int) and header.weights >= _OTHER_WEIGHTS:
         raise AecError(f"the compact form holds models up to number {_OTHER_WEIGHTS - 1}")
 
