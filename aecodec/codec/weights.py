@@ -12,7 +12,7 @@ again. No pickles, nothing is executed.
 Tensors of a decoding half, with what they mean in `latent_coding.py`, `container.py` and `quantized.py`:
 
     name                  shape              contents
-    tables.supports       [64]               support K of each probability table, at most 1024
+    tables.supports       [64]               support K of each probability table, 1 to 1024
     tables.frequencies    [sum of 2K + 2]    the tables one after the other, table 0 first; each sums to 2^24
     hyper_mean            [256, 16]          mean of each hyper-latent channel, by quality; in 1/64
     hyper_index           [256, 16]          its scale index, by quality; 0..63
@@ -40,8 +40,9 @@ position in its list from 0, in a body after that of the body's owner: "synthesi
 A reader refuses weights whose fields are out of range or do not fit together: inputs, outputs and channels are 1 to
 4096, kernel, stride and factor 1 to 16, padding and crop 0 to 15, lists of at most 256 layers, bodies at most 4 deep;
 latent_shift, hyper_shift and hyper_input_shift are at most 16, inverse_shift and gain_shift 1 to 48, exponents -31 to
-31, the numbers of hyper_mean, feature_bias, inverse_gain and gain 32 bits wide. Every network has the channels and the
-size of output that its place needs, and no field finer than the pixels.
+31, PATH.shift -30 to 30, PATH.low at most PATH.high, both at most 2^23 in magnitude, the numbers of hyper_mean,
+feature_bias, inverse_gain and gain 32 bits wide. No sum that inputs within their bounds can give reaches 2^52. Every
+network has the channels and the size of output that its place needs, and no field finer than the pixels.
 
 An encoding half is built alike, with the networks analysis and hyper_analysis, the tensor gain [256, 16] and the
 numbers "gain_shift", "hyper_input_shift" and "default_quality"; "tradeoff" is what the loss of its training was. Where
