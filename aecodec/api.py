@@ -94,10 +94,11 @@ def encode(
     without alpha and metadata; `checksum` is "none", "crc-8", "crc-16" or "crc-32".
 
     `threads`: for a picture of more than 512x512 pixels, whose blocks are analysed on that many; by default the
-    environment's AECODEC_THREADS, or 1. The file is the same.
+    environment's AECODEC_THREADS, or 1. The file is the same. `device`: "auto" and "cpu" are the CPU, "cuda" needs a
+    GPU and torch. `max_pixels`: the size above which a picture is refused.
 
-    Raises AecError: InputError for anything but a picture, InvalidOption, LimitExceeded, UnknownWeights, or if the
-    target cannot be reached.
+    Raises AecError: InputError for anything but a picture, InvalidOption, LimitExceeded, UnknownWeights,
+    UnreachableTarget, or MissingExtra for "cuda" without torch or a GPU.
     """
     options = EncodeOptions(
         quality=quality,
@@ -245,11 +246,11 @@ def decode(
     and `info["complete"]` whether nothing is missing; a compact file whose checksum is of one byte or none counts as
     one that ends early, so decode without `partial` first.
     `coded_size`: the exact pixels of a shrunk picture, instead of the picture enlarged (by Pillow's Lanczos) to its
-    own size. `crop` counts in the pixels of the picture that is returned. `threads`: as for `encode`; the pixels are
-    the same.
+    own size. `crop` counts in the pixels of the picture that is returned. `threads`, `device` and `max_pixels`: as for
+    `encode`; the pixels are the same.
 
-    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights, InvalidOption, or OutsidePicture for a
-    crop beyond the picture; all are AecError.
+    Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion, UnknownWeights, InvalidOption, MissingExtra, or
+    OutsidePicture for a crop beyond the picture; all are AecError.
     """
     return decode_picture(
         as_bytes(data),

@@ -84,7 +84,7 @@ def no_progress(share: float) -> None:
 class CommonOptions:
     """What encoding and decoding share."""
 
-    device: str = _option("auto", "--device", help="cuda needs a GPU and the torch extra.")
+    device: str = _option("auto", "--device", help="auto is cpu; cuda needs a GPU and the torch extra.")
     max_pixels: int = _option(
         MAX_PIXELS, "--max-pixels", metavar="N", whole=True, low=1, help="Refuse larger pictures."
     )

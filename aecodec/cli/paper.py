@@ -121,7 +121,13 @@ def dataset(folder: dict[str, Drawn], dev: int, seed: int, out: Path, jobs: int 
     help="Dev picture of Figure 1, repeatable. Default: three that may be shown.",
 )
 @click.option("--threads", type=WholeNumber(1, 1024), metavar="N", help="CPU threads.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto takes a GPU if there is one.",
+)
 @click.option(
     "--seed",
     type=WholeNumber(0, 2**63 - 1),
