@@ -90,8 +90,7 @@ def test_model_list_of_a_manifest_with_strange_figures(
     assert "  -  " in capsys.readouterr().out.splitlines()[-1]
 
 
-@pytest.mark.parametrize("half", ["decoder", "encoder"])
-@pytest.mark.parametrize("missing", [True, False])
+@pytest.mark.parametrize(("half", "missing"), [("decoder", True), ("decoder", False), ("encoder", False)])
 def test_model_list_with_a_bad_half(
     half: str,
     missing: bool,
@@ -110,6 +109,16 @@ def test_model_list_with_a_bad_half(
     out, err = capsys.readouterr()
     assert f"{path}: {'No such file' if missing else 'damaged'}" in err and err.count("\n") == 1
     assert str(TINY) in out  # the others are listed
+
+
+def test_model_list_with_a_decoding_half_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(TINY, tmp_path / "own")
+    (tmp_path / "own" / "tiny.encoder.safetensors").unlink()
+    monkeypatch.setenv("AECODEC_WEIGHTS", str(tmp_path / "own"))
+    assert run(["model", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[4] == "-"
 
 
 def test_model_list_without_any(

@@ -59,13 +59,13 @@ def watched(folder: Path, *arguments: str | Path) -> int:
 @linux_only
 @pytest.mark.parametrize("model", ["tiny", pytest.param("standard", marks=pytest.mark.slow)])
 def test_commands_write_only_their_output_and_do_not_connect(model: str, tmp_path: Path):
-    """In under 700 MB for 256x256."""
+    """In under 200 MB for 256x256."""
     encoded, decoded = tmp_path / "out.aec", tmp_path / "out.png"
     peaks = [watched(tmp_path, "encode", PHOTOS / "bay.png", encoded, "--model", model)]
     peaks += [watched(tmp_path, "decode", encoded, decoded)]
     peaks += [watched(tmp_path, "verify", encoded), watched(tmp_path, "info", encoded)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.aec", "out.png"]
-    assert max(peaks) < 700 * MEGABYTE
+    assert max(peaks) < 200 * MEGABYTE
     print(f"256x256: encode {peaks[0] / 1e6:.0f} MB, decode {peaks[1] / 1e6:.0f} MB")
 
 

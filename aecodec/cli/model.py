@@ -157,10 +157,10 @@ def list_models() -> int:
     aecodec model list
 
     Files name a model by its number, or one without a number by its id. Sizes are those of the decoding and the
-    encoding half. The PSNR is the mean over the Kodak photographs at 256x256 in files of 1,966 bytes, 1 % of raw, where
-    the manifest has it.
+    encoding half, `-` for one that is not there. The PSNR is the mean over the Kodak photographs at 256x256 in files of
+    1,966 bytes, 1 % of raw, where the manifest has it.
 
-    Exits with 4 if a file is missing or damaged.
+    Exits with 4 if a decoding half is missing or a file is damaged.
     """
     from aecodec.codec import manifest
 
@@ -184,7 +184,8 @@ _ROW = "{:<12} {:>3}  {:<8}  {:>9}  {:>9}  {:>8}  {:>14}  {}"
 
 
 def _row(entry: Entry) -> str:
-    sizes = [f"{(entry.folder / file).stat().st_size:,}" for file in (entry.decoder_file, entry.encoder_file)]
+    halves = [entry.folder / file for file in (entry.decoder_file, entry.encoder_file)]
+    sizes = [f"{half.stat().st_size:,}" if half.exists() else "-" for half in halves]
     pixels = entry.details.get("pixels")
     trained = f"{pixels / 1e9:.2f} gigapixels" if pixels else "-"
     number = "-" if entry.number is None else entry.number

@@ -139,11 +139,14 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def check(entry: Entry) -> None:
-    """Compares both files of a model with their hashes. Raises UnknownWeights if one is missing or damaged."""
+    """Compares the files of a model with their hashes. An encoder may be absent: decoding needs none.
+
+    Raises UnknownWeights if the decoder is missing or one of them is damaged.
+    """
     decoder, encoder = entry.folder / entry.decoder_file, entry.folder / entry.encoder_file
     if not _sha256(decoder).startswith(entry.weights_id.hex()):
         raise UnknownWeights(f"{decoder}: damaged, its hash does not begin with {entry.weights_id.hex()}")
-    if _sha256(encoder) != entry.encoder_hash:
+    if encoder.exists() and _sha256(encoder) != entry.encoder_hash:
         raise UnknownWeights(f"{encoder}: damaged, its hash is not the manifest's")
 
 
