@@ -2,11 +2,11 @@
 
     python benchmarks/gpu.py FOLDER [--device cuda] [--pictures 256] [--seconds 30]
 
-Three parts. One picture at a time in a warm process, with the calls that everybody uses, beside the NumPy engine on one
-thread in the same run: milliseconds, and the shares of networks, transfers and the rest (entropy coding, containers).
-The networks alone on batches. Files and pixels compared with those of the NumPy engine: exit code 1 where any differs.
-Pictures are those in colour, reduced to centre squares of 256x256. `--device cpu` is torch's CPU device.
-`benchmarks/bulk.py --device cuda` measures whole commands.
+First, one picture at a time in a warm process, beside the NumPy runtime on one thread in the same run: milliseconds,
+and the shares of networks, transfers and the rest (entropy coding, containers). Second, the networks alone on batches.
+Third, files and pixels are compared with those of the NumPy runtime: the exit code is 1 if any differs. It takes the
+colour pictures, reduced to centre squares of 256x256. `--device cpu` is torch's CPU device. `benchmarks/bulk.py
+--device cuda` measures whole commands.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import torch
 from aecodec.api import load_decoder
 from aecodec.api import load_encoder
 from aecodec.bench.pictures import Pictures
-from aecodec.codec.decoder import decode
+from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import find_by_name
 from aecodec.codec.transforms import analyse
@@ -93,7 +93,7 @@ def report_single(pixels: np.ndarray, device: str, seconds: float) -> None:
     data = encode(pixels, host)
     verbs: dict[str, Callable[[Runtime], object]] = {
         "encode": lambda runtime: encode(pixels, runtime),
-        "decode": lambda runtime: decode(data, runtime, lambda weights_id: DECODER),
+        "decode": lambda runtime: decode_picture(data, runtime, lambda _: DECODER),
     }
     for verb, call in verbs.items():
         here, on_host = (median_seconds(partial(call, runtime), seconds / 6) for runtime in (plain, host))
@@ -135,7 +135,7 @@ def differences(pictures: list[np.ndarray], device: str, seconds: float) -> tupl
             break
         data = encode(pixels, there)
         same = data == encode(pixels, here)
-        back = [decode(data, runtime, lambda weights_id: DECODER) for runtime in (there, here)]
+        back = [decode_picture(data, runtime, lambda _: DECODER).pixels for runtime in (there, here)]
         compared += 1
         wrong += not (same and np.array_equal(*back))
     return compared, wrong
@@ -156,7 +156,7 @@ def main() -> int:
     report_single(pictures[0], options.device, options.seconds / 3)
     report_batches(pictures, options.device, options.seconds / 3)
     compared, wrong = differences(pictures, options.device, options.seconds / 3)
-    print(f"{compared} pictures: {wrong} differ from the NumPy engine in file or pixels")
+    print(f"{compared} pictures: {wrong} differ from the NumPy runtime in file or pixels")
     return int(wrong > 0)
 
 

@@ -17,7 +17,6 @@ from aecodec.errors import UnknownWeights
 from aecodec.format import compact
 from aecodec.format.compact import is_compact
 from aecodec.format.compact import reduced_size
-from aecodec.format.container import header_size
 from aecodec.format.container import pack
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
@@ -25,6 +24,7 @@ from aecodec.format.header import Check
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
 from aecodec.format.header import Weights
+from aecodec.format.header import header_size
 
 ID = bytes.fromhex("12345678")
 STREAM = bytes.fromhex("c0ffee")

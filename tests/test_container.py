@@ -16,7 +16,6 @@ from aecodec.errors import HeaderLimitExceeded
 from aecodec.errors import UnsupportedVersion
 from aecodec.format import container
 from aecodec.format.container import extra_sizes
-from aecodec.format.container import header_size
 from aecodec.format.container import pack
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
@@ -26,6 +25,7 @@ from aecodec.format.header import MAX_HEADER_BYTES
 from aecodec.format.header import NO_EXTRAS
 from aecodec.format.header import Extra
 from aecodec.format.header import Header
+from aecodec.format.header import header_size
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import MAX_SIDE
 from aecodec.limits import MAX_SYMBOL

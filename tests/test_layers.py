@@ -130,6 +130,32 @@ def test_heavy_libraries_stay_in_their_rooms(library: str, rooms: tuple[str, ...
     assert users == set()
 
 
+def names_in(code: str) -> set[str]:
+    """What a module defines, assigns or imports, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "tools"])
+def test_what_scripts_import_exists(folder: str):
+    """No test runs most benchmarks, so a name that moved would go unnoticed."""
+    for path in (PACKAGE.parent / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not str(node.module).startswith("aecodec."):
+                continue
+            home = PACKAGE.parent / f"{str(node.module).replace('.', '/')}.py"
+            if home.is_file():
+                lacking = {alias.name for alias in node.names} - names_in(home.read_text("utf-8"))
+                assert not lacking, f"{path.name}: {node.module} has no {', '.join(lacking)}"
+
+
 def test_no_test_module_imports_another():
     for path in sorted((ROOT / "tests").glob("*.py")):
         others = re.findall(r"^ *(?:from|import) (test_\w+|conftest)\b", path.read_text("utf-8"), re.MULTILINE)

@@ -16,9 +16,9 @@ from aecodec.codec.decoder import decode_picture
 from aecodec.errors import AecError
 from aecodec.errors import CorruptFile
 from aecodec.format.container import Content
-from aecodec.format.container import header_size
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
+from aecodec.format.header import header_size
 from aecodec.format.range_coder import Encoder
 from aecodec.format.range_coder import PrefixDecoder
 from aecodec.format.range_coder import Tables

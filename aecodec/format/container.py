@@ -347,11 +347,6 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
     return header
 
 
-def header_size(header: Header) -> int:
-    """Bytes of the full form before the body, checksum included: 15 for a plain picture of 256x256 pixels."""
-    return len(pack_fields(header)) + CRC_BYTES
-
-
 def extra_sizes(data: bytes, *, max_pixels: int = MAX_PIXELS) -> dict[Extra, int]:
     """Bytes that each extra takes in a file, by its directory; no checksum is compared. Raises what `unpack` raises."""
     if is_compact(data):

@@ -130,6 +130,11 @@ def pack_fields(header: Header) -> bytes:
     return fields + bytes([header.quality]) + (bytes([header.extras]) if header.extras else b"")
 
 
+def header_size(header: Header) -> int:
+    """Bytes of the full form before the body, checksum included: 15 for a plain picture of 256x256 pixels."""
+    return len(pack_fields(header)) + CRC_BYTES
+
+
 def parse_fields(data: bytes, max_pixels: int) -> tuple[Header, int]:
     """Checks 1 to 5 of the full form: the header, and the position of its checksum, which is known to be there."""
     at = len(MAGIC)
