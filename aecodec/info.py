@@ -10,6 +10,7 @@ from aecodec.codec.manifest import Entry
 from aecodec.errors import CorruptFile
 from aecodec.errors import InputError
 from aecodec.errors import UnknownWeights
+from aecodec.format.compact import MOST_BYTES_A_POSITION
 from aecodec.format.container import extra_sizes
 from aecodec.format.container import read_header
 from aecodec.format.container import unpack
@@ -28,8 +29,6 @@ from aecodec.options import quality_of_step
 
 Buffer = bytes | bytearray | memoryview
 
-_SYMBOLS = 17  # of a position: 16 channels of the latent, and a sixteenth of the 16 of the hyper-latent
-_SYMBOL_BYTES = 5  # at most: 24 bits of an escape and 11 of its value
 _PART_BYTES = 32  # at most, beside its content: its line in the directory, and how its stream ends
 
 
@@ -112,7 +111,7 @@ def most_bytes(header: Header) -> int:
     rows, columns = latent_shape(width, height)
     contents = [width * height if kind is Extra.ALPHA else MAX_METADATA_BYTES for kind in header.kinds]
     frames = 2 * sum(contents)  # zstd stores what it cannot compress: half of this would do
-    streams = _SYMBOL_BYTES * _SYMBOLS * rows * columns
+    streams = MOST_BYTES_A_POSITION * rows * columns
     return MAX_HEADER_BYTES + _PART_BYTES * header.parts + streams + frames
 
 

@@ -76,7 +76,7 @@ _LARGE = b"\xff"
 _STEP = 8  # pixels
 LARGEST_REDUCED = 32 * _STEP  # the longer side of a reduced picture
 _REDUCED_SIDES = range(_STEP, LARGEST_REDUCED + 1, _STEP)
-_MOST_BYTES_A_POSITION = 17 * 5  # a latent position has 17 symbols with the hyper-latent's, of 35 bits at most
+MOST_BYTES_A_POSITION = 17 * 5  # a latent position has 17 symbols with the hyper-latent's, of 35 bits at most
 _CHECK_BYTES = {Check.NONE: 0, Check.CRC8: 1, Check.CRC16: 2, Check.CRC32: 4}
 
 IdOf = Callable[[Weights], bytes]  # the four-byte id of the weights that a header names; raises UnknownWeights
@@ -123,7 +123,7 @@ def unpack_compact(data: bytes, max_pixels: int, id_of: IdOf) -> tuple[Header, b
     end = at + _CHECK_BYTES[header.compact]
     stream = data[end:]
     rows, columns = latent_shape(*header.size)
-    if len(stream) > rows * columns * _MOST_BYTES_A_POSITION:
+    if len(stream) > rows * columns * MOST_BYTES_A_POSITION:
         raise CorruptFile("damaged file, or no .aec file: it is longer than its picture can be")
     return header, stream, checksum(header.compact, weights_id + data[:at] + stream) == data[at:end]
 
