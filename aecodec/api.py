@@ -311,9 +311,10 @@ def decode_stages(
     weights: str | Path | None = None,
     partial: bool = False,
 ) -> Iterator[Image.Image]:
-    """The picture in five stages, as its bytes come: after the hyper-latent and after each of four context steps.
+    """The picture in five stages: decoded from the hyper-latent alone, then with each of the four context steps.
 
-    The last image is the one that `decode` gives with the same `partial`. Raises as `decode`.
+    It needs the whole file, unless `partial` is set. The last image is the one that `decode` gives with the same
+    `partial`. Raises as `decode`.
     """
     options = DecodeOptions(
         device=device, max_pixels=max_pixels, threads=threads, weights=_path(weights), partial=partial

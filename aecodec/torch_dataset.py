@@ -65,7 +65,7 @@ class AecFolder(Dataset[tuple[Any, int]]):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if not isinstance(what, str) or what not in ("latent", "pixels"):
-            raise InputError(f"there are latent and pixels, not {what!r}")
+            raise InputError(f"what must be 'latent' or 'pixels', not {what!r}")
         self.what, self.transform = what, transform
         self._weights, self._max_pixels = weights, DecodeOptions(max_pixels=max_pixels).max_pixels
         try:

@@ -203,7 +203,7 @@ def test_errors_of_a_folder(folder: Path) -> None:
         AecFolder(folder / "nowhere")
     with pytest.raises(aecodec.InputError, match="b: no sub-folder"):
         AecFolder(folder / "b")
-    with pytest.raises(aecodec.InputError, match="latent and pixels, not 'latents'"):
+    with pytest.raises(aecodec.InputError, match="'latent' or 'pixels', not 'latents'"):
         AecFolder(folder, "latents")  # type: ignore[arg-type]
     data = (folder / "b" / "1.aec").read_bytes()
     (folder / "b" / "1.aec").write_bytes(data[:-1])
