@@ -1,4 +1,4 @@
-"""Float networks follow the engine except for its rounding, and their gradients are right."""
+"""Float networks follow the exact runtimes except for their rounding, and their gradients are right."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_bfloat16_changes_little_and_yields_to_rounding():
     model.mode.rounding = True
     rounded = model(x, quality, noise=False).reconstruction
     model.mode.bfloat16 = False
-    assert torch.equal(model(x, quality, noise=False).reconstruction, rounded), "integers of the engine need float32"
+    assert torch.equal(model(x, quality, noise=False).reconstruction, rounded), "the integers need float32"
 
 
 def test_a_plain_auto_encoder_does_not_quantise():

@@ -1,4 +1,4 @@
-"""The engine on torch: the same integers on a GPU (or on torch's CPU device, for tests).
+"""Runs quantized networks with torch: the same integers on a GPU (or on torch's CPU device, for tests).
 
 Products are plain float32 matrix products of unfolded input, with reduced precision off: a convolution routine might
 choose Winograd or FFT, which are not exact. Layers whose sums exceed float32 run in float64.
@@ -56,7 +56,7 @@ _precision_lock = threading.Lock()
 
 
 class TorchRuntime:
-    """The engine on a torch device; threads may share it. Raises MissingExtra if torch cannot use the device."""
+    """Runs networks on a torch device; threads may share it. Raises MissingExtra if torch cannot use the device."""
 
     def __init__(self, device: str) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():

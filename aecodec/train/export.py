@@ -1,6 +1,6 @@
 """From a float model to weights: integer networks, tables over the quality byte, probability tables.
 
-The export uses the grids of training with rounding, so the engine computes what the model computed.
+The export uses the grids of training with rounding, so the runtimes compute what the model computed.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def one_if_equal(values: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _integers(module: Product) -> dict[str, np.ndarray]:
-    """A layer's integers, in the engine's units."""
+    """A layer's integers, in the units of `quantized.py`."""
     own = module.weight_scale()  # [outputs, 1, 1, 1]
     weight = module.rounded_weight() * own
     outputs = weight.shape[0]
@@ -188,7 +188,7 @@ def _fixed_point(values: Tensor, bits: int) -> tuple[np.ndarray, int]:
 
 
 def wide_layers(encoder: EncoderHalf, decoder: DecoderHalf) -> list[str]:
-    """Layers whose sums can reach 2^24, with their bound: the engine runs them in float64. There should be none."""
+    """Layers whose sums can reach 2^24, with their bound: NumPy runs them in float64. There should be none."""
     networks = {
         "analysis": encoder.analysis,
         "hyper_analysis": encoder.hyper_analysis.network,

@@ -1,7 +1,7 @@
-"""The layers of `aecodec.network.layers` as trainable torch modules, which can round like the integer engine.
+"""The layers of `aecodec.network.layers` as trainable torch modules, which can round like the integer runtimes.
 
-With rounding off these are plain float layers. With rounding on, every value lies on the engine's grid (power-of-two
-scales, so float32 holds it exactly) and gradients pass straight through: training sees what the engine computes.
+With rounding off these are plain float layers. With rounding on, every value lies on the integers' grid (power-of-two
+scales, so float32 holds it exactly) and gradients pass straight through: training sees what a runtime computes.
 Parameters are named by the paths of `layers.walk`.
 
 Tensors are [B, C, H, W] in channels_last memory format.
@@ -120,7 +120,7 @@ class Product(nn.Module):
     def room(self) -> Tensor:
         """The factor per output channel that scales its largest weight to the int8 limit. Shape [outputs].
 
-        It is smaller if a sum, including the engine's rounding constant, could come near 2^24, so that every layer is
+        It is smaller if a sum, including the rounding constant, could come near 2^24, so that every layer is
         exact in float32.
         """
         weight, bias = self.weight.detach().abs(), self.bias.detach().abs()
