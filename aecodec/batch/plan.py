@@ -54,7 +54,7 @@ class BatchOptions:
     ones and links to folders. Inputs and output folder may be URLs of objects and of folders of objects.
     extension: of the outputs, without a dot; instead of the input's, or behind it if `keep_extension`.
     jobs: processes of one thread each; on the device "cuda", threads of this process.
-    passed_over: filled by a plan: of each folder, how many files it does not take, by what tells why.
+    passed_over: filled by `plan`: for each folder, how many files were not taken, counted by extension or other reason.
     """
 
     inputs: tuple[Path | str, ...]

@@ -104,7 +104,7 @@ def exists(name: str) -> bool:
 
 
 def read(name: str) -> bytes:
-    """Raises InputError."""
+    """The content of a file or object. Raises InputError."""
     if not is_url(name):
         return files.read_bytes(name)
     with _naming(name, InputError):
@@ -134,7 +134,7 @@ def write_new(name: str, data: bytes) -> bool:
 
 
 def append(name: str, data: bytes) -> None:
-    """Adds lines to the end of a file; to an object, nothing can be added: writes another beside it.
+    """Appends lines to a file. Objects cannot grow, so for a URL this writes another object beside it.
 
     Lines of several writers do not mix. Raises OutputError.
     """

@@ -96,7 +96,7 @@ def _feed(
 def in_threads(
     function: Callable[[Item, bool], Result], items: Iterable[Item], threads: int
 ) -> Generator[Result, None, None]:
-    """The same by threads of this process, where nothing is retried.
+    """As `in_any_order`, on threads of this process, where nothing is retried.
 
     The first item runs alone, to load what all threads share. Closing the generator waits for the items that threads
     are working on.

@@ -1,9 +1,9 @@
-"""Another analysis for pictures on a saturated ground, whose border the usual one leaves up to 64 levels off.
+"""A second analysis for pictures on a saturated ground, whose border is otherwise up to 64 levels off.
 
-Beyond a picture the networks see zeros, which mean grey. Beside pure green or magenta that is a hard edge, and it does
-harm on both sides of the latent. Analysed within a margin of its own colours, the picture gets the latent of a larger
-ground: of pure green, 128x128 at quality 100, 37 pixels are off by more than 20 levels, not 256. Photographs lose by
-it, 0.1 dB, so this is only for grounds that are saturated; there the encoder takes what costs less.
+Beyond a picture's border the networks see zeros, which mean grey. Next to pure green or magenta that is a hard edge,
+which disturbs analysis and synthesis. The second analysis adds a margin that repeats the border, as if the ground were
+larger. On pure green, 128x128 at quality 100, it leaves 37 pixels off by more than 20 levels, instead of 256.
+Photographs would lose 0.1 dB, so only pictures on a saturated ground get it, and the encoder keeps the cheaper of both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _DARK, _BRIGHT = 15, 240  # a saturated colour has a channel below the one and a
 
 
 def has_saturated_ground(colour: np.ndarray) -> bool:
-    """Whether all pixels at the border of uint8 [H, W, 3] have one saturated colour, or almost.
+    """Whether all border pixels of uint8 [H, W, 3] have nearly the same saturated colour.
 
-    False of a large picture: its border counts for little, and to compare two files takes memory.
+    False for a large picture: its border matters little, and comparing two files takes memory.
     """
     if colour.shape[0] * colour.shape[1] > _MOST:
         return False

@@ -52,7 +52,7 @@ _STAGES = 1 + STEPS  # of a stream: the hyper-latent and the context steps
 class Decoded(NamedTuple):
     """A decoded picture: pixels uint8 [H, W, 3], or [H, W] of a grey file, as they were coded, and what belongs to it.
 
-    `share`: of the picture's symbols, those that the file decides. `complete`: whether the file does not end early.
+    `share`: how much of the picture's symbols the file determines, 0..1. `complete`: False if the file ends early.
     """
 
     pixels: np.ndarray
@@ -179,7 +179,7 @@ def area_of(crop: Sequence[int], picture_width: int, picture_height: int) -> Box
 class Field(NamedTuple):
     """Decoded latent int32 [1, h, w, 16] in 1/64 and features int16 [1, h, w, 32] of an area of the field.
 
-    `share`: of the symbols in the tiles that touch the area, those that are known.
+    `share`: how much of the symbols in the tiles that touch the area is known, 0..1.
     """
 
     latent: np.ndarray

@@ -99,8 +99,9 @@ class PictureEncoder:
 
         `progress` receives the share done of the current refinement. Every file holds `extras` as they are, and the
         `display` size if it is not the picture's; `compact` asks for the compact form, with this kind of checksum.
-        Analysis and synthesis run on `threads`.
-        Cheaper colours replace those of fully transparent pixels (`transparent.py`).
+        Analysis and synthesis run on `threads`. Cheaper colours replace those of fully transparent pixels
+        (`transparent.py`).
+
         Raises LimitExceeded beyond MAX_SIDE, `max_pixels` or MAX_METADATA_BYTES, AecError if the picture has no compact
         form.
         """
@@ -236,7 +237,7 @@ class PictureEncoder:
     def encode_to_size(self, target: int) -> Encoded:
         """The file of the highest quality that takes at most `target` bytes.
 
-        Raises AecError where the lowest quality takes more.
+        Raises UnreachableTarget if the lowest quality takes more.
         """
         found = self._last_fitting(range(QUALITY_STEPS), lambda encoded: len(encoded.data) / target)
         if found is None and self._steps:
@@ -272,7 +273,7 @@ class PictureEncoder:
     def encode_to_psnr(self, target: float) -> Encoded:
         """The file of the lowest quality whose decoded pixels have a PSNR of at least `target` dB.
 
-        Raises AecError where the highest quality has less.
+        Raises UnreachableTarget if the highest quality has less.
         """
         allowed = PEAK**2 / 10 ** (min(target, _ENDLESS_PSNR) / 10)
         found = self._last_fitting(range(QUALITY_STEPS)[::-1], lambda encoded: self._squared_error(encoded) / allowed)

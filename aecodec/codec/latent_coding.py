@@ -208,7 +208,7 @@ def _steps(
 
 
 def _put(fields: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
-    """Puts values [B, n] to their places in fields [B, ...]: one by one, for NumPy is fast with one dimension."""
+    """Puts values [B, n] to their places in fields [B, ...]: picture by picture, since NumPy is faster on one axis."""
     for own, given in zip(fields.reshape(len(fields), -1), values, strict=True):
         own[places] = given
 

@@ -1,8 +1,9 @@
 """The best file that meets a target, among those of all quality steps, without making each of them.
 
-Of photographs, sizes and errors are monotone but for noise, so bisection finds the step. Of flat, drawn and tiny
-pictures they are not: a later step may fit where an earlier one does not. So later steps are tried, too, until one is
-far from fitting. Where the last step is far from it, the curve is steep, and bisection suffices.
+For photographs, size and error are monotone in the quality step except for noise, so bisection finds the step. For
+flat, drawn and tiny pictures they are not: a later step may fit although an earlier one does not. So later steps are
+tried, too, until one is far from fitting. If the very last step is far from it, the curve is steep enough for bisection
+alone.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class _Sums:
         record = AecTables((ctypes.c_int32 * len(own))(*starts[:-1]), (ctypes.c_int32 * len(own))(*lengths), starts[-1])
         self.arguments = ctypes.byref(record), address_of(self._sums)
         if native.aec_check_tables(*self.arguments):
-            raise ValueError("tables that are none of symbols")
+            raise ValueError("not the tables of symbols")
 
 
 @lru_cache(maxsize=8)

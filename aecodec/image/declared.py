@@ -1,4 +1,4 @@
-"""What a file declares or holds beside its pixels, and Pillow passes over: colour spaces, depth, texts, raw data.
+"""What a file declares or holds beside its pixels and Pillow ignores: colour spaces, depth, texts, raw data.
 
 Colour spaces become ICC profiles, which `colour` applies. In PNG, cICP comes before sRGB, and both before gAMA and
 cHRM, as its third edition says. A gamma close to 1/2.2 and primaries close to those of sRGB mean sRGB.
@@ -46,7 +46,7 @@ _SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION, _REDUCED = 254, 330, 50706, 1
 
 
 class Declared(NamedTuple):
-    """Read from the file, as long as it is open, or told by a plugin."""
+    """Read from the file while it is open, or given by a plugin."""
 
     bits: int = 8
     primaries: int = 2  # unspecified

@@ -26,7 +26,7 @@ _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))[0-9]+')
 
 
 class _Text(str):
-    """Text of a tag. Pillow reads its bytes as Latin-1, whatever they are, but writes ASCII and question marks."""
+    """Text of a tag. Pillow reads any bytes as Latin-1, but writes ASCII and question marks."""
 
     def encode(self, encoding: str = "", errors: str = "") -> bytes:
         try:

@@ -1,7 +1,7 @@
 """EXIF blocks as bytes: turned upright in place, everything else passed on as it came.
 
 A block is a small TIFF file: byte order, directory of the picture, directories of camera, place and interoperability,
-and then a directory of the thumbnail. Text keeps its bytes whatever its encoding, and a maker's notes, which point into
+and then a directory of the thumbnail. Text keeps its bytes, in any encoding, and a maker's notes, which point into
 the block by position, stay where they are. The thumbnail is cut off: it would show the picture before its turn, and may
 be larger than the `.aec` file.
 """
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 class Block:
-    """A block that can be changed. Raises ValueError if it is none."""
+    """A block that can be changed. Raises ValueError for bytes that are no EXIF block."""
 
     def __init__(self, block: bytes) -> None:
         while block.startswith(PREFIX):

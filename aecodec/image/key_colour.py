@@ -1,6 +1,6 @@
 """The transparent colour of a PNG of 16-bit colours, of which Pillow delivers the upper bytes only.
 
-The filters of PNG work on each byte of a pixel for itself. So the lower bytes of all samples, with the filters of their
+PNG filters each byte of a pixel separately. So the lower bytes of all samples, with the filters of their
 rows, make a PNG of 8-bit colours, which Pillow decodes.
 """
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 
 def lower_bytes(image: Image.Image) -> np.ndarray | None:
-    """uint8 `[H, W, 3]` for an image with such a colour that is not loaded; None for others, and interlaced ones."""
+    """uint8 `[H, W, 3]` of an image with such a colour, not loaded yet; None for others and for interlaced files."""
     file = getattr(image, "fp", None)
     key = image.info.get("transparency")
     if image.format != "PNG" or image.mode != "RGB" or file is None or not isinstance(key, tuple):

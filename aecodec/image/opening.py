@@ -36,7 +36,7 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], check: Check) -> Imag
     """The image that the first fitting plugin makes of a file; closing it closes a file opened here.
 
     `check` gets width and height of every picture in an icon or texture, and raises if they are too large. Raises
-    OSError or UnidentifiedImageError, and whatever Pillow raises on damage.
+    OSError or UnidentifiedImageError, and what Pillow raises on damage.
     """
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
     given, own = _seekable(source)
@@ -139,7 +139,7 @@ def _size_of(head: bytes) -> tuple[int, int] | None:
 
 
 def _check_texture(file: IO[bytes], check: Check) -> None:
-    """Checks the size of the JPEG in a BLP file, which Pillow decodes whatever the file says."""
+    """Checks the size of the JPEG in a BLP file, which Pillow decodes at whichever size it has."""
     head = file.read(_TEXTURE_BYTES)
     if len(head) == _TEXTURE_BYTES and head.startswith(b"BLP1\0\0\0\0"):
         place, length, shared = (struct.unpack_from("<I", head, at)[0] for at in (28, 92, 156))

@@ -1,5 +1,5 @@
-/* What Python (ctypes) and WebAssembly call. No function allocates, opens or prints anything; all memory is the
-   caller's, and whatever a function is given, it reads and writes only what is described here.
+/* What Python (ctypes) and WebAssembly call. No function allocates, opens or prints anything. All memory is the
+   caller's; even for invalid arguments a function reads and writes only what is described here.
 
    Activations are int16 [rows][columns][channels]. `network/quantized.py` defines the layers. */
 #ifndef AECODEC_H
@@ -20,9 +20,10 @@ AEC_API int32_t aec_abi(void);
 
 /* ---- kernel sets ---- */
 
-/* Name of kernel set `set`, the best first; NULL after the last. All that this build has, whatever the processor. */
+/* Name of kernel set `set`, the best first; NULL after the last. Lists all sets of this build, also those that the
+   processor cannot run. */
 AEC_API const char *aec_set_name(int32_t set);
-/* Whether processor and operating system have all that the set uses. */
+/* Whether processor and operating system support the set. */
 AEC_API int32_t aec_set_runs(int32_t set);
 
 /* ---- networks ---- */
@@ -36,13 +37,13 @@ enum {
 /* Layers in the order in which they run, a body after the Residual or SideInput that it belongs to. */
 typedef struct {
     int32_t kind;
-    int32_t entries; /* this one and those of its body: the next layer beside it stands so many entries on */
+    int32_t entries; /* this one and those of its body: the distance to the next layer on its own level */
     int32_t inputs, outputs, kernel, stride, padding, active; /* Conv; Depthwise: both of the first are its channels */
     int32_t factor, crop;                                     /* DepthToSpace and its inverse, NearestUpsample */
 } AecLayer;
 
-/* Bytes of a network once prepared for `set`, alignment included; -1 if the layers are none or a field is out of range.
-   */
+/* Bytes of a network once prepared for `set`, alignment included; -1 if the layers are malformed or a field is out
+   of range. */
 AEC_API int64_t aec_prepared_size(int32_t set, const AecLayer *layers, int32_t count);
 
 /* Prepares a network in `to`, of aec_prepared_size bytes at a multiple of 64. It may be read by many threads at once
@@ -83,8 +84,8 @@ typedef struct {
     int32_t sum_count;   /* of all sums */
 } AecTables;
 
-/* 0, or -1 if the tables are none: checks every sum, once for all streams. sums: of each table its running sums, from 0
-   to 2^24. */
+/* 0, or -1 if the tables are invalid: checks every sum, once for all streams. `sums` holds each table's running sums,
+   from 0 to 2^24. */
 AEC_API int32_t aec_check_tables(const AecTables *tables, const uint32_t *sums);
 
 typedef struct {

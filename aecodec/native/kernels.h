@@ -2,8 +2,8 @@
    (it takes NAME, TARGET and DOT back: the rest may serve a second set):
 
    NAME(f), TARGET   the set's name for a function, and what lets a compiler use the set in it
-   VEC, LANES        a vector of so many int32
-   ROWS, COLUMNS     a tile of the product: so many positions by so many vectors of outputs, all sums in registers
+   VEC, LANES        a vector of int32, and how many it holds
+   ROWS, COLUMNS     a tile of the product, in positions and in vectors of outputs; all its sums are in registers
    LOAD(p), STORE(p, v), SET(i)   from and to memory, any alignment; an int32 in every lane
    DOT(a, x, w)      lane by lane, with int16 halves: a + first half of x * first of w + second half of x * second of w.
                      The halves of x stand interleaved; those of w too, unless the set says SPLIT (place_panel)

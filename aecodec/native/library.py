@@ -1,4 +1,4 @@
-"""Loads the compiled kernels and chooses among their sets. Where there are none, one line says why, and NumPy runs.
+"""Loads the compiled kernels and chooses one of their sets; without any, NumPy runs, and one line says why.
 
 The variable `AECODEC_RUNTIME` decides instead: `numpy`, or the name of a kernel set.
 """
@@ -26,7 +26,7 @@ def load() -> ctypes.CDLL | str:
     if not os.path.isfile(path):
         return "not compiled: install with a C compiler for the native kernels"
     try:
-        from aecodec.native import interface  # here, for importing ctypes takes longer than all of this
+        from aecodec.native import interface  # here, since importing ctypes takes longer than all of this
 
         library = interface.open_library(path)
     except (ImportError, OSError) as error:  # some builds of Python lack ctypes

@@ -40,7 +40,7 @@ class Differentiable(Protocol):
 
 def differentiable(network: Network) -> Differentiable:
     """A network that gives gradients by its inputs."""
-    from aecodec.network.gradients import FloatNetwork  # here, for only --effort needs it
+    from aecodec.network.gradients import FloatNetwork  # only --effort needs it
 
     native, chosen = library.load(), library.kernel_set()
     if isinstance(native, str) or isinstance(chosen, str):

@@ -1,8 +1,8 @@
 """Networks on the kernels, differentiable in their inputs: the work of `gradients.py` in a fraction of its time.
 
 The forward pass is the exact network; it leaves the outputs of active layers on a tape. The backward pass is a network
-of its own, the layers transposed and in reverse order, on gradients of 16 bits. What is rounded steers a search only:
-gradients to 13 bits and transposed weights to 8 leave their direction as it is (a cosine of 0.998 to that of float32).
+of its own, the layers transposed and in reverse order, on gradients of 16 bits. Rounding is harmless, since gradients
+only steer a search: gradients of 13 bits with transposed weights of 8 keep a cosine of 0.998 to those in float32.
 
 Scale. A transposed layer multiplies its gradient by the norm of its weights. Layers outside a residual's body undo that
 by a shift, whose sum the pass takes back at the end; those inside keep the scale of the sum that they belong to.

@@ -97,7 +97,7 @@ class NativeRuntime:
 
 
 def prepare_network(library: ctypes.CDLL, kernel_set: int, network: Network) -> np.ndarray | None:
-    """`prepare` for a network as it stands."""
+    """`prepare` for all layers of a network."""
     paths = [path.removeprefix("n.") for path, layer in walk(network.layers, "n") if layer.weight_shape]
     return prepare(library, kernel_set, table(network.layers), [network.parameters[path] for path in paths])
 
@@ -105,8 +105,7 @@ def prepare_network(library: ctypes.CDLL, kernel_set: int, network: Network) -> 
 def prepare(
     library: ctypes.CDLL, kernel_set: int, rows: Sequence[Row], parameters: Sequence[QuantizedParameters]
 ) -> np.ndarray | None:
-    """A network as the kernels read it, from its layers and the numbers of those that have some; None if they do not
-    fit 16 bits."""
+    """A network as the kernels read it, from its layers and their numbers; None if those do not fit 16 bits."""
     layers = np.array(rows, np.int32)
     size = library.aec_prepared_size(kernel_set, address_of(layers), len(layers))
     weights = np.concatenate([np.empty(0, np.int8), *(own.weight.ravel() for own in parameters)])
@@ -123,7 +122,7 @@ _own = threading.local()
 
 
 def memory_of(size: int) -> np.ndarray:
-    """This thread's memory, kept for the next call: pages that are new cost more than most networks' products."""
+    """This thread's memory, kept for the next call: fresh pages cost more than the products of most networks."""
     memory: np.ndarray | None = getattr(_own, "memory", None)
     if memory is None or memory.nbytes < size:
         _own.memory = memory = _aligned(size)
