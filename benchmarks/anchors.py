@@ -2,7 +2,7 @@
 
     python benchmarks/anchors.py [--page docs/compare.md]
 
-Nothing is measured anew. The curves of aecodec, JPEG, WebP and AVIF are those of `weights/manifest.json` and
+It measures nothing. The curves of aecodec, JPEG, WebP and AVIF are those of `weights/manifest.json` and
 `weights/peers.json`, which landing weights measures. `benchmarks/published.csv` has the points of the others, each with
 its source. A BD-rate covers what a codec does between 0.1 and 0.5 bits a pixel. `--page` also writes the table between
 the two marks of the page.

@@ -4,7 +4,7 @@
 
 Every picture of the folder goes through whole files at effort 0, along the whole scale, and at the effort asked for, at
 the qualities given. Each quality's mean size is set against the one that effort 0 takes for the same mean PSNR. A
-refinement takes long: `--resume` keeps every measurement and goes on from there. NumPy's own number of threads is used.
+refinement takes long: `--resume` keeps every measurement and resumes from there. NumPy's own number of threads is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What do weights of your own gain? Fine-tunes `standard` on a folder and compares on pictures that were held back.
+"""What your own weights gain: fine-tunes `standard` on a folder and compares on pictures that were held back.
 
     python benchmarks/fine_tune.py FOLDER [--minutes 20] [--out fine-tune] [--page docs/training.md]
 
@@ -31,7 +31,7 @@ from aecodec.bench.result import BenchResult
 from aecodec.codec.manifest import entries_of
 from aecodec.codec.manifest import find_by_name
 
-HELD_BACK = 5  # one in so many
+HELD_BACK = 5  # one picture in five
 DECAY_SHARE = 0.25
 BEGIN, END = "<!-- fine-tune: begin -->", "<!-- fine-tune: end -->"
 

@@ -32,7 +32,7 @@ from aecodec.bench.metrics import psnr
 from aecodec.bench.pictures import Pictures
 
 SIDE = 256
-FEW_BYTES = 32  # so many need effort
+FEW_BYTES = 32  # files up to this size need effort
 CELL = 152  # of a sheet, in pixels
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 SIDES = (24, 32, 48, 64, 96, 128, 192, 256)  # of WebP and AVIF

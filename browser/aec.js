@@ -60,8 +60,8 @@ function byId(id) {
 }
 
 /**
- * The pixels of a file, as an ImageData with `mode`, `share` and `complete` as in Python; a plain object where there is no such
- * class. Rejects with one of the errors above. aec.d.ts describes the options.
+ * The pixels of a file, as an ImageData (a plain object without that class) with `mode`, `share` and `complete` as in
+ * Python. Rejects with one of the errors above. aec.d.ts describes the options.
  */
 export async function decode(bytes, options = {}) {
   const { weights = settings.weights, maxPixels, crop, partial, signal, onProgress } = options;

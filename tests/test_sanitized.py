@@ -1,4 +1,4 @@
-"""The C code reads and writes within its arrays and overflows nowhere, whatever it decodes."""
+"""The C code reads and writes within its arrays and overflows nowhere, for any input."""
 
 from __future__ import annotations
 

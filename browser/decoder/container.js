@@ -15,11 +15,11 @@ export function readHeader(data, maxPixels = MAX_PIXELS) {
 }
 
 /**
- * A file's content: { header, streams, extras, complete }. A stream is { bytes, prefix }, where `prefix` says that it may
- * end anywhere; `extras` has a part for each kind.
+ * A file's content: { header, streams, extras, complete }. A stream is { bytes, prefix }, where `prefix` says that it
+ * may end anywhere; `extras` has a part for each kind.
  *
- * `weightsId` is that of the weights that a compact file names. `partial` also takes a file that ends anywhere after its
- * header: streams that are not whole are then prefixes, and extras that are not whole are left out.
+ * `weightsId` is that of the weights that a compact file names. `partial` also takes a file that ends anywhere after
+ * its header: streams that are not whole are then prefixes, and extras that are not whole are left out.
  */
 export function unpack(data, { weightsId = null, maxPixels = MAX_PIXELS, partial = false } = {}) {
   if (isCompact(data)) {

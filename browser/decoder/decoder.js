@@ -34,7 +34,7 @@ export async function decodePicture(native, data, load, { maxPixels = MAX_PIXELS
   }
 }
 
-/** What the platform throws without memory or by a trap, as an AecError; others as they are. */
+/** Turns what the platform throws for lack of memory or by a trap into an AecError; returns other errors unchanged. */
 function asAecError(error) {
   if (error instanceof WebAssembly.RuntimeError) return new AecError(`the decoder failed: ${error.message}`);
   return error instanceof RangeError ? new AecError(`out of memory: ${error.message}`) : error;

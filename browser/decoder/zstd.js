@@ -1,4 +1,4 @@
-// Decompresses one zstd frame (RFC 8878) that states its size, and refuses whatever is not exactly such a frame.
+// Decompresses one zstd frame (RFC 8878) that states its size, and refuses everything else.
 
 import { BackwardBits, decodeHuffman, fail, fseTable, oneSymbol, readFse, readHuffman } from "./zstd_entropy.js";
 import { xxh64 } from "./xxh64.js";

@@ -1,4 +1,4 @@
-"""Chromium, as root, in a container, and without a word to any server of its maker."""
+"""Chromium: flags to run it as root in a container, without connections to its maker's servers."""
 
 from __future__ import annotations
 
