@@ -27,7 +27,6 @@ from aecodec.format.symbol_coding import open_writer
 from aecodec.format.symbols import SCALE_COUNT
 from aecodec.format.symbols import TOTAL
 from aecodec.format.symbols import Reader
-from aecodec.format.symbols import SymbolMeter
 from aecodec.format.symbols import SymbolReader
 from aecodec.format.symbols import SymbolWriter
 from aecodec.format.symbols import clip_bits
@@ -35,6 +34,7 @@ from aecodec.format.symbols import from_symbols
 from aecodec.format.symbols import to_symbols
 from aecodec.image.reading import open_picture
 from aecodec.limits import MAX_SYMBOL
+from helpers.meter import SymbolMeter
 from helpers.paths import PHOTOS
 from helpers.paths import TINY
 from helpers.paths import TINY_ID

@@ -24,11 +24,11 @@ from aecodec.codec.refine import relax
 from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.errors import AecError
-from aecodec.format.symbols import SymbolMeter
 from aecodec.geometry import Box
 from aecodec.image.reading import open_picture
 from aecodec.network.gradients import FloatNetwork
 from aecodec.network.quantized import Runtime
+from helpers.meter import SymbolMeter
 from helpers.paths import PHOTOS
 from helpers.tiny import RUNTIME
 from helpers.tiny import Tiny

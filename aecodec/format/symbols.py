@@ -13,7 +13,6 @@ never escaped.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from functools import lru_cache
@@ -133,21 +132,6 @@ class SymbolWriter:
 
     def finish(self) -> bytes:
         return self._encoder.finish()
-
-
-class SymbolMeter:
-    """Adds up the ideal code length of symbols, in bits, from the integer tables."""
-
-    def __init__(self, tables: SymbolTables) -> None:
-        self._tables = tables
-        self.bits = 0.0
-
-    def write(self, index: np.ndarray, symbols: np.ndarray) -> None:
-        order, groups = _groups(index)
-        escaped, positions = self._tables.positions(index[order], symbols[order])
-        for table, part in groups:
-            self.bits += float(np.log2(TOTAL / self._tables.frequencies[table][positions[part]]).sum())
-        self.bits += math.log2(2 * MAX_SYMBOL + 1) * int(escaped.sum())
 
 
 class Source(Protocol):

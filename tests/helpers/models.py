@@ -22,7 +22,6 @@ from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import apply_gain
 from aecodec.codec.weights import DecoderHalf
 from aecodec.codec.weights import EncoderHalf
-from aecodec.format.symbols import SymbolMeter
 from aecodec.image.reading import open_picture
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.train import rescale
@@ -31,6 +30,7 @@ from aecodec.train.export import export
 from aecodec.train.model import CONFIGS
 from aecodec.train.model import AutoEncoder
 from aecodec.train.rescale import give_headroom
+from helpers.meter import SymbolMeter
 from helpers.paths import PHOTOS
 
 RUNTIME = NumpyRuntime()
