@@ -3,5 +3,5 @@
 export const MODELS = Object.freeze({
   0: { name: "standard", id: "ff899802" },
   1: { name: "paper", id: "30049bbc" },
-  2: { name: "light", id: "c0183fe0" },
+  2: { name: "light", id: "944ff92b" },
 });
