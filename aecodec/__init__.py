@@ -12,7 +12,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # as in typing, whose import would be a third of this one's time
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "encode": "api",
