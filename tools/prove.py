@@ -42,6 +42,7 @@ ALSO = {
     "figures": ["benchmarks"],
     "memory": ["benchmarks"],
 }
+LEFT_OUT = (".pyc", ".so", ".dll", "EXPERIMENTS.md")  # made here, or a diary that no step reads
 JOURNAL = "results.jsonl"
 EVERY = re.compile("")
 START, END = "<!-- prove: begin -->", "<!-- prove: end -->"
@@ -80,7 +81,7 @@ def subject(part: str) -> str:
     digest = hashlib.sha256()
     for name in (*SUBJECT, *ALSO.get(part, ())):
         for path in sorted((ROOT / name).rglob("*") if (ROOT / name).is_dir() else [ROOT / name]):
-            if path.is_file() and path.suffix not in (".pyc", ".so", ".dll"):
+            if path.is_file() and not path.name.endswith(LEFT_OUT):
                 digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
