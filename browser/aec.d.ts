@@ -5,7 +5,7 @@ export type Weights = string | URL | ArrayBuffer | ArrayBufferView;
 
 /** What a file says of itself. Width and height are those it is shown at; it is coded at others if it was shrunk. */
 export interface Info {
-  version: 1;
+  version: number;
   width: number;
   height: number;
   codedWidth: number;

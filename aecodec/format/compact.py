@@ -31,7 +31,8 @@ for a display size of sides l >= s; the picture is upright if the display size i
 
 *Checksum*: over the weights id (four bytes, even if the file has only a number), all bytes before the checksum, and the
 stream. CRC-8 has the polynomial x^8 + x^2 + x + 1 and starts at 0; CRC-16 has x^16 + x^12 + x^5 + 1 and starts at ffff;
-both take the most significant bit first. Without a checksum, damage may give a wrong picture.
+both take the most significant bit first. Without a checksum, damage may give a wrong picture; so may damage to the two
+bits of the lead that say which one there is.
 
 Order of checks: (1) lead; (2) model; (3) sides, with the limits of the full form; (4) one tile; (5) the weights are
 known; (6) checksum. No stream takes more than 85 bytes a latent position: a reader may refuse longer ones at once.
