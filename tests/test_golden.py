@@ -174,7 +174,11 @@ def test_released_files_decode_to_their_pixels_for_good(folder: Path):
 
 
 @pytest.mark.slow
-def test_a_new_release_would_hold(tmp_path: Path):
+def test_a_new_release_would_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With the names of 1.0, which a release beside it must not use again."""
+    with pytest.raises(AssertionError, match="another folder has a standard-photograph"):
+        make_release.main(tmp_path / "1.1")
+    monkeypatch.setattr(make_release, "GOLDEN", tmp_path)
     make_release.main(tmp_path / "9.9")
     check_release(tmp_path / "9.9")
     with pytest.raises(SystemExit, match="golden files are permanent"):
