@@ -35,6 +35,15 @@ def require_torch() -> None:
         raise MissingExtra('this needs torch: pip install "aecodec[torch]"') from error
 
 
+training_device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto takes a GPU if there is one.",
+)
+
+
 @model.command()
 @click.option(
     "--config",
@@ -56,13 +65,7 @@ def require_torch() -> None:
     "--rounding/--no-rounding", default=None, help="Round to integers in the loop. Default: late in a branch."
 )
 @click.option("--bfloat16", is_flag=True, help="Large products in bfloat16: twice as fast if the processor has it.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="auto takes a GPU if there is one.",
-)
+@training_device
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", default=8, show_default=True, help="Crops per step."

@@ -14,6 +14,7 @@ from aecodec.cli.common import Number
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import say
 from aecodec.cli.model import require_torch
+from aecodec.cli.model import training_device
 
 RESERVED = ("imagenet", "places", "lvis", "lfw")  # the public sets, whose layouts are known
 
@@ -121,13 +122,7 @@ def dataset(folder: dict[str, Drawn], dev: int, seed: int, out: Path, jobs: int 
     help="Dev picture of Figure 1, repeatable. Default: three that may be shown.",
 )
 @click.option("--threads", type=WholeNumber(1, 1024), metavar="N", help="CPU threads.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="auto takes a GPU if there is one.",
-)
+@training_device
 @click.option(
     "--seed",
     type=WholeNumber(0, 2**63 - 1),
