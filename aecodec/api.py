@@ -57,7 +57,7 @@ def encode(
     image: Image.Image | np.ndarray | Picture,
     quality: float | None = None,
     *,
-    model: str = "standard",
+    model: str | None = None,
     weights: str | Path | None = None,
     target_size: int | None = None,
     target_bpp: float | None = None,
@@ -79,10 +79,10 @@ def encode(
     `image`: a Pillow image of any mode, or a uint8 array [H, W, 3], or [H, W] or [H, W, 1] (coded as grey), with alpha
     [H, W, 4] or [H, W, 2]. `quality`: 0..100; by default the model's own, about 1 % of raw at 256x256. Instead of it,
     give one target: `target_size`, the best quality within this many bytes for the whole file; `target_bpp`, the same
-    in bits per pixel; or `target_psnr`, the smallest file that decodes with at least this PSNR in dB. `weights`: a
-    weights file with its manifest beside it, instead of a model by name. `effort`: 0 takes the latents that the
-    analysis finds; 1, 2 and 3 refine them in 40, 150 and 800 steps, which lowers the error at about the same size.
-    `progress` gets the share done of each refinement; a target needs several.
+    in bits per pixel; or `target_psnr`, the smallest file that decodes with at least this PSNR in dB. `model`: by
+    default "standard". Instead of it, `weights`: a weights file with its manifest beside it. `effort`: 0 takes the
+    latents that the analysis finds; 1, 2 and 3 refine them in 40, 150 and 800 steps, which lowers the error at about
+    the same size. `progress` gets the share done of each refinement; a target needs several.
 
     `alpha`: False drops alpha. It is coded without loss, and only if some of it is below 255; colours under an alpha of
     0 are not kept. `metadata`: which of "icc", "exif" and "xmp" of a Pillow image to store, or "all". With "icc" the
@@ -141,7 +141,7 @@ def _encode(picture: Picture, options: EncodeOptions, allowed: int | None, displ
     """The file of a picture, of at most `allowed` bytes, shown at the `display` size."""
     from aecodec.codec.encoder import PictureEncoder
 
-    entry = manifest.find_by_name(options.model) if options.weights is None else manifest.find_by_file(options.weights)
+    entry = manifest.find(options.model, options.weights)
     encoder = load_encoder(entry)
     analysed = PictureEncoder(
         picture.pixels,

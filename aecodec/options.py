@@ -119,8 +119,9 @@ class CommonOptions:
 class EncodeOptions(CommonOptions):
     """The options of `aecodec.encode`, checked before there is a picture: `encode(image, **vars(options))` takes them.
 
-    At most one of `quality` and the three targets is given; without any, the model's default quality is taken. Raises
-    InvalidOption if a value is out of range or two contradict each other.
+    At most one of `quality` and the three targets is given; without any, the model's default quality is taken. At most
+    one of `model` and `weights` is given; without either, the model is `standard`. Raises InvalidOption if a value is
+    out of range or two contradict each other.
     """
 
     quality: float | None = _option(
@@ -150,7 +151,9 @@ class EncodeOptions(CommonOptions):
         above=True,
         help="Smallest file that decodes with this PSNR.",
     )
-    model: str = _option("standard", "--model", metavar="NAME", help="A model of `aecodec model list`.")
+    model: str | None = _option(
+        None, "--model", metavar="NAME", help="A model of `aecodec model list`. Default: standard."
+    )
     weights: Path | None = _option(None, "--weights", help="Your own weights file, instead of --model.")
     effort: int = _option(
         0,
@@ -191,6 +194,8 @@ class EncodeOptions(CommonOptions):
         targets = (self.quality, self.target_size, self.target_bpp, self.target_psnr)
         if sum(value is not None for value in targets) > 1:
             raise InvalidOption("give one of quality, target_size, target_bpp and target_psnr")
+        if self.model is not None and self.weights is not None:
+            raise InvalidOption("give one of model and weights")
         if not isinstance(self.checksum, str) or self.checksum not in CHECKS:
             raise InvalidOption(f"checksum {self.checksum!r} is not one of {', '.join(CHECKS)}")
         if not callable(self.progress):

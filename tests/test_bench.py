@@ -334,6 +334,7 @@ def test_the_table_shows_every_row_and_a_dash_for_no_ms_ssim(folder: Path) -> No
         ({"qualities": (50.0,), "at_bytes": 1000}, "excludes one without"),
         ({"effort": 1, "at_bytes": 1000}, "needs a list of qualities with effort"),
         ({"size": 0}, "pixels"),
+        ({"model": "standard", "weights": Path("w")}, "give one of model and weights"),
         ({"at_bytes": 0}, "bytes"),
     ],
 )

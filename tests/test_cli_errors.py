@@ -84,6 +84,8 @@ REFUSED = (
     (2, "encode in.png a.aec -q 50 --target-size 2000", ONE_AIM),
     (2, "encode in.png a.aec --target-bpp 1 --target-size 2000", ONE_AIM),
     (2, "encode in.png a.aec --target-psnr 30 --target-size 2000", ONE_AIM),
+    (2, "encode in.png a.aec --model tiny --weights in.png", "Give one of --model and --weights"),
+    (2, "encode in.png --out-dir out --model standard --weights in.png", "Give one of --model and --weights"),
     (2, "encode a.png a.aec -q=60", IS_NO_NUMBER),
     (2, "encode a.png a.aec -quality 60", IS_NO_NUMBER),
     (2, "encode a.png a.aec --target-size 2k", IS_NO_NUMBER),
@@ -91,6 +93,7 @@ REFUSED = (
     (1, "bench nowhere --model tiny", "nowhere"),
     (2, "bench . --model tiny --codecs gif", "'gif'"),
     (2, "bench . --model tiny --quality 101", "from 0 to 100"),
+    (2, "bench . --model tiny --weights in.png", "give one of model and weights"),
     # What was meant
     (2, "encoed a b", "Did you mean.*'encode'"),
     (2, "enc a b", "Did you mean.*'encode'"),

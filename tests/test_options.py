@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import click
@@ -54,6 +55,7 @@ def test_the_command_line_offers_every_other_field(record: type, for_programs: s
         ({"device": "tpu"}, "device 'tpu' is not one of auto, cpu, cuda"),
         ({"metadata": ["iptc"]}, "unknown metadata 'iptc': choose from icc, exif, xmp and all"),
         ({"quality": 1, "target_size": 9}, "give one of quality, target_size, target_bpp and target_psnr"),
+        ({"model": "standard", "weights": Path("w")}, "give one of model and weights"),
     ],
 )
 def test_a_value_out_of_range_is_one_line(values: dict[str, object], message: str) -> None:
@@ -97,7 +99,7 @@ OF_ENCODING: dict[str, tuple[Any, ...]] = {
     "shrink_to": NO_NUMBER,
     "max_pixels": (*NO_NUMBER, None),
     "weights": NO_PATH,
-    "model": (None, 1, [], object()),
+    "model": (1, [], object()),
     "device": (None, 1, [], object()),
     "metadata": (None, 1, 1.5, object(), [1, "x"], [[]]),
     "progress": (None, 1, "a"),

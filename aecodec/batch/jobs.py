@@ -69,12 +69,12 @@ class EncodeJob(EncodeOptions):
         self._entry()
 
     def _entry(self) -> manifest.Entry:
-        return manifest.find_by_name(self.model) if self.weights is None else manifest.find_by_file(self.weights)
+        return manifest.find(self.model, self.weights)
 
     def recipe(self) -> str:
         """A hash of all that an output depends on beside its input. Raises UnknownWeights."""
         entry = self._entry()
-        return _hash_of(replace(self, model=f"{entry.weights_id.hex()} {entry.encoder_hash}"))
+        return _hash_of(replace(self, model=f"{entry.weights_id.hex()} {entry.encoder_hash}", weights=None))
 
     def is_whole(self, data: bytes) -> bool:
         """Whether an existing output is undamaged."""

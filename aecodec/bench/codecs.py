@@ -39,7 +39,7 @@ class BenchCodec(Protocol):
 class Aecodec:
     """aecodec through its public interface, as a user would call it."""
 
-    model: str = "standard"
+    model: str | None = None
     weights: Path | None = None
     qualities: tuple[float, ...] = tuple(range(0, 101, 10))
     effort: int = 0
@@ -51,8 +51,7 @@ class Aecodec:
     def description(self) -> str:
         from aecodec.codec import manifest
 
-        own = self.weights
-        entry = manifest.find_by_name(self.model) if own is None else manifest.find_by_file(own)
+        entry = manifest.find(self.model, self.weights)
         effort = f", effort {self.effort}" if self.effort else ""
         return f"model {entry.name}, weights {entry.weights_id.hex()}{effort}"
 

@@ -64,7 +64,7 @@ class BenchOptions:
 
     folder: Path
     codecs: tuple[str, ...] | None = None
-    model: str = "standard"
+    model: str | None = None
     weights: Path | None = None
     qualities: tuple[float, ...] | None = None
     size: int | None = None
@@ -79,6 +79,8 @@ class BenchOptions:
         unknown = [name for name in self.codecs or () if name not in PEER_NAMES]
         if unknown:
             raise ValueError(f"unknown codec {unknown[0]!r}: there are {', '.join(PEER_NAMES)}")
+        if self.model is not None and self.weights is not None:
+            raise ValueError("give one of model and weights")
         if self.shrink and (self.at_bytes is None or self.qualities is not None):
             raise ValueError("shrinking is for a size in bytes, and takes no list of qualities")
         if self.at_bytes is not None and not self.shrink and (self.qualities is None) != (self.effort == 0):

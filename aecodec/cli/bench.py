@@ -33,7 +33,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     metavar="LIST",
     help="Of jpeg,webp,avif,avif-psnr,jxl. Default: all.",
 )
-@click.option("--model", metavar="NAME", default="standard", show_default=True, help="A model of `aecodec model list`.")
+@click.option("--model", metavar="NAME", help="A model of `aecodec model list`. Default: standard.")
 @click.option("--weights", type=PATH, help="Your own weights file, instead of --model.")
 @click.option(
     "-q", "--quality", "qualities", callback=_numbers, metavar="LIST", help="aecodec's qualities. Default: 0,10,..,100."

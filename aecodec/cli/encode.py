@@ -32,7 +32,7 @@ class EncodeCommand(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         scale = ""
         with suppress(UnknownWeights):
-            scale = quality_scale("standard")
+            scale = quality_scale(manifest.DEFAULT_MODEL)
         self.help = str(self.help).replace("{scale}", scale)
         super().format_help_text(ctx, formatter)
 

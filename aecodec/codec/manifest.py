@@ -23,6 +23,7 @@ from aecodec.format.header import Weights
 
 MANIFEST = "manifest.json"
 SEARCH_PATH = "AECODEC_WEIGHTS"
+DEFAULT_MODEL = "standard"
 
 # Users' own weights are not trusted. The bundled ones take under 4 MB, their manifest under 100 kB.
 MAX_MANIFEST_BYTES = 1 << 24
@@ -168,6 +169,11 @@ def known(damage: list[str] | None = None) -> Iterator[Entry]:
             if damage is None:
                 raise
             damage.append(str(error))
+
+
+def find(name: str | None, file: Path | None) -> Entry:
+    """The model of a weights file, or of that name; the default one without either. Raises UnknownWeights."""
+    return find_by_name(DEFAULT_MODEL if name is None else name) if file is None else find_by_file(file)
 
 
 def find_by_name(name: str) -> Entry:
