@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
+from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral
 from typing import IO
@@ -18,6 +18,8 @@ from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import id_of
 from aecodec.info import most_bytes
+from aecodec.inputs import Source
+from aecodec.inputs import open_input
 from aecodec.limits import MAX_PIXELS
 from aecodec.options import CHECKS
 
@@ -61,16 +63,15 @@ def cut(data: Buffer, size: int) -> bytes:
     return container.cut(content, int(size), weights_id)
 
 
-def read_file(source: str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS, text: bool = False) -> bytes:
+def read_file(source: Source, *, max_pixels: int = MAX_PIXELS, text: bool = False) -> bytes:
     """The bytes of an `.aec` file from a path or an open stream; from base64url if `text`.
 
     The header is read first, then no more than a file with that header can have: what is no file, or far too long for
     one, takes no memory. Raises as `container.read_header`, and InputError with the system's reason.
     """
     try:
-        if not isinstance(source, (str, os.PathLike)):
-            return _read(source, max_pixels, text)
-        with open(source, "rb") as stream:
+        stream, own = open_input(source)
+        with stream if own else nullcontext():
             return _read(stream, max_pixels, text)
     except OSError as error:
         raise InputError(f"{error.strerror or error}") from error

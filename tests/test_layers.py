@@ -23,7 +23,7 @@ PACKAGE = Path(aecodec.__file__).parent
 ROWS = (
     ("errors", "frozen"),
     ("limits", "native"),
-    ("geometry", "files", "web"),
+    ("geometry", "files", "inputs", "web"),
     ("format", "network"),
     ("codec", "options"),
     ("info",),

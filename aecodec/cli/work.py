@@ -34,6 +34,7 @@ from aecodec.cli.common import write_target
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.files import write_new
+from aecodec.inputs import is_descriptor
 
 if TYPE_CHECKING:
     from aecodec.batch.jobs import DecodeJob
@@ -230,8 +231,8 @@ def batch_options(
         raise click.UsageError("Give one of --output and --out-dir.")
     if not paths:
         raise click.UsageError("Give files or folders to work on.")
-    if any(str(path) == STANDARD for path in paths):
-        raise click.UsageError("Standard input does not go with --out-dir.")
+    if any(str(path) == STANDARD or is_descriptor(path) for path in paths):
+        raise click.UsageError("Standard input and other open descriptors do not go with --out-dir.")
     if options.ray is None and options.shard_size:
         raise click.UsageError("--shard-size goes with --ray.")
     if options.ray is not None and options.shard:

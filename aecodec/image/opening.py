@@ -20,6 +20,8 @@ from PIL import ImageFile
 from PIL import PngImagePlugin
 from PIL import UnidentifiedImageError
 
+from aecodec.inputs import Source
+from aecodec.inputs import open_seekable
 from aecodec.limits import MAX_METADATA_BYTES
 
 Check = Callable[[int, int], None]
@@ -32,14 +34,14 @@ _TEXTURE_BYTES = 160  # of a BLP file before its first picture
 _XMP_NAME = b"XML:com.adobe.xmp"
 
 
-def open_image(source: str | os.PathLike[str] | IO[bytes], check: Check) -> Image.Image:
+def open_image(source: Source, check: Check) -> Image.Image:
     """The image that the first fitting plugin makes of a file; closing it closes a file opened here.
 
     `check` gets width and height of every picture in an icon or texture, and raises if they are too large. Raises
     OSError or UnidentifiedImageError, and what Pillow raises on damage.
     """
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    given, own = _seekable(source)
+    given, own = open_seekable(source)
     try:
         _check_icon(given, check)
         _check_texture(given, check)
@@ -56,17 +58,6 @@ def open_image(source: str | os.PathLike[str] | IO[bytes], check: Check) -> Imag
     if image.format != _NAMED_FORMAT:
         image.filename = ""  # by which Pillow would map the file into memory
     return image
-
-
-def _seekable(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], bool]:
-    """The file, and whether it was opened here."""
-    if isinstance(source, (str, os.PathLike)):
-        return open(source, "rb"), True
-    try:
-        source.seek(0)
-    except (AttributeError, OSError):
-        return io.BytesIO(source.read()), True
-    return source, False
 
 
 def _identified(file: IO[bytes], name: str) -> ImageFile.ImageFile:

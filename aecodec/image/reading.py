@@ -15,7 +15,6 @@ from collections.abc import Collection
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -43,6 +42,7 @@ from aecodec.image.samples import put_planes_right
 from aecodec.image.samples import stored_as
 from aecodec.image.samples import to_eight_bit
 from aecodec.image.writing import reason
+from aecodec.inputs import Source
 from aecodec.limits import MAX_PIXELS
 from aecodec.limits import exceeded_limit
 
@@ -73,7 +73,7 @@ class Picture:
 
 
 def open_picture(
-    source: str | os.PathLike[str] | IO[bytes],
+    source: Source,
     *,
     max_pixels: int = MAX_PIXELS,
     alpha: bool = True,
@@ -196,7 +196,7 @@ def _pillow_errors(name: str) -> Iterator[None]:
         raise InputError(f"{name}: the picture cannot be decoded: {reason(error)}") from error
 
 
-def _name(source: str | os.PathLike[str] | IO[bytes]) -> str:
+def _name(source: Source) -> str:
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     name = getattr(source, "name", None)
