@@ -30,7 +30,6 @@ from aecodec.format.container import read_header
 from aecodec.format.extras import Extras
 from aecodec.format.header import Size
 from aecodec.format.header import Weights
-from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.limits import MAX_PIXELS
 from aecodec.network.choice import cpu_runtime
@@ -54,7 +53,7 @@ _SHAPES = ((), (1,), (2,), (3,), (4,))  # of a pixel
 
 
 def encode(
-    image: Image.Image | np.ndarray | Picture,
+    image: Image.Image | np.ndarray,
     quality: float | None = None,
     *,
     model: str | None = None,
@@ -222,7 +221,7 @@ def _encode_at(picture: Picture, side: int, options: EncodeOptions, allowed: int
 
 
 def decode(
-    data: Buffer,
+    data: bytes | bytearray | memoryview,
     *,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
@@ -303,7 +302,7 @@ def _shown(found: Decoded, options: DecodeOptions, crop: Crop | None) -> Image.I
 
 
 def decode_stages(
-    data: Buffer,
+    data: bytes | bytearray | memoryview,
     *,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
@@ -332,7 +331,7 @@ def decode_stages(
 
 
 def decode_pixels(
-    data: Buffer,
+    data: bytes | bytearray | memoryview,
     *,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
@@ -358,7 +357,9 @@ def decode_pixels(
     return np.array(_shown(found, options, crop))
 
 
-def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None) -> np.ndarray:
+def decode_latent(
+    data: bytes | bytearray | memoryview, *, max_pixels: int = MAX_PIXELS, weights: str | Path | None = None
+) -> np.ndarray:
     """The latent of an `.aec` file, int16 [16, ceil(H/8), ceil(W/8)], without making its pixels.
 
         x = aecodec.decode_latent(Path("in.aec").read_bytes()).astype(np.float32)    # [16, 32, 32] at 256x256
@@ -374,7 +375,7 @@ def decode_latent(data: Buffer, *, max_pixels: int = MAX_PIXELS, weights: str | 
     return decoder.comparable_latent(as_bytes(data), runtime("cpu"), _loader(options.weights), max_pixels=max_pixels)
 
 
-def verify(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> None:
+def verify(data: bytes | bytearray | memoryview, *, max_pixels: int = MAX_PIXELS) -> None:
     """Checks a file without making its picture: checksums, weights, and that every stream decodes to its last byte.
 
     Raises as `decode`.

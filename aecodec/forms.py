@@ -14,7 +14,6 @@ from aecodec.errors import InputError
 from aecodec.errors import InvalidOption
 from aecodec.format import container
 from aecodec.format.header import MAX_HEADER_BYTES
-from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import id_of
 from aecodec.info import most_bytes
@@ -27,7 +26,7 @@ _FIRST_BYTES = 1 << 16  # read before the header is looked at: most files are sh
 _HEADER_CHARACTERS = MAX_HEADER_BYTES * 4 // 3  # of base64url text
 
 
-def pack(data: Buffer, *, checksum: str = "crc-8") -> bytes:
+def pack(data: bytes | bytearray | memoryview, *, checksum: str = "crc-8") -> bytes:
     """The compact form of an `.aec` file: some ten bytes less, for up to 1024x1024 pixels without alpha and metadata.
 
     `checksum`: "none", "crc-8", "crc-16" or "crc-32". `unpack` gives the full form back, byte for byte.
@@ -41,13 +40,13 @@ def pack(data: Buffer, *, checksum: str = "crc-8") -> bytes:
     return container.pack(header, content.parts, id_of(header.weights))
 
 
-def unpack(data: Buffer) -> bytes:
+def unpack(data: bytes | bytearray | memoryview) -> bytes:
     """The full form of an `.aec` file of either form. Raises as `decode` for a damaged file."""
     content = container.unpack(as_bytes(data), id_of)
     return container.pack(replace(content.header, compact=None), content.parts)
 
 
-def cut(data: Buffer, size: int) -> bytes:
+def cut(data: bytes | bytearray | memoryview, size: int) -> bytes:
     """A file of the same form and at most `size` bytes, whose decoded picture is that of a prefix.
 
     A file that is short enough comes back as it is. Alpha and metadata stay whole. Raises AecError if `size` is too

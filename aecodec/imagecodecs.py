@@ -20,7 +20,6 @@ from aecodec.errors import InputError
 from aecodec.errors import OutputError
 from aecodec.format.compact import is_compact
 from aecodec.format.header import MAGIC
-from aecodec.info import Buffer
 from aecodec.info import as_bytes
 from aecodec.info import read_info
 
@@ -52,7 +51,7 @@ def aec_encode(
     return encoded
 
 
-def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
+def aec_decode(data: bytes | bytearray | memoryview, *, out: np.ndarray | None = None) -> np.ndarray:
     """Decodes the bytes of an `.aec` file to a uint8 array [H, W, 3], or [H, W] where it is grey.
 
     Stored alpha is the last channel: [H, W, 4] or [H, W, 2].
@@ -74,7 +73,7 @@ def aec_decode(data: Buffer, *, out: np.ndarray | None = None) -> np.ndarray:
     return out
 
 
-def aec_check(data: Buffer) -> bool:
+def aec_check(data: bytes | bytearray | memoryview) -> bool:
     """Whether bytes begin as an `.aec` file does, or are a whole file of the compact form.
 
         aec_check(Path("in.aec").read_bytes())

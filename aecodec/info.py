@@ -27,8 +27,6 @@ from aecodec.options import CommonOptions
 from aecodec.options import name_of_check
 from aecodec.options import quality_of_step
 
-Buffer = bytes | bytearray | memoryview
-
 _PART_BYTES = 32  # at most, beside its content: its line in the directory, and how its stream ends
 
 
@@ -68,7 +66,7 @@ class Info:
         return self.alpha_bytes > 0
 
 
-def read_info(data: Buffer, *, max_pixels: int = MAX_PIXELS) -> Info:
+def read_info(data: bytes | bytearray | memoryview, *, max_pixels: int = MAX_PIXELS) -> Info:
     """The header of an `.aec` file, of either form; pixels and metadata are not read.
 
     Raises CorruptFile, HeaderLimitExceeded, UnsupportedVersion or InvalidOption.
@@ -147,7 +145,7 @@ def _is_complete(header: Header, data: bytes, max_pixels: int) -> bool | None:
         return False
 
 
-def as_bytes(data: Buffer) -> bytes:
+def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     """The bytes of a file given in memory. Raises InputError for anything else."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise InputError(f"an .aec file must be given as bytes, not {type(data).__name__}")

@@ -218,7 +218,9 @@ class DecodeOptions(CommonOptions):
     """The options of `aecodec.decode`, which takes them as `**vars(options)`. `decode` checks `crop` itself."""
 
     weights: Path | None = None  # looked at before the search path
-    crop: Crop | None = _option(None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height.")
+    crop: tuple[int, int, int, int] | None = _option(
+        None, "--crop", metavar="X,Y,W,H", help="Only this region: left, top, width, height."
+    )
     partial: bool = _option(False, "--partial", help="Decode a truncated file as far as it goes.")
     coded_size: bool = _option(False, "--coded-size", help="Do not enlarge a shrunk picture.")
 

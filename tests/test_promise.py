@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import inspect
 import json
 import re
 
@@ -46,6 +49,22 @@ def test_nothing_public_is_gone() -> None:
 @pytest.mark.skipif(aecodec.__version__.startswith("0."), reason="nothing is promised yet")
 def test_all_that_is_public_is_recorded() -> None:
     assert json.loads(RECORD.read_text("utf-8")) == interface(), "run PYTHONPATH=.:tests python -m helpers.interface"
+
+
+# What annotations may name beside builtins and our own public names: of Python, Pillow and NumPy.
+KNOWN = {"Any", "Callable", "Image", "Iterable", "Iterator", "Path", "np"}
+
+
+@pytest.mark.parametrize("name", aecodec.__all__)
+def test_a_public_signature_names_only_public_types(name: str) -> None:
+    public = getattr(aecodec, name)
+    if isinstance(public, type) and issubclass(public, aecodec.AecError):
+        return
+    signature = inspect.signature(public)
+    annotations = {part.annotation for part in signature.parameters.values()} | {signature.return_annotation}
+    trees = (ast.parse(text) for text in annotations - {inspect.Signature.empty, None})
+    named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert named <= KNOWN | set(aecodec.__all__) | set(vars(builtins))
 
 
 def test_the_page_names_the_extras() -> None:
