@@ -143,6 +143,10 @@ def names_in(code: str) -> set[str]:
     return names
 
 
+def test_one_module_lists_the_suffixes_of_pictures() -> None:
+    assert [file for file in FILES if '".webp"' in (PACKAGE / file).read_text("utf-8")] == ["image/suffixes.py"]
+
+
 @pytest.mark.parametrize("folder", ["benchmarks", "examples", "tools"])
 def test_what_scripts_import_exists(folder: str):
     """No test runs most benchmarks, so a name that moved would go unnoticed."""

@@ -34,14 +34,7 @@ from aecodec.options import DecodeOptions
 from aecodec.options import EncodeOptions
 from aecodec.options import quality_of_step
 
-# The files taken from a folder. A file given by name is taken with any extension.
-PICTURE_SUFFIXES = frozenset(
-    {
-        *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"),
-        *(".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"),
-    }
-)
-AEC_SUFFIXES = frozenset({".aec"})
+AEC_SUFFIXES = frozenset({".aec"})  # the files that `decode` takes from a folder
 
 # Options that do not change an output.
 _WITHOUT_EFFECT = frozenset({"device", "max_pixels", "progress", "threads", "weights"})

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from aecodec.batch import made
 from aecodec.batch import storage
-from aecodec.batch.jobs import PICTURE_SUFFIXES
 from aecodec.batch.results import Item
 from aecodec.batch.results import Result
 from aecodec.batch.results import failure
 from aecodec.errors import InputError
+from aecodec.image.suffixes import PICTURE_SUFFIXES
 
 # What happens to an existing output: made again if it is not what its input gives, kept, or always written again.
 Existing = Literal["update", "skip", "force"]

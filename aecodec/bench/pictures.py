@@ -12,9 +12,8 @@ from PIL import Image
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.image.reading import open_picture
+from aecodec.image.suffixes import PICTURE_SUFFIXES
 from aecodec.limits import MAX_PIXELS
-
-SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 def centre_square(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -27,7 +26,7 @@ def centre_square(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 class Pictures:

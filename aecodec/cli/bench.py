@@ -80,7 +80,6 @@ def bench(
     aecodec bench photos/ --size 256 --at-bytes 1966 --effort 2 -q 30,35,40
     aecodec bench photos/ --size 256 --at-bytes 200 --shrink
     """
-    from aecodec.batch.jobs import PICTURE_SUFFIXES
     from aecodec.bench import BenchOptions
     from aecodec.bench import format_csv
     from aecodec.bench import format_json
@@ -89,6 +88,7 @@ def bench(
     from aecodec.bench.report import bench_page
     from aecodec.bench.report import check
     from aecodec.files import write_atomic
+    from aecodec.image.suffixes import PICTURE_SUFFIXES
 
     at_bytes = values["at_bytes"] is not None
     if at_bytes and csv_file is not None:

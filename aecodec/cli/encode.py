@@ -81,8 +81,8 @@ def encode(paths: tuple[Path | str, ...], keep_extension: bool, **values: Any) -
     --effort 1, 2 and 3 search for a better encoding in 40, 150 or 800 steps, each about as long as two decodes. For a
     target, they search several times. At equal PSNR the file is smaller. Decoding takes no longer.
     """
-    from aecodec.batch.jobs import PICTURE_SUFFIXES
     from aecodec.batch.jobs import EncodeJob
+    from aecodec.image.suffixes import PICTURE_SUFFIXES
 
     options = WorkOptions.taken_from(values)
     with usage_errors(EncodeOptions):

@@ -23,9 +23,9 @@ from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.files import walk
 from aecodec.image.reading import open_picture
+from aecodec.image.suffixes import PICTURE_SUFFIXES
 from aecodec.limits import MAX_PIXELS
 
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 PHOTOGRAPHS = "photos.csv"
 
 # One photograph in forty is kept for validation: 2.5 %, and stable when photographs are added.
@@ -90,7 +90,7 @@ def _picture_files(folders: Sequence[Path]) -> Iterator[Path]:
         if not folder.is_dir():
             raise InputError(f"{folder}: not a folder")
         for path in sorted(folder.resolve() / below for below in walk(folder)):
-            if path.suffix.lower() in SUFFIXES and path.is_file() and path not in seen:
+            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and path not in seen:
                 seen.add(path)
                 yield path
 
