@@ -227,6 +227,7 @@ class AutoEncoder(nn.Module):
         else:
             distortion = 16 * 255.0 * error.abs().mean((1, 2, 3))  # 16: about the squared error's slope near 0.03
         bits_per_pixel = (coded.bits + coded.hyper_bits) / (x.shape[2] * x.shape[3])
+        # 20 brings the loss to about 1: Adam ignores the factor, but gradients are clipped at a norm of 1
         return ((rate_weight * bits_per_pixel + weight * distortion) / weight**self.config.lambda_exponent).mean() / 20
 
 
