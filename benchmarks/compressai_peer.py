@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def write(x: torch.Tensor, path: str) -> None:
     Image.fromarray(pixels).save(path, compress_level=4)
 
 
-def prepared(model: Callable[..., torch.nn.Module]) -> torch.nn.Module:
+def prepared(model: Callable[..., Any]) -> Any:
     torch.manual_seed(0)
     network = model(quality=3, pretrained=False).eval()
     network.update()

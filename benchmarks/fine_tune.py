@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from aecodec.bench import BenchOptions
@@ -26,10 +27,10 @@ from aecodec.bench import run_bench
 from aecodec.bench.bdrate import Curve
 from aecodec.bench.bdrate import bd_rate
 from aecodec.bench.measure import TARGET_BYTES
-from aecodec.bench.pictures import SUFFIXES
 from aecodec.bench.result import BenchResult
 from aecodec.codec.manifest import entries_of
 from aecodec.codec.manifest import find_by_name
+from aecodec.image.suffixes import PICTURE_SUFFIXES
 
 HELD_BACK = 5  # one picture in five
 DECAY_SHARE = 0.25
@@ -38,7 +39,7 @@ BEGIN, END = "<!-- fine-tune: begin -->", "<!-- fine-tune: end -->"
 
 def divide(folder: Path, out: Path) -> tuple[int, int]:
     """Links the pictures into out/train and out/held-back, and counts them. Raises SystemExit where one is empty."""
-    pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     groups = sorted({group(path, folder) for path in pictures}, key=lambda name: (zlib.crc32(name.encode()), name))
     counts = {"train": 0, "held-back": 0}
     for part in counts:
@@ -84,8 +85,8 @@ def train(out: Path, amount: tuple[str, float], learning_rate: float) -> Path:
 
 def measure(folder: Path, weights: Path | None) -> tuple[BenchResult, BenchResult]:
     """Along the qualities, and at the size that is 1 % of raw."""
-    options = {"folder": folder, "codecs": (), "weights": weights, "size": 256}
-    return run_bench(BenchOptions(**options)), run_bench(BenchOptions(**options, at_bytes=TARGET_BYTES))
+    options = BenchOptions(folder=folder, codecs=(), weights=weights, size=256)
+    return run_bench(options), run_bench(replace(options, at_bytes=TARGET_BYTES))
 
 
 def table(before: tuple[BenchResult, BenchResult], after: tuple[BenchResult, BenchResult]) -> str:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+from typing import NoReturn
 
 from PIL import Image
 
@@ -26,6 +27,19 @@ PHOTOS = ROOT / "examples" / "photos"
 DISTINCT = 100  # pictures; the others are links to these
 GROWTH = 20_000_000  # bytes
 SAMPLE_SECONDS = 0.05
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong argument with one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}")
+    return int(text)
 
 
 class Held(NamedTuple):
@@ -70,7 +84,8 @@ def sample(pid: int) -> Held:
 
 def watch(verb: str, source: Path, out: Path, early: int, options: list[str]) -> tuple[int, float, Held, Held]:
     """Pictures, seconds, and the two peaks of one command. Raises SystemExit where it fails."""
-    command = [sys.executable, "-m", "aecodec", verb, source, "--out-dir", out, "--json", "--quiet", *options]
+    folders = [str(source), "--out-dir", str(out)]
+    command = [sys.executable, "-m", "aecodec", verb, *folders, "--json", "--quiet", *options]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     until_early = until_end = Held(0, 0)
@@ -90,20 +105,20 @@ def watch(verb: str, source: Path, out: Path, early: int, options: list[str]) ->
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--pictures", type=int, default=20_000)
-    parser.add_argument("--early", type=int, default=1_000)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--side", type=int, default=256)
+    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--pictures", type=positive, default=20_000)
+    parser.add_argument("--early", type=positive, default=1_000)
+    parser.add_argument("--jobs", type=positive, default=2)
+    parser.add_argument("--side", type=positive, default=256)
     chosen = parser.parse_args()
     jobs, grown = ["--jobs", str(chosen.jobs)], False
     with tempfile.TemporaryDirectory() as scratch:
-        folders = [Path(scratch, name) for name in ("photos", "encoded", "decoded")]
-        folders[0].mkdir()
-        make_pictures(folders[0], chosen.pictures, chosen.side)
+        photos, encoded, decoded = (Path(scratch, name) for name in ("photos", "encoded", "decoded"))
+        photos.mkdir()
+        make_pictures(photos, chosen.pictures, chosen.side)
         for verb, source, out, options in (
-            ("encode", *folders[:2], jobs),
-            ("decode", *folders[1:], [*jobs, "--format", "jpg"]),
+            ("encode", photos, encoded, jobs),
+            ("decode", encoded, decoded, [*jobs, "--format", "jpg"]),
         ):
             done, seconds, early, end = watch(verb, source, out, chosen.early, options)
             grown |= any(late - before > GROWTH for late, before in zip(end, early, strict=True))

@@ -28,14 +28,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aecodec.api import load_decoder
-from aecodec.api import load_encoder
 from aecodec.bench.pictures import Pictures
 from aecodec.codec.decoder import decode_picture
 from aecodec.codec.encoder import PictureEncoder
 from aecodec.codec.manifest import find_by_name
 from aecodec.codec.transforms import analyse
 from aecodec.codec.transforms import synthesise
+from aecodec.codec.weights import load_decoder
+from aecodec.codec.weights import load_encoder
 from aecodec.geometry import Box
 from aecodec.network.numpy_runtime import NumpyRuntime
 from aecodec.network.quantized import Network
@@ -135,9 +135,9 @@ def differences(pictures: list[np.ndarray], device: str, seconds: float) -> tupl
             break
         data = encode(pixels, there)
         same = data == encode(pixels, here)
-        back = [decode_picture(data, runtime, lambda _: DECODER).pixels for runtime in (there, here)]
+        ours, theirs = (decode_picture(data, runtime, lambda _: DECODER).pixels for runtime in (here, there))
         compared += 1
-        wrong += not (same and np.array_equal(*back))
+        wrong += not (same and np.array_equal(ours, theirs))
     return compared, wrong
 
 

@@ -213,7 +213,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")  # TF32 holds the integers of the rounding
-    layers.DepthwiseLayer = ShiftedDepthwise  # type: ignore[misc]
+    layers.DepthwiseLayer = ShiftedDepthwise
     device = torch.device(options.device)
     dataset = load_folders(options.data, CROP)
     pictures = hold(dataset.training, device)

@@ -218,6 +218,15 @@ def test_the_benchmark_measures_whole_commands(photos: Path) -> None:
     assert lines == [f"{verb} 5 pictures, jobs {jobs}, {own}" for verb in ("encode", "decode") for jobs, own in cases]
 
 
+@pytest.mark.skipif(not (PACKAGE_PARENT / "benchmarks" / "flat.py").is_file(), reason="needs the project's own tree")
+@pytest.mark.parametrize("arguments", [("--jobs", "x"), ("--pictures", "0"), ("--wrong",)], ids=" ".join)
+def test_the_benchmark_of_memory_answers_a_wrong_argument_with_one_line(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, PACKAGE_PARENT / "benchmarks" / "flat.py", *arguments]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert arguments[0] in done.stderr
+
+
 def test_other_files_of_a_folder_are_counted_by_extension(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
