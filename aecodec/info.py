@@ -34,6 +34,7 @@ _PART_BYTES = 32  # at most, beside its content: its line in the directory, and 
 class Info:
     """The header of a file. `quality` 0..100; `model` and `weights_id` (in hex) are None if not known here.
 
+    `model_number` is what the file has for a model of a release, None if it has the id of its weights instead.
     Width and height are those that the picture is shown at; it is coded at others if it was shrunk. `mode` is L, LA,
     RGB or RGBA. Alpha and metadata are given in bytes of the file, 0 if it has none. `complete` is False if the file
     ends early or its checksum does not match, None if it has none or only unknown weights could tell.
@@ -48,6 +49,7 @@ class Info:
     quality: float
     quality_index: int
     model: str | None
+    model_number: int | None
     weights_id: str | None
     tiles: int
     compact: bool
@@ -88,6 +90,7 @@ def read_info(data: bytes | bytearray | memoryview, *, max_pixels: int = MAX_PIX
         quality=quality_of_step(header.quality),
         quality_index=header.quality,
         model=None if entry is None else entry.name,
+        model_number=header.weights if isinstance(header.weights, int) else None,
         weights_id=id_in_hex(header.weights),
         tiles=header.tiles,
         compact=header.compact is not None,

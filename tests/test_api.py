@@ -170,6 +170,7 @@ def test_info_is_a_frozen_record() -> None:
         quality=100.0,
         quality_index=255,
         model="tiny",
+        model_number=None,
         weights_id="11ddc256",
         tiles=1,
         compact=False,

@@ -59,6 +59,7 @@ def test_info_json(encoded: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "quality": 50.2,
         "quality_index": 128,
         "model": "tiny",
+        "model_number": None,
         "weights_id": TINY_ID.hex(),
         "tiles": 1,
         "compact": False,
@@ -79,6 +80,16 @@ def test_info_names_unknown_weights(tmp_path: Path, capsys: pytest.CaptureFixtur
     path.write_bytes(small_file(b"\1\2\3\4"))
     assert run(["info", str(path)]) == 0
     assert "weights 01020304 (unknown)" in capsys.readouterr().out
+
+
+def test_info_has_the_number_of_an_unknown_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.aec"
+    path.write_bytes(small_file(9))
+    assert run(["info", str(path)]) == 0
+    assert "weights unknown (model number 9), format" in capsys.readouterr().out
+    assert run(["info", str(path), "--json"]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert (fields["model"], fields["model_number"], fields["weights_id"]) == (None, 9, None)
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "bmp", "tif", "PNG"])

@@ -52,7 +52,8 @@ def _tell(source: Path, text: bool, as_json: bool) -> None:
 
         click.echo(json.dumps({"file": name} | fields))
         return
-    model = fields["model"] or "unknown"
+    number = "unknown" if fields["weights_id"] else f"model number {fields['model_number']}"
+    model = fields["model"] or number
     click.echo(f"{click.format_filename(name)}: {fields['width']}x{fields['height']} {fields['mode']}")
     bits = f"{fields['bits_per_pixel']:.3f} bits per pixel"
     tiles = "1 tile" if fields["tiles"] == 1 else f"{fields['tiles']} tiles"

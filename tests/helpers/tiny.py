@@ -14,6 +14,7 @@ from aecodec.codec.weights import load_decoder
 from aecodec.codec.weights import load_encoder
 from aecodec.format.container import pack
 from aecodec.format.header import Header
+from aecodec.format.header import Weights
 from aecodec.network.numpy_runtime import NumpyRuntime
 from helpers.paths import TINY
 from helpers.paths import TINY_ID
@@ -39,6 +40,6 @@ def with_single_bounds() -> bytes:
     return save(tensors, metadata)
 
 
-def small_file(weights_id: bytes = TINY_ID) -> bytes:
+def small_file(weights: Weights = TINY_ID) -> bytes:
     """A valid header for the tiny network with an empty stream, for tests that fail before it is decoded."""
-    return pack(Header(256, 256, 128, weights_id), [b""])
+    return pack(Header(256, 256, 128, weights), [b""])
