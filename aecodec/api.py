@@ -28,8 +28,10 @@ from aecodec.errors import InvalidOption
 from aecodec.errors import UnreachableTarget
 from aecodec.format.container import read_header
 from aecodec.format.extras import Extras
+from aecodec.format.extras import pack_extras
 from aecodec.format.header import Size
 from aecodec.format.header import Weights
+from aecodec.geometry import TILE
 from aecodec.info import as_bytes
 from aecodec.limits import MAX_PIXELS
 from aecodec.network.choice import cpu_runtime
@@ -129,11 +131,25 @@ def encode_picture(image: Image.Image | np.ndarray | Picture, options: EncodeOpt
     height, width = picture.pixels.shape[:2]
     check_size(width, height, options.max_pixels)
     allowed = options.allowed_bytes(width * height)
-    if options.shrink and allowed is not None:
-        return _encode_shrunk(picture, options, allowed)
+    try:
+        if options.shrink and allowed is not None:
+            return _encode_shrunk(picture, options, allowed)
+        if options.shrink_to is not None:
+            return _encode_at(picture, options.shrink_to, options, allowed)
+        return _encode(picture, options, allowed, None)
+    except UnreachableTarget as error:
+        hint = "" if allowed is None else _hint(picture, options)
+        raise UnreachableTarget(f"{error}{hint}") from error
+
+
+def _hint(picture: Picture, options: EncodeOptions) -> str:
+    """An option that takes fewer bytes, for a message; empty if all of them are given."""
     if options.shrink_to is not None:
-        return _encode_at(picture, options.shrink_to, options, allowed)
-    return _encode(picture, options, allowed, None)
+        return " (shrink instead of shrink_to reduces the picture further)"
+    if not options.shrink:
+        return " (shrink reduces the picture)"
+    has_compact_form = max(picture.pixels.shape[:2]) <= TILE and not pack_extras(picture.extras)
+    return " (compact takes some ten bytes less)" if has_compact_form and not options.compact else ""
 
 
 def _encode(picture: Picture, options: EncodeOptions, allowed: int | None, display: Size | None) -> Encoded:
@@ -177,11 +193,12 @@ def _encode_shrunk(picture: Picture, options: EncodeOptions, allowed: int) -> En
     place = len(sides) - 1 if best is None else sides.index(best.side)
     refined = _closest(picture, sides[max(place - 1, 0) : place + 1], options, allowed) if options.effort else None
     smaller = list(smaller_sides(sides[-1]))  # alpha and metadata take room, too
+    least = [*sides, *smaller][-1]
     while best is None and smaller:
         best = _closest(picture, [smaller.pop(0)], plain, allowed)
     found = [attempt for attempt in (best, refined) if attempt is not None]
     if not found:
-        return _encode_at(picture, sides[-1], options, allowed)  # raises the reason
+        return _encode_at(picture, least, options, allowed)  # raises the reason
     return min(found, key=lambda attempt: attempt.error).encoded
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,6 +155,28 @@ def test_shrinking_needs_a_target(photo: Image.Image, options: dict[str, int]):
 def test_a_target_beyond_every_reduction_is_named(photo: Image.Image):
     with pytest.raises(aecodec.AecError, match="the lowest quality takes"):
         aecodec.encode(photo, target_size=6, shrink=True)
+
+
+GREY = np.zeros((24, 40), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "hint"),
+    [
+        (GREY, {}, " (shrink reduces the picture)"),
+        (GREY, {"compact": True}, " (shrink reduces the picture)"),
+        (GREY, {"shrink_to": 16}, " (shrink instead of shrink_to reduces the picture further)"),
+        (GREY, {"shrink": True}, " (compact takes some ten bytes less)"),
+        (GREY, {"shrink": True, "compact": True}, ""),
+        (np.dstack([GREY, GREY]), {"shrink": True}, ""),
+        (np.zeros((1, 1025), np.uint8), {"shrink": True}, ""),
+    ],
+)
+def test_only_what_is_left_to_do_is_advised(pixels: np.ndarray, options: dict[str, Any], hint: str):
+    with pytest.raises(aecodec.UnreachableTarget) as caught:
+        aecodec.encode(pixels, target_size=1, model="tiny", **options)
+    said = r"the target of 1 bytes cannot be reached: the lowest quality takes \d+(, \d+ of them alpha and metadata)?"
+    assert re.fullmatch(said + re.escape(hint), str(caught.value))
 
 
 def test_candidates_are_on_the_grid_and_within_the_picture():

@@ -244,10 +244,10 @@ class PictureEncoder:
             found = self._below_quality(target)
         if found is None:
             smallest = len(self.encode_plain(0).data)
-            message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest} "
+            message = f"the target of {target} bytes cannot be reached: the lowest quality takes {smallest}"
             if self._extras:
                 message += f", {sum(map(len, self._extras.values()))} of them alpha and metadata"
-            raise UnreachableTarget(f"{message} (shrink reduces the picture)")
+            raise UnreachableTarget(message)
         return found
 
     def _below_quality(self, target: int) -> Encoded | None:
