@@ -1,8 +1,8 @@
 """`aecodec` and `python -m aecodec`; the latter works in an uninstalled checkout, too.
 
-An interrupt ends the command with one line and exit code 130, whenever it comes. So KeyboardInterrupt is not raised
-where Python or a library would make another error of it, or print it and go on: within an import or a callback. It is
-tried again a moment later.
+An interrupt ends the command with one line and an exit code, whenever it comes: 130 for SIGINT, 143 for SIGTERM, 129
+for SIGHUP. Each is a KeyboardInterrupt with the signal's number. It is not raised where Python or a library would make
+another error of it, or print it and go on: within an import or a callback. It is tried again a moment later.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _PAUSE = 0.01  # seconds from one try to the next
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))  # Windows lacks the last
 _ECHO = 1.0  # a terminal and a wrapper send the same interrupt; one that comes later is another
 
 
 class Interrupts:
-    """The handler of SIGINT: the first interrupt is a KeyboardInterrupt, the second ends the process as it stands."""
+    """The handler of signals: the first one is a KeyboardInterrupt, the second ends the process as it stands."""
 
     def __init__(self) -> None:
         self._raised: float | None = None
+        self._number: int = signal.SIGINT
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Raises KeyboardInterrupt, at once or from a call soon after."""
@@ -35,16 +37,16 @@ class Interrupts:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
         elif _is_importing(frame):
-            _again()
+            _again(number)
         else:
-            self._raised = time.monotonic()
-            raise KeyboardInterrupt
+            self._raised, self._number = time.monotonic(), number
+            raise KeyboardInterrupt(number)
 
     def unraisable(self, args: sys.UnraisableHookArgs) -> None:
         """Takes back an interrupt that a callback would print and forget."""
         if issubclass(args.exc_type, KeyboardInterrupt):
             self._raised = None
-            _again()
+            _again(self._number)
         else:
             sys.__unraisablehook__(args)
 
@@ -57,16 +59,16 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
-def _again() -> None:
-    """Sends this thread, the main one, the interrupt once more, soon."""
+def _again(number: int) -> None:
+    """Sends this thread, the main one, the signal once more, soon."""
     thread = _thread.get_ident()
 
     def soon() -> None:
         time.sleep(_PAUSE)
         if hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(thread, signal.SIGINT)  # this ends a wait for input, too
+            signal.pthread_kill(thread, number)  # this ends a wait for input, too
         else:
-            _thread.interrupt_main()
+            _thread.interrupt_main(number)  # type: ignore[arg-type]
 
     _thread.start_new_thread(soon, ())  # threading's locks may be those of the call that was interrupted
 
@@ -78,19 +80,21 @@ def main() -> None:
 
         multiprocessing.freeze_support()
     gc.set_threshold(50_000)  # importing leaves no garbage: to look for it every 700 objects is 5 % of a cold start
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        interrupts = Interrupts()
-        sys.unraisablehook = interrupts.unraisable
-        signal.signal(signal.SIGINT, interrupts)
+    interrupts = Interrupts()
+    sys.unraisablehook = interrupts.unraisable
+    for number in _NUMBERS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # one that nohup ignores stays so
+            signal.signal(number, interrupts)
     try:
         from aecodec import cli
 
         cli.main()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         os.write(2, b"aecodec: interrupted\n")
-        sys.exit(130)
+        sys.exit(128 + (error.args or (signal.SIGINT,))[0])
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; what ends now would print a traceback
+        for number in _NUMBERS:
+            signal.signal(number, signal.SIG_IGN)  # all is done; what ends now would print a traceback
 
 
 if __name__ == "__main__":

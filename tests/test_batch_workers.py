@@ -23,6 +23,7 @@ from aecodec.batch.workers import in_any_order
 from helpers.batch import TINY
 from helpers.batch import encode
 from helpers.batch import options
+from helpers.commands import command
 from helpers.commands import environment
 from helpers.folders import contents
 from helpers.folders import tree
@@ -183,20 +184,31 @@ def ended(pids: list[int]) -> bool:
 
 @posix_only
 @pytest.mark.parametrize(
-    "where", ["command", pytest.param("group", marks=linux_only), pytest.param("threads", marks=pytest.mark.slow)]
+    ("where", "name"),
+    [
+        ("command", "SIGINT"),
+        ("command", "SIGTERM"),
+        pytest.param("group", "SIGINT", marks=linux_only),
+        pytest.param("group", "SIGTERM", marks=[linux_only, pytest.mark.slow]),
+        pytest.param("group", "SIGHUP", marks=[linux_only, pytest.mark.slow]),
+        pytest.param("threads", "SIGINT", marks=pytest.mark.slow),
+    ],
 )
-def test_an_interrupt_leaves_whole_files_only(where: str, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_whole_files_only(where: str, name: str, tmp_path: Path) -> None:
     """To the command, or to the whole group as Ctrl-C in a terminal does it; to a command of threads on a GPU."""
     if where == "threads":
         pytest.importorskip("torch")
+    number = signal.Signals[name]
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("under nohup")
     out = tmp_path / "out"
     process = start(copies(tmp_path / "many", 300), out, ("-c", THREADS) if where == "threads" else ("-m", "aecodec"))
     workers = workers_of(process) if where == "group" else []
     assert len(workers) == (2 if where == "group" else 0)
     for pid in [*workers, process.pid]:
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, number)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.count("\n")) == (130, 2), err
+    assert (process.returncode, err.count("\n")) == (128 + number, 2), err
     summary, last = err.splitlines()
     assert " done in " in summary and last == "aecodec: interrupted", err
     assert 3 <= len(tree(out)) < 300 and all(name.endswith(".aec") for name in tree(out))
@@ -223,3 +235,49 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     process.kill()
     process.communicate(timeout=60)
     wait_for(lambda: ended(workers))
+
+
+# A worker that waits, then writes what no one would record.
+ORPHANED_PROGRAM = """
+import os, pathlib, sys, time
+from aecodec.batch.workers import in_any_order
+
+def wait_and_write(path, retried):
+    pathlib.Path(path + ".begun").write_text(str(os.getpid()))
+    time.sleep(5)
+    pathlib.Path(path).write_text("late")
+
+if __name__ == "__main__":
+    list(in_any_order(wait_and_write, [sys.argv[1]], 2, None))
+"""
+
+
+@linux_only
+def test_a_worker_of_a_killed_parent_writes_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(ORPHANED_PROGRAM)
+    late, begun = tmp_path / "late", tmp_path / "late.begun"
+    process = subprocess.Popen([sys.executable, tmp_path / "main.py", late], env=environment())
+    wait_for(lambda: begun.exists() and begun.read_text() != "")
+    process.kill()
+    process.wait()
+    wait_for(lambda: ended([int(begun.read_text())]))
+    assert not late.exists()
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_closed_terminal_ends_a_batch_as_ctrl_c_does(tmp_path: Path) -> None:
+    """Its line and its bar go nowhere; that is no other error."""
+    import pty
+
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        pytest.skip("under nohup")
+    many, out = copies(tmp_path / "many", 300), tmp_path / "out"
+    arguments = command("encode", many, "--out-dir", out, "--jobs", "2", *TINY)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(arguments[0], arguments, environment())
+    wait_for(lambda: len(list(out.glob("*.aec"))) >= 3)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
+    assert len(list(out.glob("*.aec"))) < 300

@@ -26,12 +26,14 @@ PROGRAM = """
 import signal, sys, time, weakref
 from aecodec import __main__, cli
 
+NUMBER = int(sys.argv[2])
+
 class Interrupting:
     def __set_name__(self, owner, name):  # a RuntimeError is made of what this raises
         interrupt()
 
 def interrupt(*_):
-    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(NUMBER)
 
 def callback():
     target = Interrupting()
@@ -48,6 +50,9 @@ def end():
         __del__ = interrupt
     cli.late = Late()
 
+def once():
+    interrupt()
+
 def again():
     try:
         interrupt()
@@ -62,10 +67,16 @@ __main__.main()
 """
 
 
-def interrupted(moment: str, folder: Path) -> tuple[int, str]:
+SIGNALS = [
+    pytest.param(number, marks=pytest.mark.skipif(signal.getsignal(number) is signal.SIG_IGN, reason="under nohup"))
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+]
+
+
+def interrupted(moment: str, folder: Path, number: int = signal.SIGINT) -> tuple[int, str]:
     module = "from __main__ import Interrupting\nclass Owner:\n    part = Interrupting()\n"
     (folder / "interrupted.py").write_text(module)
-    line = [sys.executable, "-c", PROGRAM, moment]
+    line = [sys.executable, "-c", PROGRAM, moment, str(int(number))]
     done = subprocess.run(line, cwd=folder, env=environment(), capture_output=True, text=True, timeout=50)
     assert done.stdout == ""
     return done.returncode, done.stderr
@@ -73,8 +84,18 @@ def interrupted(moment: str, folder: Path) -> tuple[int, str]:
 
 @posix_only
 @pytest.mark.parametrize("moment", ["callback", "module"])
-def test_an_interrupt_is_never_swallowed_or_made_another_error(moment: str, tmp_path: Path) -> None:
-    assert interrupted(moment, tmp_path) == (130, "aecodec: interrupted\n")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_is_never_swallowed_or_made_another_error(moment: str, number: int, tmp_path: Path) -> None:
+    assert interrupted(moment, tmp_path, number) == (128 + number, "aecodec: interrupted\n")
+
+
+@posix_only
+def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert interrupted("once", tmp_path, signal.SIGHUP) == (0, "")
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @posix_only
@@ -101,16 +122,17 @@ def test_a_worker_that_ends_leaves_no_half_written_file(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_one_picture(number: int, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = subprocess.Popen(
         command("encode", pipe, tmp_path / "a.aec", "--model", "tiny"), env=environment(), stderr=subprocess.PIPE
     )
     with open(pipe, "wb"):  # returns once the process reads, which then waits for bytes that never come
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert err.split(b"\n") in ([b"", b"aecodec: interrupted", b""], [b"aecodec: interrupted", b""])
     assert names(tmp_path) == ["pipe"]
 

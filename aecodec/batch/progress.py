@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from contextlib import suppress
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -29,8 +30,9 @@ class Bar:
     def note(self, text: str) -> None:
         """Shows a text until the next note or step; for work of unknown length."""
         if self.visible:
-            sys.stderr.write(CLEAR_LINE + text[: shutil.get_terminal_size().columns - 1])
-            sys.stderr.flush()
+            with suppress(OSError):  # of a terminal that was closed
+                sys.stderr.write(CLEAR_LINE + text[: shutil.get_terminal_size().columns - 1])
+                sys.stderr.flush()
 
     def say(self, text: str) -> None:
         """Prints a line that stays, on a terminal or not."""

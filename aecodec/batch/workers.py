@@ -34,6 +34,8 @@ from aecodec.files import remove_unfinished
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+INTERRUPTS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows lacks the last
+
 # The BLAS libraries read these when NumPy loads them. A worker has one thread, or jobs would multiply with threads.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -177,12 +179,21 @@ class _Worker(Generic[Item, Result]):
 
 def _serve(connection: Connection, function: Callable[[Item, bool], Result]) -> None:
     """The loop of a worker, which ends when its parent closes the pipe or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
-    signal.signal(signal.SIGTERM, _end)
+    for number in INTERRUPTS:  # the parent's to handle; it ends its workers by SIGTERM
+        signal.signal(number, _end if number == signal.SIGTERM else signal.SIG_IGN)
+    threading.Thread(target=_outlive, daemon=True).start()
     warnings.simplefilter("ignore")
     with suppress(EOFError, OSError):
         while True:
             connection.send(function(*connection.recv()))
+
+
+def _outlive() -> None:
+    """Ends this worker when its parent is dead: no one would record what it writes from then on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        _end()
 
 
 def _end(*_: object) -> None:
@@ -219,7 +230,7 @@ def interrupts_held() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # started within the block, it would let interrupts through again
-    with _handler_held():  # the system may give an interrupt to any thread that does not block it
+    with _handlers_held():  # the system may give an interrupt to any thread that does not block it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
@@ -228,17 +239,20 @@ def interrupts_held() -> Iterator[None]:
 
 
 @contextmanager
-def _handler_held() -> Iterator[None]:
-    """Calls the handler of interrupts when the block ends. Python calls it in the main thread only."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+def _handlers_held() -> Iterator[None]:
+    """Calls the handlers of interrupts when the block ends. Python calls them in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[object] = []
-    signal.signal(signal.SIGINT, lambda *_: held.append(None))
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
+    callables = {number: handler for number, handler in handlers.items() if callable(handler)}
+    held: list[int] = []
+    for number in callables:
+        signal.signal(number, lambda number, _: held.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        if held:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in callables.items():
+            signal.signal(number, handler)
+        for number in held[:1]:  # the others would be its echoes
+            signal.raise_signal(number)

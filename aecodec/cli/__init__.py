@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -144,7 +145,7 @@ def cli(ctx: click.Context) -> None:
     aecodec decode out.aec out.png
 
     Exit codes: 0 success, 1 failure, 2 wrong option, 3 damaged .aec file, 4 a file that needs other weights or another
-    release, 130 interrupted.
+    release, 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
 
     Environment: AECODEC_WEIGHTS, folders with weights; AECODEC_RUNTIME, numpy or a kernel set; AECODEC_THREADS, the
     default of --threads.
@@ -182,15 +183,17 @@ def _prepare_streams() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0; 1 input, output, limit; 2 usage; 3 damaged `.aec`; 4 other weights or reader; 130 interrupted."""
+    """Exit codes: 0; 1 input, output, limit; 2 usage; 3 damaged `.aec`; 4 other weights or reader; 128 + signal."""
     try:
         result: Any = cli.main(arguments, prog_name="aecodec", standalone_mode=False)
     except click.ClickException as error:
         return fail(error.format_message().rstrip(".") + _hint(error), error.exit_code)
     except AecError as error:
         return fail(str(error), error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        return fail("interrupted", INTERRUPTED)
+    except click.Abort as error:  # what click makes of a KeyboardInterrupt
+        return interrupted(error.__cause__)
+    except KeyboardInterrupt as error:
+        return interrupted(error)
     except OSError as error:
         return fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), 1)
     except MemoryError:
@@ -203,7 +206,14 @@ def _hint(error: click.ClickException) -> str:
     return "" if ctx is None else f" (see {ctx.command_path} --help)"
 
 
+def interrupted(error: BaseException | None) -> int:
+    """Says so; the exit code is that of the signal which a KeyboardInterrupt names."""
+    named = isinstance(error, KeyboardInterrupt) and error.args
+    return fail("interrupted", 128 + named[0] if named else INTERRUPTED)
+
+
 def fail(message: str, exit_code: int) -> int:
     """Prints one line on stderr and returns the exit code."""
-    click.echo("aecodec: " + " ".join(message.splitlines()), err=True)
+    with suppress(OSError):  # of a terminal that was closed
+        click.echo("aecodec: " + " ".join(message.splitlines()), err=True)
     return exit_code

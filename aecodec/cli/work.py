@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from contextlib import closing
 from contextlib import contextmanager
 from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,9 @@ from typing import NamedTuple
 
 import click
 
-from aecodec.cli import INTERRUPTED
 from aecodec.cli import PATH
 from aecodec.cli import fail
+from aecodec.cli import interrupted
 from aecodec.cli.common import PLACE
 from aecodec.cli.common import STANDARD
 from aecodec.cli.common import Command
@@ -169,9 +170,10 @@ def work_on_many(job: EncodeJob | DecodeJob, options: WorkOptions, batch: BatchO
                 summary.add(result)
                 show(result)
                 of_shard += [] if mark is None else [result]
-    except KeyboardInterrupt:
-        _tell_summary(summary, started, options, batch)
-        return fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # of a terminal that was closed
+            _tell_summary(summary, started, options, batch)
+        return interrupted(error)
     if mark is not None:
         if _mark(mark, of_shard) and not options.quiet:
             say(f"{mark}: this shard is complete; --force repeats it")

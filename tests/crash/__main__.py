@@ -13,13 +13,16 @@ from .series import Outcome
 from .series import jobs
 from .series import series
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows SIGTERM kills, too
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=description)
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="SIGKILLs (default: 200)")
-    parser.add_argument("--interrupts", type=int, default=50, metavar="N", help="SIGINTs (default: 50)")
+    parser.add_argument(
+        "--interrupts", type=int, default=50, metavar="N", help="SIGINT, SIGTERM, SIGHUP by turns (default: 50)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the moments (default: 0)")
     options = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, its children too
@@ -28,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
         folder.mkdir()
         both = jobs(Path(scratch))
         torn = 0
-        for name, sent, count in (("kill", KILL, options.kills), ("interrupt", signal.SIGINT, options.interrupts)):
+        heard = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]  # not under nohup
+        for name, sent, count in (("kill", [KILL], options.kills), ("interrupt", heard, options.interrupts)):
             outcome = Outcome()
             for outcome in series(both, count, options.seed, folder, sent):
                 if sys.stderr.isatty():

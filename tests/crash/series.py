@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -115,13 +116,18 @@ def end_one(job: Job, folder: Path, rng: Random, seconds: float, number: int, se
     return ("new" if data == job.new else "old" if data == job.old else "torn"), code
 
 
-def series(both: tuple[Job, Job], count: int, seed: int, folder: Path, sent: signal.Signals) -> Iterator[Outcome]:
-    """Ends `count` commands, encodes and decodes by turns; yields the same outcome, grown, after each."""
+def series(
+    both: tuple[Job, Job], count: int, seed: int, folder: Path, sent: Sequence[signal.Signals]
+) -> Iterator[Outcome]:
+    """Ends `count` commands, encodes and decodes by turns, by each signal in turn.
+
+    Yields the same outcome, grown, after each.
+    """
     outcome, rng = Outcome(), Random(seed)
     seconds = run_undisturbed(both[0], folder) if count else 0.0
     for number in range(count):
         job = both[number % 4 // 2]
-        what, code = end_one(job, folder, rng, seconds, number, sent)
+        what, code = end_one(job, folder, rng, seconds, number, sent[number % len(sent)])
         outcome.found[what] += 1
         outcome.codes[code] += 1
         if what in ("torn", "lost"):
