@@ -94,7 +94,7 @@ class Table3Options:
 def run(options: Table3Options) -> str:
     """Train what is not finished yet; returns the table.
 
-    After SIGINT or SIGTERM it finishes the current step, writes everything and raises KeyboardInterrupt. Raises
+    After SIGINT, SIGTERM or SIGHUP it finishes the current step, writes everything and raises KeyboardInterrupt. Raises
     InputError, OutputError, MissingExtra and TrainingDiverged.
     """
     require_matplotlib()
@@ -118,12 +118,12 @@ def run(options: Table3Options) -> str:
         results = replace(results, machine=_with_machine(results.machine, device))
     results = _with_references(results, data, terminal)
     write_results(options.out, results)
-    results, interrupted = _train_all(trainings, options.out, results, terminal)
+    results, signal_number = _train_all(trainings, options.out, results, terminal)
     _write_report(options.out, results, data)
-    if interrupted:
+    if signal_number is not None:
         terminal.say(table(results))
         terminal.say("interrupted; the same command continues")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(signal_number)
     return table(results)
 
 
@@ -135,13 +135,13 @@ def _load(options: Table3Options, terminal: Bar) -> DataSet:
     return data
 
 
-def _train_all(trainings: list[Training], out: Path, results: Results, terminal: Bar) -> tuple[Results, bool]:
-    """Trains one system after another, until interrupted; returns whether it was."""
+def _train_all(trainings: list[Training], out: Path, results: Results, terminal: Bar) -> tuple[Results, int | None]:
+    """Trains one system after another, until interrupted; returns by which signal, if any."""
     with Interruption() as interruption:
         for training in trainings:
             if not interruption.requested:
                 results = _train(training, out, results, terminal, interruption)
-    return results, interruption.requested
+    return results, interruption.number
 
 
 def _is_finished(system: System, results: Results, out: Path) -> bool:

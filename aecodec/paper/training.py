@@ -2,7 +2,7 @@
 
 An epoch draws as many random crops as there are training pictures. The learning rate of Adam is constant at first, then
 falls along a cosine to 2 %. The dev loss is measured after every epoch; reconstructions of the pictures shown are kept
-after epochs 1, 2, 4, 8, ... A checkpoint is written after every epoch, every two minutes, and on SIGINT or SIGTERM: a
+after epochs 1, 2, 4, 8, ... A checkpoint is written after every epoch, every two minutes, and on an interrupt: a
 resumed run ends in the same weights as an uninterrupted one.
 """
 

@@ -25,6 +25,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from aecodec.batch.progress import Bar
+from aecodec.batch.workers import INTERRUPTS
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import OutputError
@@ -69,9 +70,9 @@ class TrainingDiverged(AecError):
 def train(options: TrainOptions) -> None:
     """Train to the limit and write a checkpoint that resumes exactly.
 
-    SIGINT and SIGTERM end the run after the current step: it writes the checkpoint, then raises KeyboardInterrupt; a
-    second signal ends the process at once. Raises InputError (data, checkpoint or weights are missing or do not fit, or
-    the folder has a run already), OutputError and TrainingDiverged.
+    SIGINT, SIGTERM and SIGHUP end the run after the current step: it writes the checkpoint, then raises
+    KeyboardInterrupt; a second signal ends the process at once. Raises InputError (data, checkpoint or weights are
+    missing or do not fit, or the folder has a run already), OutputError and TrainingDiverged.
     """
     terminal = Bar()
     device = choose_device(options.device)
@@ -90,7 +91,7 @@ def train(options: TrainOptions) -> None:
         _run(state, options, observer, interruption)
     if interruption.requested:
         terminal.say(f"interrupted at step {counters.step:,}; --resume continues from {options.checkpoint}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(interruption.number)
     terminal.say(f"finished at step {counters.step:,}: {options.checkpoint}")
 
 
@@ -252,17 +253,21 @@ def _step(state: State, rate: float) -> Step:
 
 
 class Interruption(ExitStack):
-    """While entered, the first SIGINT or SIGTERM only sets `requested`; a second one has its usual effect."""
+    """While entered, the first SIGINT, SIGTERM or SIGHUP only sets `number`; a second one has its usual effect."""
 
-    requested = False
+    number: int | None = None
+
+    @property
+    def requested(self) -> bool:
+        return self.number is not None
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in INTERRUPTS:
                 if signal.getsignal(number) not in (None, signal.SIG_IGN):  # nohup ignores one: it stays ignored
                     self.callback(signal.signal, number, signal.signal(number, self._note))
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self.number = number
         self.close()  # restores the handlers
