@@ -18,6 +18,7 @@ from aecodec.cli import run
 from aecodec.codec.architectures import LATENT_CHANNELS
 from aecodec.errors import CorruptFile
 from aecodec.format.container import read_header
+from aecodec.format.container import unpack
 from aecodec.format.header import Header
 from aecodec.format.header import pack_fields
 from aecodec.forms import from_text
@@ -128,11 +129,43 @@ def test_a_partial_picture_is_announced(full: Path, refused: Refused, capsys: py
     assert '"complete": false' in capsys.readouterr().out
     assert run(["decode", str(early), str(back), "--partial"]) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(f"{early}: ends early: ") and "of its symbols are there" in said[0]
+    told = r"ends early or is damaged, \d+% of its symbols are there, the others are predicted"
+    assert re.fullmatch(rf"{re.escape(str(early))}: {told}", said[0])
     with Image.open(back) as image:
         assert image.size == (48, 64)
     assert run(["decode", str(full), str(back), "--partial"]) == 0
     assert "ends early" not in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_a_partial_file_is_said_only_if_it_can_be_known(
+    full: Path, capsys: pytest.CaptureFixture[str]
+):
+    """One stream has no length. A directory has those of its parts; its own damage could be either."""
+    translucent, several = full.with_name("alpha.png"), full.with_name("several.aec")
+    Image.fromarray(photograph(64, 48)).convert("RGBA").save(translucent)
+    with Image.open(translucent) as image:
+        image.putpixel((0, 0), (1, 2, 3, 4))
+        image.save(translucent)
+    assert run(["encode", str(translucent), str(several), "--model", "tiny"]) == 0
+    one, two = full.read_bytes(), several.read_bytes()
+    directory = len(two) - sum(map(len, unpack(two).parts)) - 1  # the last of its bytes is missing
+    cases = {
+        "ends early or is damaged, ": [one[:-9], one[:-9] + bytes(9), two[:directory]],
+        "ends early, ": [two[:-9]],
+        "ok": [one, two],
+    }
+    file, back = full.with_name("file.aec"), full.with_name("back.png")
+    capsys.readouterr()
+    for words, contents in cases.items():
+        for data in contents:
+            file.write_bytes(data)
+            assert run(["verify", str(file), "--partial"]) == run(["decode", str(file), str(back), "--partial"]) == 0
+            out, err = capsys.readouterr()
+            assert out.startswith(f"{file}: {words}")
+            assert err.startswith(f"{file}: {words}" if words != "ok" else f"{back}: ")
+    file.write_bytes(aecodec.pack(one, checksum="none"))
+    assert run(["decode", str(file), str(back), "--partial"]) == 0
+    assert capsys.readouterr().err.startswith(f"{file}: may end early, 100% of its symbols are there")
 
 
 @pytest.mark.parametrize(

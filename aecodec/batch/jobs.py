@@ -23,6 +23,7 @@ from aecodec.codec import manifest
 from aecodec.errors import AecError
 from aecodec.errors import InputError
 from aecodec.errors import LimitExceeded
+from aecodec.format.container import is_short
 from aecodec.format.container import read_header
 from aecodec.format.header import QUALITY_STEPS
 from aecodec.forms import from_text
@@ -148,15 +149,30 @@ class DecodeJob(DecodeOptions):
             data = read_file(source, max_pixels=self.max_pixels, text=self.text)
             image = api.decode_picture(data, self)
         share, complete = image.info.pop("share", 1.0), image.info.pop("complete", True)
-        early = f"{name_of(source)}: ends early: {share:.0%} of its symbols are there, the others are predicted"
         stream = BytesIO()
         with naming(target):
             notices = write_image(image, stream, file_format)
         mode = image.mode if file_format in ALPHA_FORMATS else image.mode.removesuffix("A")
         summary = f"{target}: {image.width}x{image.height} {mode}"
-        told = (*(() if complete else (early,)), *(f"{target}: {notice}" for notice in notices))
+        told = [f"{target}: {notice}" for notice in notices]
+        if not complete:
+            told.insert(0, f"{name_of(source)}: {what_is_there(data, share)}, the others are predicted")
         _refuse(told, self.strict)
-        return Product(stream.getvalue(), summary, told)
+        return Product(stream.getvalue(), summary, tuple(told))
+
+
+def what_is_there(data: bytes, share: float) -> str:
+    """What is wrong with a file that is not `complete`, as far as that can be known, and the share of its symbols."""
+    from aecodec import api
+
+    why = "ends early"
+    if not is_short(data):
+        try:
+            api.verify(data)
+            why = "may end early"  # a checksum of one byte, or none, proves nothing
+        except AecError:
+            why = "ends early or is damaged"
+    return f"{why}, {share:.0%} of its symbols are there"
 
 
 def _refuse(notices: Sequence[str], strict: bool) -> None:

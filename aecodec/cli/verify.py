@@ -49,6 +49,7 @@ def verify(sources: tuple[Path, ...], text: bool, partial: bool, against: Path |
 def _checked(data: bytes, partial: bool) -> str:
     """What is said of a sound file, or of what there is of one. Raises AecError for others."""
     from aecodec import api
+    from aecodec.batch.jobs import what_is_there
 
     try:
         api.verify(data)
@@ -56,7 +57,7 @@ def _checked(data: bytes, partial: bool) -> str:
         if not partial:
             raise
         image = api.decode(data, partial=True)
-        return f"ends early or is damaged, {image.info['share']:.0%} of its symbols are there"
+        return what_is_there(data, image.info["share"])
     return "ok"
 
 

@@ -207,6 +207,7 @@ from aecodec.format.header import parse_fields
 from aecodec.format.header import parse_varint
 from aecodec.format.header import take
 from aecodec.limits import MAX_PIXELS
+from aecodec.limits import MAX_SIDE
 
 
 class Prefix(bytes):
@@ -356,6 +357,23 @@ def extra_sizes(data: bytes, *, max_pixels: int = MAX_PIXELS) -> dict[Extra, int
         return {}
     entries, _ = _parse_directory(data, crc_at + CRC_BYTES, header.parts)
     return {extra: length for extra, (length, _) in zip(header.kinds, entries[header.tiles :], strict=True)}
+
+
+def is_short(data: bytes) -> bool:
+    """Whether a file that `unpack` takes with `partial` is known to end early: its directory declares more bytes.
+
+    A file of one stream has no directory: what is wrong with it cannot be known.
+    """
+    if is_compact(data):
+        return False
+    header, crc_at = parse_fields(data, MAX_SIDE**2)
+    if header.parts == 1:
+        return False
+    try:
+        entries, parts_at = _parse_directory(data, crc_at + CRC_BYTES, header.parts)
+    except CorruptFile:  # it is cut, or damaged
+        return False
+    return len(data) < parts_at + sum(length for length, _ in entries)
 
 
 def _parse_directory(data: bytes, at: int, count: int) -> tuple[list[tuple[int, bytes]], int]:
