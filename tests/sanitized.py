@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 NEEDED = ("aecodec", "weights", "tests", "examples", "setup.cfg", "pyproject.toml")
 FLAGS = "-std=c99 -O2 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fPIC -shared"
+SLOWER = 8  # files take longer where every access is checked: 4 s instead of 0.3
 TESTS = tuple(f"tests/test_{name}.py" for name in ("native", "native_gradients", "range_coder", "attacks"))
 SLOW = "not of_the_models and not mean_overhead"  # these reach no other line of C
 
@@ -68,9 +69,10 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         build(Path(folder))
         loads = "import sys; from aecodec.native.library import load; sys.exit(load() if type(load()) is str else 0)"
+        fuzz = ["--mutants", str(options.mutants), "--seed", str(options.seed), "--slower", str(SLOWER)]
         commands = [
             ["-c", loads],
-            ["-m", "tests.fuzz", "--mutants", str(options.mutants), "--seed", str(options.seed)],
+            ["-m", "tests.fuzz", *fuzz],
             ["-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", SLOW, *TESTS],
         ]
         variables = environment(Path(folder))

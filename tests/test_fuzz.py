@@ -179,11 +179,8 @@ def test_a_picture_of_another_size_is_a_find():
     assert "slow" in driver.find_in(made, driver.Answer(driver.SECONDS + 1, refusal="CorruptFile"))
 
 
-def test_a_find_is_kept_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr(driver, "SECONDS", -1.0)
-    assert main(["--mutants", "2", "--seed", "8", "--keep", str(tmp_path)]) == 1
+def test_a_find_is_kept_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--mutants", "2", "--seed", "8", "--slower", "-1", "--keep", str(tmp_path)]) == 1  # all are slow
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"seed-8-number-{number}.{kind}" for number in range(2) for kind in ("aec", "txt")
     ]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aecodec.format.compact import is_compact
 
+from .driver import SECONDS
 from .driver import Report
 from .driver import Worker
 from .driver import keep
@@ -33,6 +34,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which ones (default: 0)")
     parser.add_argument("--form", choices=("full", "compact"), help="of one form only: its golden files and headers")
     parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="end after that time")
+    parser.add_argument("--slower", type=float, default=1.0, metavar="X", help="a file may take X times the 3 s")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write finds there, each with its reason")
     return parser.parse_args(argv)
 
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     mutants = (mutant(files, options.seed, number) for number in numbers)
     with Worker() as worker:
         try:
-            run(mutants, worker, report, found=found, progress=progress)
+            run(mutants, worker, report, seconds=SECONDS * options.slower, found=found, progress=progress)
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             return 130

@@ -108,11 +108,11 @@ class Worker:
         return code
 
 
-def find_in(mutant: Mutant, answer: Answer) -> str:
-    """Why an answer is wrong; empty if it is right."""
+def find_in(mutant: Mutant, answer: Answer, seconds: float = SECONDS) -> str:
+    """Why an answer is wrong, or came after more than `seconds`; empty if it is right."""
     if answer.uncaught:
         return answer.uncaught
-    if answer.seconds > SECONDS:
+    if answer.seconds > seconds:
         return f"slow: {answer.seconds:.1f} s"
     if answer.refusal or is_compact(mutant.data):  # checksums of a byte, or none: some damage goes unnoticed
         return ""
@@ -143,6 +143,7 @@ def run(
     worker: Worker,
     report: Report,
     *,
+    seconds: float = SECONDS,
     found: Callable[[Mutant, str], None],
     progress: Callable[[Report], None] = lambda report: None,
 ) -> None:
@@ -153,7 +154,7 @@ def run(
         except Died as death:
             reason, outcome = str(death), "find"
         else:
-            reason = find_in(mutant, answer)
+            reason = find_in(mutant, answer, seconds)
             outcome = "find" if reason else _outcome(mutant, answer)
             report.slowest = max(report.slowest, answer.seconds)
         report.outcomes[outcome] += 1
