@@ -207,17 +207,23 @@ def tiny(kodak: Path, dev: Path) -> Step:
 
 
 def landed(setting: Setting, kodak: Path, dev: Path) -> Step:
-    """Tables, scale, golden files and pictures, made anew from the weights alone."""
-    copy = setting.folder / "landed"
+    """Tables, scale, golden files and pictures, made anew from the weights alone, by the package of a copy.
+
+    To the package of this checkout, weights in a copy would be a user's own: without a number, and so in larger files.
+    """
+    copy = setting.folder.absolute() / "landed"
 
     def clean() -> None:
-        copy_tree(copy, *SOURCES, "examples", "docs", "tests/golden")
+        copy_tree(copy, *SOURCES, "tools", "benchmarks", "examples", "docs", "tests/golden")
+        for kernels in (ROOT / "aecodec" / "native").glob("_kernels.*"):
+            shutil.copy(kernels, copy / "aecodec" / "native")
         (copy / "weights" / "peers.json").unlink()
 
     folders = "--kodak", kodak.absolute(), "--dev", dev.absolute()
     land = python("-m", "tools.land", copy / "weights", "--project", copy, *folders)
-    same = [["cmp", str(copy / name), name] for name in LANDED]
-    return Step("README.md, tables", [land, *same], "^files, manifest.* are in place", before=clean)
+    same = [["cmp", str(copy / name), str(ROOT / name)] for name in LANDED]
+    path = (("PYTHONPATH", str(copy)),)
+    return Step("README.md, tables", [land, *same], "^files, manifest.* are in place", (), clean, True, path)
 
 
 def memory_of_one() -> Step:
