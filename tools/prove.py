@@ -72,7 +72,8 @@ def run(step: Step, log: Path) -> str:
             cwd = log.parent if step.fresh else ROOT
             code = subprocess.run(command, cwd=cwd, env=variables, stdout=output, stderr=output).returncode
             if code:
-                return f"exit code {code} of {shlex.join(command)[:60]}: see logs/{log.name}"
+                said = shlex.join(command).replace(sys.executable, "python").replace(f"{log.parents[1]}/", "")
+                return f"exit code {code} of {said[:60]}: see logs/{log.name}"
     return ""
 
 
