@@ -222,8 +222,8 @@ def landed(setting: Setting, kodak: Path, dev: Path) -> Step:
     folders = "--kodak", kodak.absolute(), "--dev", dev.absolute()
     land = python("-m", "tools.land", copy / "weights", "--project", copy, *folders)
     same = [["cmp", str(copy / name), str(ROOT / name)] for name in LANDED]
-    path = (("PYTHONPATH", str(copy)),)
-    return Step("README.md, tables", [land, *same], "^files, manifest.* are in place", (), clean, True, path)
+    commands, result = [land, *same], "^files, manifest.* are in place"
+    return Step("README.md, tables", commands, result, before=clean, fresh=True, variables=(("PYTHONPATH", str(copy)),))
 
 
 def memory_of_one() -> Step:
