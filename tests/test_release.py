@@ -25,7 +25,10 @@ WITHOUT_COMPILER = {"CC": "false"}
 MOST_BYTES = 6_000_000
 PROJECT = f"aecodec-{aecodec.__version__}"
 # Of an sdist: what builds the package, beside the package. Neither tests nor float weights.
-SDIST = r"(aecodec|browser|weights|aecodec\.egg-info)/.*|setup\.(py|cfg)|pyproject\.toml|README\.md|LICENSE|PKG-INFO"
+SDIST = (
+    r"(aecodec|browser|weights|aecodec\.egg-info)/.*|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in"
+    r"|README\.md|LICENSE|PKG-INFO"
+)
 NEVER = r".*(float16|__pycache__|\.pyc|EXPERIMENTS|peers\.json|_kernels\.|/demo/).*|tests/.*"
 
 pytestmark = [
@@ -51,7 +54,7 @@ def build(folder: Path) -> dict[str, Path]:
         ("any", "build_wheel", WITHOUT_COMPILER),
     ):
         tree, dist = folder / kind / "tree", folder / kind / "dist"
-        copy_tree(tree, *SOURCES)
+        copy_tree(tree, *SOURCES, "tests")
         dist.mkdir()
         command = [sys.executable, "-c", BUILD, hook, str(dist)]
         subprocess.run(command, cwd=tree, env=os.environ | EPOCH | variables, check=True, capture_output=True)

@@ -52,7 +52,7 @@ def metadata(dist: Path, tree: Path) -> Step:
     def clean() -> None:
         shutil.rmtree(dist / "source", ignore_errors=True)
         (dist / "source").mkdir(parents=True)
-        copy_tree(tree, *SOURCES)
+        copy_tree(tree, *SOURCES, "tests")
 
     return Step("source archive, twine check", [sdist, check], r"[^/\s]+: PASSED", before=clean)
 

@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.proofs import PARTS
+from tools.steps import PACKAGE
 from tools.steps import ROOT
-from tools.steps import SOURCES
 from tools.steps import Setting
 from tools.steps import Step
 
-SUBJECT = (*SOURCES[:5], "tests/golden")
+SUBJECT = (*PACKAGE, "tests/golden")
 ALSO = {
     "tests": ["tests"],
     "browser": ["tests"],

@@ -14,7 +14,8 @@ from typing import Any
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("aecodec", "browser", "weights", "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+PACKAGE = ("aecodec", "browser", "weights", "setup.py", "setup.cfg")
+SOURCES = (*PACKAGE, "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PASSED = r"^.*\b\d+ passed.*$"
 SHOWN = 3  # figures that differ, in a result
 Command = list[str]
