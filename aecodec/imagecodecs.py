@@ -90,5 +90,5 @@ def aec_check(data: bytes | bytearray | memoryview) -> bool:
 
 
 def aec_version() -> str:
-    """Name and version of this library, as in "aecodec 0.1.0"."""
+    """Name and version of this library, as in "aecodec 1.0.0"."""
     return f"aecodec {__version__}"

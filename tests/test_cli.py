@@ -165,6 +165,10 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(json_file.read_text())["pictures"] == 2
     assert run(["bench", str(tmp_path / "photos"), *options, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["pictures"] == 2
+    assert run(["bench", str(tmp_path / "photos"), *options, "--csv", "-"]) == 0
+    assert capsys.readouterr().out.startswith("picture,")
+    assert run(["bench", str(tmp_path / "photos"), *options, "--csv", "-", "--json", "-"]) == 2
+    assert "only one of" in capsys.readouterr().err
 
 
 @needs_bundled

@@ -169,8 +169,8 @@ def test_bench(photos: Path, capsys: pytest.CaptureFixture[str], options: tuple[
 
 
 @needs_bundled
-def test_claim(photos: Path, tmp_path: Path) -> None:
+def test_claim(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(photograph(256, 256)).save(photos / "0.png")
     (photos / "1.png").unlink()
-    assert run(["paper", "claim", str(photos), "--model", "paper", "--json", str(tmp_path / "claim.json")]) == 0
-    valid("claim", (tmp_path / "claim.json").read_text("utf-8"))
+    assert run(["paper", "claim", str(photos), "--model", "paper", "--json", "-"]) == 0
+    valid("claim", capsys.readouterr().out)

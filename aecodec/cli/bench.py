@@ -9,7 +9,7 @@ import click
 
 from aecodec.cli import PATH
 from aecodec.cli.common import STANDARD
-from aecodec.cli.common import UNUSUAL_NAMES
+from aecodec.cli.common import write_text
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -57,7 +57,9 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: slow, needs aecodec[bench].")
 @click.option("--html", "html_file", type=PATH, help="Write a report to look at: needs aecodec[bench].")
 @click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")
-@click.option("--csv", "csv_file", type=PATH, help="Write a line for each picture, codec and quality to a file.")
+@click.option(
+    "--csv", "csv_file", type=PATH, help="Write a line for each picture, codec and quality; `-`: instead of the table."
+)
 @click.option("--resume", type=PATH, help="Keep measurements here and resume from them. Default: beside the output.")
 def bench(
     folder: Path,
@@ -87,12 +89,14 @@ def bench(
     from aecodec.bench import run_bench
     from aecodec.bench.report import bench_page
     from aecodec.bench.report import check
-    from aecodec.files import write_atomic
     from aecodec.image.suffixes import PICTURE_SUFFIXES
 
     at_bytes = values["at_bytes"] is not None
     if at_bytes and csv_file is not None:
         raise click.UsageError("--csv is for the curves, not for --at-bytes")
+    to_stdout = [output for output in (html_file, json_file, csv_file) if str(output) == STANDARD]
+    if len(to_stdout) > 1:
+        raise click.UsageError("only one of --html, --json and --csv can be standard output")
     for output in (html_file, json_file, csv_file):
         if output is not None and output.suffix.lower() in PICTURE_SUFFIXES:
             raise click.UsageError(f"{output} is named like a picture, which it would replace.")
@@ -104,14 +108,14 @@ def bench(
     if html_file is not None:
         check()
     result = run_bench(options)
-    to_stdout = str(json_file) == STANDARD
-    click.echo(format_json(result) if to_stdout else format_table(result))
+    if not to_stdout:
+        click.echo(format_table(result))
     if html_file is not None:
-        write_atomic(html_file, bench_page(result, options).encode(errors=UNUSUAL_NAMES))
-    if json_file is not None and not to_stdout:
-        write_atomic(json_file, format_json(result).encode())
+        write_text(html_file, bench_page(result, options))
+    if json_file is not None:
+        write_text(json_file, format_json(result))
     if csv_file is not None:
-        write_atomic(csv_file, format_csv(result).encode(errors=UNUSUAL_NAMES))
+        write_text(csv_file, format_csv(result))
     if kept is not None and resume is None:
         kept.unlink(missing_ok=True)
 

@@ -190,3 +190,12 @@ def write_target(path: Path, data: bytes) -> None:
         raise
     except OSError as error:
         raise OutputError(f"<stdout>: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a page, a table or JSON to a file or, if `path` is `-`, to standard output."""
+    data = text.encode(errors=UNUSUAL_NAMES)
+    if str(path) == STANDARD:
+        click.echo(data, nl=False)
+    else:
+        write_atomic(path, data)

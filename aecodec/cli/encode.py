@@ -78,8 +78,8 @@ def encode(paths: tuple[Path | str, ...], keep_extension: bool, **values: Any) -
     Previews of some 25 to 1,000 bytes: --target-size 100 --shrink --compact. The picture is coded smaller than it is
     and decodes to its own size.
 
-    --effort 1, 2 and 3 search for a better encoding in 40, 150 or 800 steps, each about as long as two decodes. For a
-    target, they search several times. At equal PSNR the file is smaller. Decoding takes no longer.
+    --effort 1, 2 and 3 search for a better encoding in 40, 150 or 800 steps, and several times for a target. At equal
+    PSNR the file is smaller. Decoding takes no longer.
     """
     from aecodec.batch.jobs import EncodeJob
     from aecodec.image.suffixes import PICTURE_SUFFIXES

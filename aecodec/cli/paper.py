@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from aecodec.cli import PATH
+from aecodec.cli.common import STANDARD
 from aecodec.cli.common import Number
 from aecodec.cli.common import WholeNumber
 from aecodec.cli.common import say
+from aecodec.cli.common import write_text
 from aecodec.cli.model import require_torch
 from aecodec.cli.model import training_device
 
@@ -156,7 +158,7 @@ def table3(data: Path, out: Path, **fields: object) -> None:
 @paper.command(short_help="Check the claim of 99 % on whole files.")
 @click.argument("folder", type=PATH)
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Default: paper, then standard.")
-@click.option("--json", "json_file", type=PATH, help="Write all figures to a file.")
+@click.option("--json", "json_file", type=PATH, help="Write all figures to a file; `-`: instead of the table.")
 def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None:
     """Measure the bytes and the L1 error of the pictures of FOLDER at 1 % of raw.
 
@@ -166,7 +168,6 @@ def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None
     Each model codes all pictures at one quality, the largest whose mean file has at most 1 % of the raw bytes: 1966 at
     256x256. Prints mean, 5th and 95th percentile of bytes and of L1 (0..1).
     """
-    from aecodec.files import write_atomic
     from aecodec.paper.claim import MODELS
     from aecodec.paper.claim import format_claims
     from aecodec.paper.claim import measure_claims
@@ -174,6 +175,7 @@ def claim(folder: Path, models: tuple[str, ...], json_file: Path | None) -> None
     claims = measure_claims(folder, models or MODELS)
     for notice in claims.notices:
         say(notice)
-    click.echo(format_claims(claims))
+    if str(json_file) != STANDARD:
+        click.echo(format_claims(claims))
     if json_file is not None:
-        write_atomic(json_file, (json.dumps(asdict(claims), indent=1) + "\n").encode())
+        write_text(json_file, json.dumps(asdict(claims), indent=1) + "\n")
