@@ -159,7 +159,7 @@ def effort(setting: Setting, kodak: Path) -> Iterator[Step]:
             Claim(page, gain.format(level), r"^  effort \d at 1,966 bytes: ([\d.]+) dB", DECIBELS),
             Claim(page, saved.format(level), r"([\d.]+) % fewer bytes than effort 0", 0.2),
         )
-        kept = "--effort", level, "--resume", setting.folder / f"effort-{level}"
+        kept = "--effort", level, "--resume", setting.folder / f"effort-{level}-{setting.of}"
         run = python("benchmarks/effort.py", kodak.absolute(), *size, *kept)
         yield Step(f"effort.md, effort {level}", [run], r"^  effort \d at 1,966 bytes: .*", claims)
 
@@ -174,7 +174,7 @@ def effort(setting: Setting, kodak: Path) -> Iterator[Step]:
     bench = "-m", "aecodec", "bench", eight, "--codecs", "jpeg", "-q", "10,30,55,84"
     rates = wrapped(r"BD-rate against JPEG is (-[\d.]+) %, and (-[\d.]+) % without effort")
     claim = Claim(page, rates, r"^jpeg +(-[\d.]+) %", 0.1)
-    commands = [python(*bench, "--effort", 2, "--resume", setting.folder / "eight-2"), python(*bench)]
+    commands = [python(*bench, "--effort", 2, "--resume", setting.folder / f"eight-2-{setting.of}"), python(*bench)]
     yield Step("effort.md, Kodak at 768x512", commands, r"^jpeg +-[\d.]+ %", (claim,), before=copy)
 
 

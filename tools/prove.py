@@ -101,7 +101,9 @@ def prove(setting: Setting, chosen: list[str], wanted: re.Pattern[str] = EVERY) 
     for part in chosen:
         of = subject(part)
         failures += sum(
-            not prove_step(setting, part, step, of) for step in PARTS[part](setting) if wanted.search(step.name)
+            not prove_step(setting, part, step, of)
+            for step in PARTS[part](setting._replace(of=of))
+            if wanted.search(step.name)
         )
     return failures
 

@@ -85,6 +85,7 @@ class Setting(NamedTuple):
     kodak: Path | None = None
     dev: Path | None = None
     compressai: Path | None = None  # the Python of an environment that has it
+    of: str = ""  # the hash of what is proved: measurements of another state are not resumed
 
     def size(self, quick: Any, full: Any) -> Any:
         return quick if self.quick else full
