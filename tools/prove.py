@@ -7,7 +7,7 @@
     python -m tools.prove --page docs/reliability.md      # runs nothing: writes the table into the page
 
 Each step appends a line of JSON to DIR/results.jsonl, and writes its output to DIR/logs. A step that succeeded is not
-repeated until something changes that it proves: package, browser's files, weights, golden files, tests or pages.
+repeated until something that it proves changes: package, README, browser's files, weights, golden files, tests, pages.
 Measured figures are compared with their page each time, so that a page that was changed needs no new run. Ratios of
 times need a machine that does nothing else. The exit code is 1 if a step failed. Needs the extra `test`, and says so
 where another tool is missing (Chromium, qemu, atheris, twine).
@@ -36,6 +36,7 @@ from tools.steps import Step
 
 SUBJECT = (*PACKAGE, "tests/golden")
 ALSO = {
+    "packages": ["pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"],
     "tests": ["tests"],
     "browser": ["tests"],
     "docs": ["docs", "README.md"],
