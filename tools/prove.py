@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.proofs import PARTS
+from tools.steps import BUILT_WITH
 from tools.steps import PACKAGE
 from tools.steps import ROOT
 from tools.steps import Setting
@@ -36,7 +37,7 @@ from tools.steps import Step
 
 SUBJECT = (*PACKAGE, "tests/golden")
 ALSO = {
-    "packages": ["pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"],
+    "packages": [*BUILT_WITH],
     "tests": ["tests"],
     "browser": ["tests"],
     "docs": ["docs", "README.md"],

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ("aecodec", "browser", "weights", "setup.py", "setup.cfg")
-SOURCES = (*PACKAGE, "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+BUILT_WITH = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+SOURCES = (*PACKAGE, *BUILT_WITH)
 PASSED = r"^.*\b\d+ passed.*$"
 SHOWN = 3  # figures that differ, in a result
 Command = list[str]
